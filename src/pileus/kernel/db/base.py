@@ -1,0 +1,75 @@
+"""What every row and every transaction share.  Rule: rows hold no relationships and load nothing lazily."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, DateTime, Dialect, MetaData, Text, func
+from sqlalchemy.dialects.mysql import DATETIME as MYSQL_DATETIME
+from sqlalchemy.dialects.mysql import LONGTEXT
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+Tx = Session
+"""An open transaction.  ``tx.info`` carries what its owner put there (see ``after_commit``)."""
+
+_decode = msgspec.json.Decoder().decode
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC moments with microseconds, stored without an offset on every engine."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(MYSQL_DATETIME(fsp=6) if dialect.name in ("mysql", "mariadb") else DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or value.tzinfo is None:
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None else None
+
+
+class JsonText(TypeDecorator[Any]):
+    """Any JSON value (or msgspec struct), stored as text; assign a new value to change it, do not mutate it."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(LONGTEXT() if dialect.name in ("mysql", "mariadb") else Text())
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else msgspec.json.encode(value).decode()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else _decode(value)
+
+
+class Row(DeclarativeBase):
+    """Base of every table's row."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JsonText, list[Any]: JsonText, list[str]: JsonText}
+
+
+def after_commit(tx: Tx, callback: Callable[[], object]) -> None:
+    """Run ``callback`` on the event loop once this transaction is durable; never if it is rolled back."""
+    tx.info.setdefault("after_commit", []).append(callback)
+
+
+def case_insensitive_like(column: Any, pattern: str) -> ColumnElement[bool]:
+    """Return ``column LIKE pattern`` without regard to case, alike on every engine."""
+    return func.lower(column).like(pattern.lower(), escape="\\")

@@ -1,0 +1,184 @@
+"""The embedded engine: one process, one file in WAL mode, every commit synced.
+
+Rule: reads run inline on a snapshot; writes queue for one writer thread that commits all that wait together,
+each request in its own savepoint, so that one sync to disk serves many and nobody is answered before it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from pileus.kernel.db.base import Row, Tx
+from pileus.kernel.errors import OutOfSpace, Unavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+BATCH = 64
+"""Transactions that share one sync at most: bounds how long the first of them waits."""
+QUEUE = 4096
+"""Transactions that may wait; beyond it the client is told to come back."""
+
+
+@dataclass(slots=True)
+class _Job:
+    work: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    done: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+
+
+@dataclass(slots=True)
+class _Outcome:
+    result: Any = None
+    error: BaseException | None = None
+    callbacks: tuple[Callable[[], object], ...] = ()
+
+
+class SQLite:
+    """One SQLite file.  ``inline=True`` writes on the caller's thread: deterministic, for the simulation."""
+
+    def __init__(self, path: str, *, inline: bool = False) -> None:
+        self.path = path
+        self._reader = _engine(path, "BEGIN", query_only=True)
+        self._writer = _engine(path, "BEGIN IMMEDIATE")
+        self._inline = inline
+        self._queue: queue.Queue[_Job | None] = queue.Queue(QUEUE)
+        self._thread: threading.Thread | None = None
+
+    async def read(self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        with _named(), Session(self._reader, expire_on_commit=False, autoflush=False) as tx:
+            return work(tx, *args, **kwargs)
+
+    async def write(self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        job = _Job(work, args, kwargs, loop.create_future(), loop)
+        if self._inline:
+            _settle([(job, outcome) for job, outcome in self._commit([job])])
+            return await job.done
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._serve, daemon=True, name="sqlite-writer")
+            self._thread.start()
+        try:
+            self._queue.put_nowait(job)
+        except queue.Full:
+            raise Unavailable(
+                f"{QUEUE} writes are waiting already; try again in a second.", headers={"Retry-After": "1"}
+            ) from None
+        return await job.done
+
+    async def create_schema(self) -> None:
+        with _named(), self._writer.begin() as connection:
+            Row.metadata.create_all(connection)
+
+    async def close(self) -> None:
+        if self._thread is not None:
+            self._queue.put(None)
+            await asyncio.to_thread(self._thread.join)
+            self._thread = None
+        self._reader.dispose()
+        self._writer.dispose()
+
+    def _serve(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch, last = [first], False
+            with contextlib.suppress(queue.Empty):
+                while len(batch) < BATCH and not last:
+                    job = self._queue.get_nowait()
+                    if job is None:
+                        last = True
+                    else:
+                        batch.append(job)
+            outcomes = self._commit(batch)
+            first.loop.call_soon_threadsafe(_settle, outcomes)
+            if last:
+                return
+
+    def _commit(self, batch: list[_Job]) -> list[tuple[_Job, _Outcome]]:
+        """Run the batch in one transaction; if the engine itself fails, every job gets that failure."""
+        outcomes: list[tuple[_Job, _Outcome]] = []
+        try:
+            with _named(), self._writer.begin() as connection:
+                outcomes = [(job, _attempt(connection, job)) for job in batch]
+        except Exception as error:
+            log.exception("a commit failed; %d requests are refused", len(batch))
+            return [(job, _Outcome(error=error)) for job in batch]
+        return outcomes
+
+
+def _attempt(connection: Connection, job: _Job) -> _Outcome:
+    """Run one job in its own savepoint; its failure leaves the others' work alone."""
+    try:
+        with Session(connection, expire_on_commit=False, join_transaction_mode="create_savepoint") as tx:
+            result = job.work(tx, *job.args, **job.kwargs)
+            tx.commit()
+            return _Outcome(result, None, tuple(tx.info.get("after_commit", ())))
+    except DBAPIError as error:
+        if connection.invalidated or not connection.in_transaction() or _is_engine_trouble(error):
+            raise
+        return _Outcome(error=error)
+    except Exception as error:
+        return _Outcome(error=error)
+
+
+def _settle(outcomes: list[tuple[_Job, _Outcome]]) -> None:
+    for job, outcome in outcomes:
+        if not job.done.done():
+            if outcome.error is not None:
+                job.done.set_exception(outcome.error)
+            else:
+                job.done.set_result(outcome.result)
+        for callback in outcome.callbacks:
+            callback()
+
+
+def _is_engine_trouble(error: DBAPIError) -> bool:
+    """Tell a full or broken disk (SQLite has then rolled everything back) from a mistake in one request."""
+    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOMEM)
+
+
+@contextlib.contextmanager
+def _named() -> Iterator[None]:
+    """Turn trouble of the disk into sentences an operator can act on."""
+    try:
+        yield
+    except DBAPIError as error:
+        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            raise OutOfSpace("The disk that holds the database is full: free some space, then try again.") from error
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise Unavailable("The database is locked by another program; try again shortly.") from error
+        raise
+
+
+def _engine(path: str, begin: str, *, query_only: bool = False) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", pool_size=1, max_overflow=4, connect_args={"timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # begin and commit are ours
+        connection.execute("pragma journal_mode=wal")
+        connection.execute("pragma synchronous=full")
+        connection.execute("pragma foreign_keys=on")
+        connection.execute("pragma cache_size=-16000")
+        if query_only:
+            connection.execute("pragma query_only=on")
+
+    @event.listens_for(engine, "begin")
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
