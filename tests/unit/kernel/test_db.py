@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -14,7 +15,7 @@ from pileus.kernel.db import Row, Tx, after_commit, open_database
 class Thing(Row):
     __tablename__ = "test_things"
     id: Mapped[str] = mapped_column(primary_key=True)
-    data: Mapped[dict] = mapped_column(default=dict)
+    data: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
 def add(tx: Tx, id: str, fail: bool = False) -> str:

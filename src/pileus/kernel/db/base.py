@@ -62,7 +62,14 @@ class Row(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JsonText, list[Any]: JsonText, list[str]: JsonText}
+    type_annotation_map = {
+        datetime: UtcDateTime,
+        dict[str, Any]: JsonText,
+        dict[str, str]: JsonText,
+        list[Any]: JsonText,
+        list[dict[str, Any]]: JsonText,
+        list[str]: JsonText,
+    }
 
 
 def after_commit(tx: Tx, callback: Callable[[], object]) -> None:
