@@ -1,0 +1,1 @@
+"""Networking: what Neutron calls networks, subnets, ports, routers, floating IPs and security groups."""
