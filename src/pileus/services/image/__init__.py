@@ -1,0 +1,1 @@
+"""Images: the Glance v2 API; the bytes live in object storage."""
