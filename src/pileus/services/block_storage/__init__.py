@@ -1,0 +1,1 @@
+"""Volumes, snapshots and their attachments (block storage API v3, Cinder's)."""

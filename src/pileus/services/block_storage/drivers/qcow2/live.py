@@ -1,0 +1,112 @@
+"""Work on a volume that a process has open.  One rule: that process does the work, asked over QMP.
+
+The process is a guest's QEMU or our own qemu-storage-daemon; both speak the same block commands.  The volume's
+node is found by its file name, so nobody has to agree on node names.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+from qemu.qmp import ExecuteError, QMPClient, QMPError
+
+from pileus.kernel.errors import ApiError, NotFound, OutOfSpace, Unavailable
+from pileus.services.block_storage.drivers.qcow2 import qemu_img
+
+CONNECT_TIMEOUT_S = 10.0
+POLL_S = 0.05
+
+
+@contextlib.asynccontextmanager
+async def _monitor(path: str) -> AsyncIterator[QMPClient]:
+    client = QMPClient("block-storage")
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await client.connect(path)
+    except (QMPError, OSError, TimeoutError) as error:
+        raise Unavailable(f"The process that has the volume open does not answer on {path}: {error!r}.") from error
+    try:
+        yield client
+    except ExecuteError as error:
+        raise _error(str(error)) from error
+    finally:
+        await client.disconnect()
+
+
+async def copy(monitor: str, path: str, target: str, job: str) -> None:
+    """Write to ``target`` (a new qcow2) what the volume at ``path`` holds now, while it goes on being used.
+
+    ``job`` names the copy inside the process; a job of that name left by an earlier try is cancelled first.
+    """
+    async with _monitor(monitor) as client:
+        node, size_bytes = await _node(client, path)
+        await _cancel(client, job)
+        await qemu_img.run("create", "-q", "-f", "qcow2", target, str(size_bytes), timeout_s=60)
+        file = {"driver": "file", "filename": target}
+        await client.execute("blockdev-add", {"driver": "qcow2", "node-name": job, "file": file})
+        try:
+            await client.execute(
+                "blockdev-backup",
+                {"job-id": job, "device": node, "target": job, "sync": "full", "auto-dismiss": False},
+            )
+            await _finish(client, job)
+        except BaseException:
+            await _cancel(client, job)
+            raise
+        await client.execute("blockdev-del", {"node-name": job})
+
+
+async def resize(monitor: str, path: str, size_bytes: int) -> None:
+    """Grow the volume under its user; the guest sees the new size at once."""
+    async with _monitor(monitor) as client:
+        node, _ = await _node(client, path)
+        await client.execute("block_resize", {"node-name": node, "size": size_bytes})
+
+
+async def _node(client: QMPClient, path: str) -> tuple[str, int]:
+    nodes: Any = await client.execute("query-named-block-nodes", {"flat": True})
+    for node in nodes:
+        if node["drv"] == "qcow2" and _same_file(node["file"], path):
+            return node["node-name"], node["image"]["virtual-size"]
+    raise NotFound(f"The process that should have {path} open does not: the volume is not attached there.")
+
+
+def _same_file(one: str, other: str) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+async def _finish(client: QMPClient, job: str) -> None:
+    while True:
+        found = await _job(client, job)
+        if found is None:
+            raise Unavailable("The copy of the volume was cancelled by its user's process.")
+        if found["status"] == "concluded":
+            await client.execute("job-dismiss", {"id": job})
+            if found.get("error"):
+                raise _error(found["error"])
+            return
+        await asyncio.sleep(POLL_S)
+
+
+async def _job(client: QMPClient, job: str) -> dict[str, Any] | None:
+    jobs: Any = await client.execute("query-jobs")
+    return next((found for found in jobs if found["id"] == job), None)
+
+
+async def _cancel(client: QMPClient, job: str) -> None:
+    while (found := await _job(client, job)) is not None:
+        with contextlib.suppress(ExecuteError):  # the job may conclude between the question and the order
+            verb = "job-dismiss" if found["status"] == "concluded" else "job-cancel"
+            await client.execute(verb, {"id": job})
+        await asyncio.sleep(POLL_S)
+    nodes: Any = await client.execute("query-named-block-nodes", {"flat": True})
+    if any(node["node-name"] == job for node in nodes):
+        await client.execute("blockdev-del", {"node-name": job})
+
+
+def _error(reason: str) -> ApiError:
+    if "No space left" in reason:
+        return OutOfSpace("The disk that holds the volumes is full: delete volumes or snapshots, or add space.")
+    return Unavailable(f"The process that has the volume open refused: {reason}.")

@@ -1,0 +1,125 @@
+"""Running qemu-img.  One rule: bounded in time and memory, dead when the agent is dead, plain when it fails."""
+
+import asyncio
+import contextlib
+import os
+from typing import Any
+
+import msgspec
+
+from pileus.kernel.errors import ApiError, Conflict, Invalid, OutOfSpace, Unavailable
+
+# A hostile image can make qemu-img allocate and spin without end: these bound one run.
+MEMORY_BYTES = 4 << 30
+INSPECT_MEMORY_BYTES = 1 << 30
+INSPECT_TIMEOUT_S = 30.0
+
+# disk formats of the image API -> qemu's names
+FORMATS = {
+    "raw": "raw",
+    "iso": "raw",
+    "ami": "raw",
+    "qcow2": "qcow2",
+    "vmdk": "vmdk",
+    "vdi": "vdi",
+    "vhd": "vpc",
+    "vhdx": "vhdx",
+}
+SAFE_VMDK = frozenset({"monolithicSparse", "streamOptimized"})
+
+
+class ImageInfo(msgspec.Struct, frozen=True):
+    """What qemu-img says of a file."""
+
+    format: str
+    virtual_size_bytes: int
+    actual_size_bytes: int
+    backing_file: str | None = None
+    data_file: str | None = None
+    variant: str | None = None
+
+
+async def run(*arguments: str, timeout_s: float, memory_bytes: int = MEMORY_BYTES) -> str:
+    """Run qemu-img and return what it prints; raise the driver error its complaint stands for."""
+    # setpriv: a child that outlives a killed agent would go on writing.
+    limits = ("setpriv", "--pdeathsig", "KILL", "prlimit", f"--as={memory_bytes}", f"--cpu={int(timeout_s) + 1}")
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *limits,
+            "qemu-img",
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except FileNotFoundError as error:
+        raise Unavailable("setpriv is not installed: install the Debian package util-linux.") from error
+    try:
+        async with asyncio.timeout(timeout_s):
+            output, complaint = await process.communicate()
+    except TimeoutError as error:
+        raise Unavailable(
+            f"qemu-img {arguments[0]} did not finish within {timeout_s:.0f} s and was stopped."
+        ) from error
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    if process.returncode:
+        raise _error(arguments[0], complaint.decode(errors="replace").strip(), process.returncode)
+    return output.decode(errors="replace")
+
+
+def _error(verb: str, complaint: str, code: int) -> ApiError:
+    if "No space left" in complaint or "Disk quota exceeded" in complaint:
+        return OutOfSpace("The disk that holds the volumes is full: delete volumes or snapshots, or add space.")
+    if "Failed to get" in complaint and "lock" in complaint:
+        return Conflict("The volume's file is open in another process: detach the volume first.")
+    if "prlimit: failed to execute qemu-img" in complaint:
+        return Unavailable("qemu-img is not installed: install the Debian package qemu-utils.")
+    last = complaint.splitlines()[-1].removeprefix("qemu-img: ") if complaint else f"exit code {code}"
+    return Unavailable(f"qemu-img {verb} failed: {last}")
+
+
+async def info(path: str, format: str) -> ImageInfo:
+    """Describe a file, read as ``format``; nothing about it is believed yet."""
+    text = await run(
+        "info", "--output=json", "-f", format, path, timeout_s=INSPECT_TIMEOUT_S, memory_bytes=INSPECT_MEMORY_BYTES
+    )
+    raw: dict[str, Any] = msgspec.json.decode(text)
+    specific: dict[str, Any] = raw.get("format-specific", {}).get("data", {})
+    return ImageInfo(
+        format=raw["format"],
+        virtual_size_bytes=raw["virtual-size"],
+        actual_size_bytes=raw.get("actual-size", 0),
+        backing_file=raw.get("backing-filename"),
+        data_file=specific.get("data-file"),
+        variant=specific.get("create-type"),
+    )
+
+
+async def check_image(path: str, format: str, size_gib: int) -> str:
+    """Refuse an image that does not fit or that makes us read other files of the host; return qemu's format name.
+
+    A qcow2 header may name a backing file or a data file, a vmdk descriptor its extents: an image from a user
+    must hold its own bytes.
+    """
+    qemu_format = FORMATS.get(format)
+    if qemu_format is None:
+        raise Invalid(f"Image format '{format}' cannot become a volume: upload it as qcow2 or raw.")
+    try:
+        image = await info(path, qemu_format)
+    except Unavailable as error:
+        raise Invalid(f"The image is not a readable {format} image: {error}") from error
+    if image.backing_file or image.data_file:
+        raise Invalid("The image refers to another file: flatten it (qemu-img convert) and upload it again.")
+    if qemu_format == "vmdk" and image.variant not in SAFE_VMDK:
+        raise Invalid(f"The vmdk image is of type {image.variant}: convert it to streamOptimized and upload it again.")
+    if image.virtual_size_bytes > size_gib << 30:
+        needed = -(-image.virtual_size_bytes >> 30)
+        raise Invalid(
+            f"The image's disk has {image.virtual_size_bytes} bytes: a volume of {needed} GiB or more is needed."
+        )
+    return qemu_format
