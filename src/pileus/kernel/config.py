@@ -1,0 +1,89 @@
+"""Settings of a cloud: one ``pileus.toml`` in the state directory, one table per service.
+
+Rule: defaults need no reading; every setting is a field of a typed struct, declared by who uses it.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+S = TypeVar("S", bound="Settings")
+
+
+class ConfigError(Exception):
+    """A settings file that cannot be used: names the file, the table and the field."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every table of settings; the class attribute ``table`` names it in the file."""
+
+
+class CloudSettings(Settings, frozen=True):
+    """Table ``[cloud]``: what concerns the whole."""
+
+    region: str = "RegionOne"
+    host: str = "127.0.0.1"
+    port: int = 8774
+    public_url: str | None = None
+    """How clients reach the cloud when it stands behind a proxy; by default the request's own Host header."""
+    database: str | None = None
+    """URL of the database; by default ``sqlite:///STATE/pileus.db``."""
+    fake: bool = False
+    """Fake hypervisor and network: no root, no packages."""
+    fake_hosts: int = 1
+    cloud_id: str = "0000"
+    """Four hex digits that mark this cloud's bridges, taps and namespaces on a host."""
+    log_level: str = "info"
+
+
+class Configuration:
+    """All tables of one cloud."""
+
+    def __init__(self, state: Path, tables: dict[str, Any] | None = None, **cloud: Any) -> None:
+        self.state = state
+        self._tables = tables or {}
+        self._cache: dict[type[Settings], Settings] = {}
+        base = _convert(self._tables.get("cloud", {}), CloudSettings, "cloud", state)
+        self.cloud: CloudSettings = msgspec.structs.replace(base, **cloud) if cloud else base
+
+    @classmethod
+    def load(cls, state: Path, **cloud: Any) -> "Configuration":
+        """Read ``STATE/pileus.toml``; a missing file means defaults."""
+        path = state / "pileus.toml"
+        try:
+            tables = tomllib.loads(path.read_text()) if path.exists() else {}
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{path}: {error}") from error
+        return cls(state, tables, **cloud)
+
+    def get(self, settings: type[S]) -> S:
+        """Return the table of ``settings``: ``ImageSettings`` of package ``pileus.services.image`` is ``[image]``."""
+        found = self._cache.get(settings)
+        if found is None:
+            parts = settings.__module__.split(".")
+            table = parts[2] if parts[:2] == ["pileus", "services"] else parts[-1]
+            found = self._cache[settings] = _convert(self._tables.get(table, {}), settings, table, self.state)
+        return found  # type: ignore[return-value]
+
+    @property
+    def database_url(self) -> str:
+        return self.cloud.database or f"sqlite:///{self.state / 'pileus.db'}"
+
+
+def _convert(data: Any, settings: type[S], table: str, state: Path) -> S:
+    try:
+        return msgspec.convert(data, settings)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{state / 'pileus.toml'}, table [{table}]: {error}") from error
+
+
+def default_state() -> Path:
+    """Return where a cloud lives unless told otherwise: ``/var/lib/pileus`` for root, else the user's data folder."""
+    if told := os.environ.get("PILEUS_STATE"):
+        return Path(told)
+    if os.geteuid() == 0:
+        return Path("/var/lib/pileus")
+    return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local/share")) / "pileus"

@@ -1,0 +1,95 @@
+"""Who asks, and on whose behalf.  Rule: a context says who and what is allowed; it decides nothing itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pileus.kernel import ids
+from pileus.kernel.errors import Forbidden
+from pileus.kernel.policy import Policy, Rule
+
+Version = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What a token proves; made once per token and shared by its requests, so it never changes.
+
+    ``roles`` holds the implied ones too.  ``token`` is the identity service's own record of the token.
+    """
+
+    user_id: str | None = None
+    user_name: str | None = None
+    user_domain_id: str | None = None
+    project_id: str | None = None
+    project_name: str | None = None
+    project_domain_id: str | None = None
+    domain_id: str | None = None
+    system: bool = False
+    roles: frozenset[str] = frozenset()
+    expires_at: datetime | None = None
+    token: Any = None
+
+
+ANONYMOUS = Caller()
+
+
+@dataclass(slots=True)
+class Context:
+    """One request: its caller, its id, its microversion, and the policy that judges it."""
+
+    caller: Caller
+    policy: Policy
+    request_id: str = field(default_factory=ids.new_request_id)
+    global_request_id: str | None = None
+    version: Version = (0, 0)
+    base_url: str = "http://127.0.0.1"
+    service_roles: frozenset[str] = frozenset()
+    source_ip: str | None = None
+
+    @property
+    def user_id(self) -> str:
+        return self.caller.user_id or ""
+
+    @property
+    def project_id(self) -> str:
+        """The project of the token; empty for tokens without one."""
+        return self.caller.project_id or ""
+
+    @property
+    def domain_id(self) -> str | None:
+        return self.caller.domain_id
+
+    @property
+    def roles(self) -> frozenset[str]:
+        return self.caller.roles
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the caller holds the role admin: sees every project, as upstream's ``context_is_admin``."""
+        return "admin" in self.caller.roles
+
+    def allows(self, rule: Rule, target: object | Mapping[str, Any] | None = None) -> bool:
+        """Tell whether ``rule`` lets this caller act on ``target`` (a row or a mapping; by default its own project)."""
+        return self.policy.allows(rule, self, target if target is not None else self.own)
+
+    def require(self, rule: Rule, target: object | Mapping[str, Any] | None = None) -> None:
+        """Raise Forbidden, naming the rule, unless it allows the caller to act on ``target``."""
+        if not self.allows(rule, target):
+            raise Forbidden(
+                f"Policy doesn't allow {rule.name} to be performed. It needs: {self.policy.check_of(rule)}.",
+                kind="PolicyNotAuthorized",
+            )
+
+    @property
+    def own(self) -> Mapping[str, Any]:
+        """The target of requests that name no resource: the caller's own project, user and domain."""
+        caller = self.caller
+        return {"project_id": caller.project_id, "user_id": caller.user_id, "domain_id": caller.domain_id}
+
+
+def internal(policy: Policy, *, project_id: str | None = None, user_id: str | None = None) -> Context:
+    """Return the context of work that no request asked for (bootstrap, reconcilers): it may do everything."""
+    roles = frozenset({"admin", "manager", "member", "reader", "service"})
+    return Context(Caller(user_id=user_id, project_id=project_id, system=True, roles=roles), policy)

@@ -1,0 +1,171 @@
+"""Events: what happened, written in the transaction in which it happened.
+
+Rule: an event is a row (the outbox); consumers read rows in order and remember how far they came, so that a
+crash loses nothing and repeats nothing.  It is also how a lower service tells a higher one something.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import String, delete, func, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from pileus.kernel import clock
+from pileus.kernel.context import Context
+from pileus.kernel.db import Row, Tx, after_commit
+
+if TYPE_CHECKING:
+    from pileus.kernel.runtime import Runtime
+
+log = logging.getLogger(__name__)
+KEEP = timedelta(days=7)
+CHUNK = 100
+PRUNE_EVERY_S = 3600
+
+
+class Event(Row):
+    """One thing that happened to one resource: ``kind`` is ``compute.server.created`` and the like."""
+
+    __tablename__ = "events"
+    sequence: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    kind: Mapped[str] = mapped_column(String(80))
+    resource_id: Mapped[str] = mapped_column(String(255))
+    project_id: Mapped[str | None] = mapped_column(String(64))
+    request_id: Mapped[str | None] = mapped_column(String(64))
+    payload: Mapped[dict[str, Any]]
+    at: Mapped[datetime]
+
+
+class EventCursor(Row):
+    """How far a durable consumer has come."""
+
+    __tablename__ = "event_cursors"
+    consumer: Mapped[str] = mapped_column(String(80), primary_key=True)
+    sequence: Mapped[int]
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """A function that is called once for every event of its kinds, in order, in a transaction."""
+
+    name: str
+    kinds: tuple[str, ...]
+    handle: Callable[[Tx, Event], None]
+
+
+CONSUMERS: dict[str, Consumer] = {}
+
+
+def emit(
+    tx: Tx, kind: str, resource_id: str, *, ctx: Context | None = None, project_id: str | None = None, **payload: Any
+) -> None:
+    """Write an event; consumers and watchers see it after the commit."""
+    tx.add(
+        Event(
+            kind=kind,
+            resource_id=resource_id,
+            project_id=project_id or (ctx.project_id if ctx else None),
+            request_id=ctx.request_id if ctx else None,
+            payload=payload,
+            at=clock.now(),
+        )
+    )
+    if not tx.info.get("event_signalled"):
+        tx.info["event_signalled"] = True
+        after_commit(tx, _signal)
+
+
+def on(*kinds: str, name: str) -> Callable[[Callable[[Tx, Event], None]], Callable[[Tx, Event], None]]:
+    """Register ``def handler(tx, event)`` for events of these kinds; ``name`` is its durable identity."""
+
+    def register(handle: Callable[[Tx, Event], None]) -> Callable[[Tx, Event], None]:
+        CONSUMERS[name] = Consumer(name, kinds, handle)
+        return handle
+
+    return register
+
+
+_waiting: set[asyncio.Event] = set()
+
+
+def _signal() -> None:
+    for waiter in _waiting:
+        waiter.set()
+
+
+async def changed(timeout_s: float) -> None:
+    """Wait until this process commits an event, or until the time is over (others' events are found then)."""
+    waiter = asyncio.Event()
+    _waiting.add(waiter)
+    try:
+        await asyncio.wait_for(waiter.wait(), timeout_s)
+    except TimeoutError:
+        return
+    finally:
+        _waiting.discard(waiter)
+
+
+def newest(tx: Tx) -> int:
+    """Return the sequence number of the newest event."""
+    return tx.scalar(select(func.max(Event.sequence))) or 0
+
+
+def events_after(tx: Tx, sequence: int, project_id: str | None = None, limit: int = CHUNK) -> list[Event]:
+    """Return the events after ``sequence``, oldest first; of one project only, unless None."""
+    statement = select(Event).where(Event.sequence > sequence).order_by(Event.sequence).limit(limit)
+    if project_id is not None:
+        statement = statement.where(Event.project_id == project_id)
+    return list(tx.scalars(statement))
+
+
+async def watch(runtime: "Runtime", project_id: str | None) -> AsyncIterator[Event]:
+    """Yield events as they happen, from now on; for live pages and watch streams."""
+    last = await runtime.db.read(newest)
+    while True:
+        for event in await runtime.db.read(events_after, last, project_id):
+            last = event.sequence
+            yield event
+        await changed(5)
+
+
+def _consume(tx: Tx, consumer: Consumer) -> bool:
+    """Handle one chunk for one consumer; tell whether there may be more."""
+    cursor = tx.get(EventCursor, consumer.name)
+    if cursor is None:
+        tx.add(EventCursor(consumer=consumer.name, sequence=newest(tx)))
+        return False
+    events = events_after(tx, cursor.sequence)
+    for event in events:
+        if event.kind in consumer.kinds:
+            consumer.handle(tx, event)
+        cursor.sequence = event.sequence
+    return len(events) == CHUNK
+
+
+def _prune(tx: Tx) -> None:
+    tx.execute(delete(Event).where(Event.at < clock.now() - KEEP))
+
+
+async def consume_forever(runtime: "Runtime") -> None:
+    """Feed every durable consumer; one worker of the cloud runs this (a reconciler's lease says which)."""
+    pruned = clock.monotonic()
+    while True:
+        await consume_once(runtime)
+        await changed(10)
+        if clock.monotonic() - pruned > PRUNE_EVERY_S:
+            pruned = clock.monotonic()
+            await runtime.db.write(_prune)
+
+
+async def consume_once(runtime: "Runtime") -> None:
+    """Bring every consumer up to date; a consumer that fails is logged and tried again later."""
+    for consumer in CONSUMERS.values():
+        try:
+            while await runtime.db.write(_consume, consumer):
+                continue
+        except Exception:
+            log.exception("event consumer %s failed; it will be tried again", consumer.name)

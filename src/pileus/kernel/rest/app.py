@@ -1,0 +1,212 @@
+"""From an ASGI message to an answer: route, authenticate, version, load, authorise, decode, call, encode.
+
+Rule: a plain handler and everything before it run in one transaction; nobody is answered before its commit.
+"""
+
+import logging
+import time
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy.exc import IntegrityError
+
+from pileus.kernel import ids, telemetry
+from pileus.kernel.context import ANONYMOUS, Context
+from pileus.kernel.db import Tx
+from pileus.kernel.errors import ApiError, Conflict, Invalid, MethodNotAllowed, NotFound, Unauthenticated
+from pileus.kernel.rest.binding import Endpoint
+from pileus.kernel.rest.formats import identity_error
+from pileus.kernel.rest.http import Disconnected, Receive, Request, Response, Send, json_response, path_segments
+from pileus.kernel.rest.routing import Api
+from pileus.kernel.rest.tree import Node, Tree
+from pileus.kernel.rest.versions import LAST, Version
+
+if TYPE_CHECKING:
+    from pileus.kernel.runtime import Runtime
+
+log = logging.getLogger("pileus.api")
+
+
+class App:
+    """The ASGI application that serves every service on one port."""
+
+    def __init__(self, runtime: "Runtime") -> None:
+        self.runtime = runtime
+        self.trees: dict[str, Tree] = {}
+        self.names: dict[str, str] = {}
+        self.mounts: dict[str, Any] = {}
+        for service in runtime.services:
+            if service.apis:
+                self.trees[service.path.strip("/")] = Tree(list(service.apis))
+                self.names[service.path.strip("/")] = service.type
+            for path, factory in service.mounts.items():
+                self.mounts[path.strip("/")] = factory(runtime)
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "lifespan":
+            return await _lifespan(receive, send)
+        first = scope["path"].split("/", 2)[1] if scope["path"].startswith("/") else ""
+        if first in self.mounts:
+            return await self.mounts[first](scope, receive, send)
+        request = Request.from_scope(scope, receive)
+        if kind == "websocket":
+            from pileus.kernel.rest.sockets import serve_socket
+
+            return await serve_socket(self, request, scope, receive, send)
+        started = time.perf_counter()
+        ctx = self.context(request)
+        try:
+            response = await self.handle(request, ctx)
+        except Disconnected:
+            log.info("client left", extra={"request_id": ctx.request_id, "path": request.path})
+            return None
+        try:
+            await response.send(send, head=request.method == "HEAD")
+        finally:
+            telemetry.request_done(self.names.get(first, first), request, ctx, response, time.perf_counter() - started)
+        return None
+
+    def context(self, request: Request) -> Context:
+        """Return the context of a request whose caller is not known yet."""
+        given = request.headers.get("x-openstack-request-id", "")
+        return Context(
+            ANONYMOUS,
+            self.runtime.policy,
+            base_url=self.runtime.config.cloud.public_url or request.base_url,
+            global_request_id=given if given.startswith("req-") and ids.is_uuid(given[4:]) else None,
+            source_ip=request.source_ip,
+        )
+
+    async def handle(self, request: Request, ctx: Context) -> Response:
+        """Return the answer to a request; refusals are answers too."""
+        api: Api | None = None
+        try:
+            segments = path_segments(request.path)
+            tree = self.trees.get(segments[0])
+            if tree is None:
+                return await self.runtime.root_response(request, ctx)
+            node, request.params = self._find(tree, segments[1:], request)
+            endpoints = _by_method(node, request)
+            api = endpoints[0].api
+            if api.microversions is not None:
+                ctx.version = api.microversions.choose(request.headers)
+            raw = None
+            if any(endpoint.wants_json for endpoint in endpoints):
+                await request.read(api.json_limit)
+                raw = request.json()
+            endpoint = _select(endpoints, ctx.version if api.microversions else LAST, raw)
+            response = await self._call(endpoint, request, ctx, raw)
+        except Disconnected:
+            raise
+        except Exception as error:
+            response = self._refusal(error, request, ctx, api)
+        return self._finish(response, ctx, api)
+
+    def _find(self, tree: Tree, segments: list[str], request: Request) -> tuple[Node, dict[str, str]]:
+        found = tree.find(segments)
+        if found is None and segments and not segments[-1]:
+            found = tree.find(segments[:-1])
+        if found is None:
+            raise NotFound(f"There is nothing at {request.path}.")
+        return found
+
+    async def _call(self, endpoint: Endpoint, request: Request, ctx: Context, raw: Any) -> Response:
+        db = self.runtime.db
+        if not endpoint.is_async:
+            run = db.read if endpoint.route.reads else db.write
+            return await run(self._run, endpoint, request, ctx, raw)
+        arguments = await db.read(self.prepare, endpoint, request, ctx, raw)
+        return endpoint.respond(await endpoint.route.handler(**arguments), ctx, request)
+
+    def _run(self, tx: Tx, endpoint: Endpoint, request: Request, ctx: Context, raw: Any) -> Response:
+        arguments = self.prepare(tx, endpoint, request, ctx, raw)
+        return endpoint.respond(endpoint.route.handler(**arguments), ctx, request)
+
+    def prepare(self, tx: Tx, endpoint: Endpoint, request: Request, ctx: Context, raw: Any) -> dict[str, Any]:
+        self.authenticate(tx, request, ctx, required=endpoint.route.rule is not None)
+        tx.info["ctx"] = ctx
+        if (project := request.params.get("project_id")) and endpoint.api.project_in_path:
+            _check_project_in_path(project, ctx)
+        return endpoint.arguments(tx, ctx, request, raw, self.runtime)
+
+    def authenticate(self, tx: Tx, request: Request, ctx: Context, *, required: bool) -> None:
+        """Put the caller into the context; raise Unauthenticated when one is required and there is none."""
+        try:
+            ctx.caller = self.runtime.authenticate(tx, request, self.runtime)
+        except Unauthenticated:
+            if required:
+                raise
+        if required and ctx.caller is ANONYMOUS:
+            raise Unauthenticated("The request you have made requires authentication: send a token in X-Auth-Token.")
+
+    def _refusal(self, error: Exception, request: Request, ctx: Context, api: Api | None) -> Response:
+        if isinstance(error, IntegrityError):
+            log.warning("constraint violated: %s", error.orig, extra={"request_id": ctx.request_id})
+            error = Conflict("Another request changed the same thing at the same moment; look at it and try again.")
+        elif not isinstance(error, ApiError):
+            log.exception("unexpected failure", extra={"request_id": ctx.request_id, "path": request.path})
+            error = ApiError(
+                "Pileus failed to serve this request; this is a defect. The log has the cause under request id "
+                f"{ctx.request_id}."
+            )
+        assert isinstance(error, ApiError)
+        return (api.error if api is not None else identity_error)(error, ctx.request_id)
+
+    def _finish(self, response: Response, ctx: Context, api: Api | None) -> Response:
+        response.headers.append(("x-openstack-request-id", ctx.request_id))
+        if api is not None:
+            if api.request_id_header != "x-openstack-request-id":
+                response.headers.append((api.request_id_header, ctx.request_id))
+            if api.microversions is not None and ctx.version != (0, 0):
+                response.headers.extend(api.microversions.headers(ctx.version))
+        return response
+
+
+def _by_method(node: Node, request: Request) -> list[Endpoint]:
+    endpoints = node.endpoints.get(request.method)
+    if endpoints is None and request.method == "HEAD":
+        endpoints = node.endpoints.get("GET")
+    if endpoints is None:
+        allowed = ", ".join(sorted(node.endpoints))
+        raise MethodNotAllowed(
+            f"{request.method} is not possible on {request.path}; possible: {allowed}.", headers={"Allow": allowed}
+        )
+    return endpoints
+
+
+def _select(endpoints: list[Endpoint], version: Version, raw: Any) -> Endpoint:
+    """Return the endpoint for this microversion and, where the body names an action, for that action."""
+    there = [endpoint for endpoint in endpoints if version == LAST or version in endpoint.route.versions]
+    if not there:
+        raise NotFound(f"This does not exist in version {version[0]}.{version[1]} of the API.")
+    if there[0].route.action is None:
+        return there[0]
+    if not isinstance(raw, dict):
+        raise Invalid("The request body must be a JSON object with one member, the action.")
+    for endpoint in there:
+        if endpoint.route.action in raw:
+            if len(raw) > 1 and endpoint.api.strict:
+                raise Invalid(f"The request body must have one member, the action; it has {', '.join(sorted(raw))}.")
+            return endpoint
+    known = ", ".join(sorted(str(endpoint.route.action) for endpoint in there))
+    raise Invalid(f"There is no such action: {msgspec.json.encode(list(raw)).decode()}. Possible: {known}.")
+
+
+def _check_project_in_path(project: str, ctx: Context) -> None:
+    if project != ctx.project_id and not ctx.is_admin and ctx.caller is not ANONYMOUS:
+        raise Invalid(f"Malformed request URL: the project '{project}' in it is not the token's project.")
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+def choices(request: Request, versions: list[dict[str, Any]]) -> Response:
+    """Return a version document with status 300, as the unversioned roots of several APIs answer."""
+    return json_response({"versions": versions}, 300)

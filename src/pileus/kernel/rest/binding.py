@@ -1,0 +1,180 @@
+"""From a handler's signature to the arguments of a call.  Rule: everything is worked out once, at start.
+
+What a handler may ask for, by name or by type:
+``tx`` (plain handlers), ``ctx``, ``request``, ``runtime`` and ``db`` (``async`` handlers), ``body`` and ``query``
+(a struct), a ``Settings`` struct, a row with a loader, a path parameter as ``str``.
+"""
+
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from pileus.kernel.config import Settings
+from pileus.kernel.context import Context
+from pileus.kernel.db import Tx
+from pileus.kernel.errors import Forbidden, Invalid, NotFound
+from pileus.kernel.policy import attribute
+from pileus.kernel.rest.formats import Page
+from pileus.kernel.rest.http import Request, Response, json_response
+from pileus.kernel.rest.routing import Api, Route
+from pileus.kernel.rest.schema import decode, trim
+
+NAMED = ("tx", "ctx", "request", "runtime", "db", "socket")
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """A route made ready to be called."""
+
+    api: Api
+    route: Route
+    is_async: bool
+    named: tuple[str, ...]
+    settings: tuple[tuple[str, type[Settings]], ...]
+    texts: tuple[str, ...]
+    loads: tuple[tuple[str, type, Callable[..., Any]], ...]
+    body_kind: Any
+    query: Callable[[Request], Any] | None
+
+    @property
+    def wants_json(self) -> bool:
+        """Whether the kernel reads and decodes the body before the call."""
+        return self.body_kind is not None or self.route.action is not None
+
+    def arguments(self, tx: Tx, ctx: Context, request: Request, raw: Any, runtime: Any) -> dict[str, Any]:
+        """Load, authorise, decode; raise ApiError at the first that fails."""
+        arguments: dict[str, Any] = {}
+        target: Any = None
+        for name, row, load in self.loads:
+            found = arguments[name] = load(tx, ctx, request.params[name])
+            target = found if target is None else target
+            if found is None:
+                raise TypeError(f"the loader of {row.__name__} must raise NotFound, not return None")
+        if self.route.rule is not None:
+            self._authorise(ctx, target, request)
+        for name in self.texts:
+            arguments[name] = request.params[name]
+        for name, kind in self.settings:
+            arguments[name] = runtime.config.get(kind)
+        if self.body_kind is not None:
+            arguments["body"] = self._decode_body(raw, ctx)
+        if self.query is not None:
+            arguments["query"] = self.query(request)
+        for name in self.named:
+            if name == "ctx":
+                arguments[name] = ctx
+            elif name == "request":
+                arguments[name] = request
+            elif name == "tx":
+                arguments[name] = tx
+            elif name == "runtime":
+                arguments[name] = runtime
+            elif name == "db":
+                arguments[name] = runtime.db
+        return arguments
+
+    def _authorise(self, ctx: Context, target: Any, request: Request) -> None:
+        assert self.route.rule is not None
+        try:
+            ctx.require(self.route.rule, target)
+        except Forbidden:
+            owner = attribute(target, "project_id") if target is not None else None
+            if self.api.hide_foreign and owner is not None and owner != ctx.project_id and not ctx.is_admin:
+                name, _, _ = self.loads[0]
+                noun = name.replace("_", " ").capitalize()
+                raise NotFound(f"{noun} {request.params[name]} could not be found.") from None
+            raise
+
+    def _decode_body(self, raw: Any, ctx: Context) -> Any:
+        member = self.route.action or self.route.body
+        if member is None:
+            member = self.route.wrap
+        if not member:
+            where, content = "body", raw
+        else:
+            if not isinstance(raw, dict) or member not in raw:
+                raise Invalid(f"The request body must be a JSON object with the member '{member}'.")
+            where, content = member, raw[member]
+            extra = raw.keys() - {member}
+            if extra and self.route.body is None and self.api.strict and not self.route.action:
+                raise Invalid(f"The request body has unknown members beside '{member}': {', '.join(sorted(extra))}.")
+        if content is None and isinstance(self.body_kind, type) and issubclass(self.body_kind, msgspec.Struct):
+            if member is not None and not self.route.action:
+                raise Invalid(f"The member '{member}' of the request body must be an object, not null.")
+            content = {}
+        return decode(content, self.body_kind, where, ctx.version, strict=self.api.strict)
+
+    def respond(self, result: Any, ctx: Context, request: Request) -> Response:
+        """Dress what the handler returned."""
+        route = self.route
+        if isinstance(result, Response):
+            return result
+        if result is None:
+            return Response(route.status or 204, media_type=None)
+        if self.api.microversions is not None:
+            trim(result.items if isinstance(result, Page) else result, ctx.version)
+        if isinstance(result, Page):
+            assert route.wrap is not None
+            content: Any = self.api.page(route.wrap, result.items, result.marker, request, ctx)
+        else:
+            content = {route.wrap: result} if route.wrap else result
+        return json_response(content, route.status or 200)
+
+
+def bind(api: Api, route: Route) -> Endpoint:
+    """Read the handler's signature; raise TypeError, naming the handler, when a parameter means nothing."""
+    handler = route.handler
+    hints = typing.get_type_hints(handler, include_extras=True)
+    named, settings, texts, loads = [], [], [], []
+    body_kind, query = None, None
+    for name in inspect.signature(handler).parameters:
+        kind = hints.get(name, Any)
+        plain = typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind
+        if name in NAMED:
+            named.append(name)
+        elif name == "body":
+            body_kind = kind
+        elif name == "query":
+            query = functools.partial(_parse_query, kind, _list_fields(kind))
+        elif isinstance(plain, type) and issubclass(plain, Settings):
+            settings.append((name, plain))
+        elif plain in api.loaders:
+            loads.append((name, plain, api.loaders[plain]))
+        elif plain is str and f"{{{name}" in route.path:
+            texts.append(name)
+        else:
+            where = f"{handler.__module__}.{handler.__qualname__}"
+            raise TypeError(f"{where}: parameter {name!r}: {kind!r} means nothing here")
+    is_async = inspect.iscoroutinefunction(handler)
+    if is_async and "tx" in named:
+        raise TypeError(f"{handler.__qualname__} is async: it opens transactions through db, it is not given one")
+    return Endpoint(api, route, is_async, tuple(named), tuple(settings), tuple(texts), tuple(loads), body_kind, query)
+
+
+def _list_fields(kind: type[msgspec.Struct]) -> frozenset[str]:
+    hints = typing.get_type_hints(kind)
+    return frozenset(info.encode_name for info in msgspec.structs.fields(kind) if _is_list(hints[info.name]))
+
+
+def _is_list(hint: Any) -> bool:
+    origin = typing.get_origin(hint)
+    if origin is list:
+        return True
+    return origin in (typing.Union, types.UnionType) and any(_is_list(part) for part in typing.get_args(hint))
+
+
+def _parse_query(kind: type[msgspec.Struct], lists: frozenset[str], request: Request) -> Any:
+    found: dict[str, Any] = {}
+    if request.query_string:
+        for name, value in request.query_items():
+            if name in lists:
+                found.setdefault(name, []).append(value)
+            else:
+                found[name] = value
+    return decode(found, kind, "the query string", strict=False)

@@ -1,0 +1,161 @@
+"""One HTTP exchange over ASGI.  Rule: bodies stream; only small JSON bodies are ever held whole."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+
+from pileus.kernel.errors import Invalid, TooLarge
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+JSON_LIMIT = 1 << 20
+"""Bytes of a JSON body at most."""
+
+
+class Disconnected(Exception):
+    """The client went away in the middle of its request."""
+
+
+@dataclass(slots=True)
+class Request:
+    """What the client sent.  ``headers`` has lower-case names; repeated headers are joined with commas."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    query_string: bytes
+    scheme: str
+    source_ip: str | None
+    root: str = ""
+    params: dict[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    receive: Receive | None = None
+
+    @classmethod
+    def from_scope(cls, scope: MutableMapping[str, Any], receive: Receive) -> "Request":
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in scope["headers"]:
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]},{value}" if name in headers else value
+        raw_path = scope.get("raw_path")
+        path = raw_path.decode("latin-1").partition("?")[0] if raw_path else scope["path"]
+        client = scope.get("client")
+        return cls(
+            scope.get("method", "GET"),
+            path,
+            headers,
+            scope.get("query_string", b""),
+            scope.get("scheme", "http"),
+            client[0] if client else None,
+            receive=receive,
+        )
+
+    @property
+    def base_url(self) -> str:
+        """Return ``http://host:port`` as the client sees it, proxies included."""
+        scheme = self.headers.get("x-forwarded-proto", self.scheme)
+        host = self.headers.get("x-forwarded-host") or self.headers.get("host", "127.0.0.1")
+        return f"{scheme}://{host}"
+
+    def query_items(self) -> list[tuple[str, str]]:
+        """Return the parameters of the URL in order, decoded."""
+        try:
+            return parse_qsl(self.query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=1000)
+        except ValueError as error:
+            raise Invalid(f"The query string cannot be read: {error}.") from error
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives; raise Disconnected when the client goes away before its end."""
+        if self.body is not None:
+            yield self.body
+            return
+        assert self.receive is not None
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            if chunk := message.get("body", b""):
+                yield chunk
+            if not message.get("more_body", False):
+                return
+
+    async def read(self, limit: int = JSON_LIMIT) -> bytes:
+        """Return the whole body; raise TooLarge beyond ``limit`` bytes."""
+        if self.body is None:
+            declared = self.headers.get("content-length", "0")
+            if declared.isdigit() and int(declared) > limit:
+                raise TooLarge(f"The request body has {declared} bytes; at most {limit} are accepted here.")
+            chunks, size = [], 0
+            async for chunk in self.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise TooLarge(f"The request body is larger than the {limit} bytes accepted here.")
+                chunks.append(chunk)
+            self.body = b"".join(chunks)
+        return self.body
+
+    def json(self) -> Any:
+        """Return the body that ``read`` fetched, decoded; an empty one is None."""
+        if not self.body:
+            return None
+        try:
+            return msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Invalid(f"The request body is not valid JSON: {error}.") from error
+
+
+@dataclass(slots=True)
+class Response:
+    """What goes back.  ``body`` is bytes, or an async iterable of them that is sent as the client takes it."""
+
+    status: int = 200
+    body: bytes | AsyncIterator[bytes] = b""
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    media_type: str | None = "application/json"
+    length: int | None = None
+    """Content-Length of a streamed body, when known."""
+
+    async def send(self, send: Send, *, head: bool = False) -> None:
+        """Send it; for HEAD only its headers.  A streamed body is closed whatever happens."""
+        body = self.body
+        headers = self.headers
+        length = len(body) if self.length is None and isinstance(body, bytes) else self.length
+        if length is not None and self.status != 204:
+            headers = [*headers, ("Content-Length", str(length))]
+        if self.media_type is not None and (body or self.length is not None or self.status not in (204, 304)):
+            headers = [*headers, ("Content-Type", self.media_type)]
+        await send({"type": "http.response.start", "status": self.status, "headers": encode_headers(headers)})
+        if isinstance(body, bytes):
+            await send({"type": "http.response.body", "body": b"" if head else body})
+            return
+        try:
+            if not head:
+                async for chunk in body:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            close = getattr(body, "aclose", None)
+            if close is not None:
+                await close()
+
+
+def encode_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Return headers as ASGI wants them; line breaks cannot be smuggled in."""
+    return [
+        (name.lower().encode("latin-1"), value.replace("\r", " ").replace("\n", " ").encode("utf-8"))
+        for name, value in headers
+    ]
+
+
+def json_response(data: Any, status: int = 200, headers: list[tuple[str, str]] | None = None) -> Response:
+    """Return ``data`` as a JSON answer."""
+    return Response(status, msgspec.json.encode(data), headers or [])
+
+
+def path_segments(path: str) -> list[str]:
+    """Return the decoded segments of a path; a slash inside a segment survives as ``%2F`` did."""
+    return [unquote(segment) for segment in path.split("/")[1:]]

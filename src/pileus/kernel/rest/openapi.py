@@ -1,0 +1,80 @@
+"""The OpenAPI document of all services, made from the same declarations that serve them."""
+
+import re
+import typing
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pileus import __version__
+from pileus.kernel.rest.binding import Endpoint
+from pileus.kernel.rest.versions import FIRST, LAST
+
+if TYPE_CHECKING:
+    from pileus.kernel.rest.app import App
+
+
+def document(app: "App") -> bytes:
+    """Return the document (OpenAPI 3.1, JSON); routes that share a path and differ by action share an entry."""
+    paths: dict[str, dict[str, Any]] = {}
+    kinds: list[Any] = []
+    entries: list[tuple[dict[str, Any], Endpoint]] = []
+    for mount, tree in app.trees.items():
+        for endpoint in tree.endpoints:
+            if endpoint.route.websocket:
+                continue
+            path = f"/{mount}{endpoint.api.prefix}{endpoint.route.path}".replace(":path}", "}")
+            action = endpoint.route.action
+            key = f"{path}#{action}" if action else path
+            versions = endpoint.route.versions
+            if key in paths and endpoint.route.method.lower() in paths[key]:
+                key = f"{key}#{versions.first[0]}.{versions.first[1]}"
+            entry = _entry(app.names[mount], path, endpoint)
+            paths.setdefault(key, {})[endpoint.route.method.lower()] = entry
+            entries.append((entry, endpoint))
+            kinds.extend(kind for kind in (_body(endpoint), _answer(endpoint)) if kind is not None)
+    schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    found = iter(schemas)
+    for entry, endpoint in entries:
+        if _body(endpoint) is not None:
+            member = endpoint.route.action or endpoint.route.body or endpoint.route.wrap
+            entry["requestBody"] = _content(next(found), member)
+        if _answer(endpoint) is not None:
+            answer = {"description": "", **_content(next(found), endpoint.route.wrap)}
+            entry["responses"] = {str(endpoint.route.status or 200): answer}
+    head = {"openapi": "3.1.0", "info": {"title": "Pileus", "version": __version__}}
+    return msgspec.json.encode({**head, "paths": paths, "components": {"schemas": components}})
+
+
+def _entry(service: str, path: str, endpoint: Endpoint) -> dict[str, Any]:
+    route = endpoint.route
+    names = re.findall(r"{([^}]+)}", path)
+    entry: dict[str, Any] = {
+        "tags": [service],
+        "operationId": f"{service}.{route.handler.__module__.rpartition('.')[2]}.{route.handler.__name__}",
+        "summary": (route.handler.__doc__ or route.handler.__name__.replace("_", " ")).split("\n")[0],
+        "parameters": [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names],
+        "responses": {str(route.status or 200): {"description": ""}},
+    }
+    if route.rule is not None:
+        entry["x-policy"] = route.rule.name
+    if route.versions.first != FIRST:
+        entry["x-since"] = "{}.{}".format(*route.versions.first)
+    if route.versions.last != LAST:
+        entry["x-until"] = "{}.{}".format(*route.versions.last)
+    return entry
+
+
+def _body(endpoint: Endpoint) -> Any:
+    kind = endpoint.body_kind
+    return kind if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
+
+
+def _answer(endpoint: Endpoint) -> Any:
+    kind = typing.get_type_hints(endpoint.route.handler).get("return")
+    return kind if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind.__name__ != "Page" else None
+
+
+def _content(schema: Any, member: str | None) -> dict[str, Any]:
+    whole = {"type": "object", "required": [member], "properties": {member: schema}} if member else schema
+    return {"content": {"application/json": {"schema": whole}}}

@@ -1,0 +1,133 @@
+"""Routes, declared where the handler is written.
+
+Rule: a route says everything about its handler that is not in the handler's signature: the path, the policy
+rule, the microversions, the envelope and the status.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pileus.kernel.policy import Rule
+from pileus.kernel.rest.formats import ErrorFormat, PageFormat, identity_error, link_page
+from pileus.kernel.rest.versions import LAST, Between, Microversions, Version, version
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Route:
+    """One verb on one path in some microversions."""
+
+    method: str
+    path: str
+    handler: Callable[..., Any]
+    rule: Rule | None
+    """None: open to everybody, token or not."""
+    versions: Between
+    wrap: str | None
+    """The member of the answer that holds the view (``server``), or the list (``servers``)."""
+    status: int | None
+    action: str | None
+    """The member of the body that names an action (``os-start``)."""
+    body: str | None
+    """The member of the request body that holds the struct; by default the action, else ``wrap``."""
+    reads: bool
+    """The handler only reads: it runs on a snapshot and is never queued behind writes."""
+    websocket: bool = False
+
+
+@dataclass
+class Api:
+    """The routes of one service under one prefix, and the manners they share.
+
+    ``prefix`` is below the service's path (``/v2.1``).  With ``project_in_path`` every path may also be
+    written with the project's id after the prefix, as Block Storage and old Compute clients do.
+    ``loaders`` maps a row type to ``load(tx, ctx, id) -> row``: handler parameters of that type are loaded by
+    the path parameter of the same name, and the route's rule is then judged against the row.
+    """
+
+    service: str
+    prefix: str = ""
+    microversions: Microversions | None = None
+    error: ErrorFormat = identity_error
+    page: PageFormat = link_page
+    request_id_header: str = "x-openstack-request-id"
+    project_in_path: bool = False
+    hide_foreign: bool = True
+    """A resource of another project that the caller may not touch is 404, as if it were not there."""
+    strict: bool = True
+    """Numbers and booleans in bodies must have their JSON type; False accepts them as text too."""
+    json_limit: int = 1 << 20
+    loaders: dict[type, Callable[..., Any]] = field(default_factory=dict)
+    routes: list[Route] = field(default_factory=list)
+
+    def loader(self, row: type) -> Callable[[Handler], Handler]:
+        """Register the function that loads ``row`` for handlers, and raises NotFound when it is not visible."""
+
+        def add(load: Handler) -> Handler:
+            self.loaders[row] = load
+            return load
+
+        return add
+
+    def route(
+        self,
+        method: str,
+        path: str,
+        rule: Rule | None,
+        *,
+        wrap: str | None = None,
+        status: int | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        action: str | None = None,
+        body: str | None = None,
+        reads: bool | None = None,
+        websocket: bool = False,
+    ) -> Callable[[Handler], Handler]:
+        """Declare a handler.  ``{name}`` in the path is one segment, a last ``{name:path}`` all that follow."""
+        first: Version = version(since) if since else (0, 0)
+        last: Version = version(until) if until else LAST
+        only_reads = method in ("GET", "HEAD") if reads is None else reads
+
+        def add(handler: Handler) -> Handler:
+            versions = Between(first, last)
+            self.routes.append(
+                Route(method, path, handler, rule, versions, wrap, status, action, body, only_reads, websocket)
+            )
+            return handler
+
+        return add
+
+    def get(self, path: str, rule: Rule | None, **more: Any) -> Callable[[Handler], Handler]:
+        """Declare a handler of GET (and of HEAD, unless another is declared)."""
+        return self.route("GET", path, rule, **more)
+
+    def head(self, path: str, rule: Rule | None, **more: Any) -> Callable[[Handler], Handler]:
+        """Declare a handler of HEAD."""
+        return self.route("HEAD", path, rule, **more)
+
+    def post(self, path: str, rule: Rule | None, **more: Any) -> Callable[[Handler], Handler]:
+        """Declare a handler of POST."""
+        return self.route("POST", path, rule, **more)
+
+    def put(self, path: str, rule: Rule | None, **more: Any) -> Callable[[Handler], Handler]:
+        """Declare a handler of PUT."""
+        return self.route("PUT", path, rule, **more)
+
+    def patch(self, path: str, rule: Rule | None, **more: Any) -> Callable[[Handler], Handler]:
+        """Declare a handler of PATCH."""
+        return self.route("PATCH", path, rule, **more)
+
+    def delete(self, path: str, rule: Rule | None, **more: Any) -> Callable[[Handler], Handler]:
+        """Declare a handler of DELETE."""
+        return self.route("DELETE", path, rule, **more)
+
+    def action(self, path: str, action: str, rule: Rule | None, **more: Any) -> Callable[[Handler], Handler]:
+        """Declare a handler of ``POST path`` whose body has the one member ``action``."""
+        return self.route("POST", path, rule, action=action, **more)
+
+    def websocket(self, path: str, rule: Rule | None = None) -> Callable[[Handler], Handler]:
+        """Declare ``async def handler(socket: WebSocket, ...)`` for websockets on ``path``."""
+        return self.route("GET", path, rule, websocket=True)

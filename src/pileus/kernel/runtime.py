@@ -1,0 +1,101 @@
+"""One running control plane: its settings, database, policy, services, bus and workers, started and stopped as one.
+
+Rule: nothing here is global, so that several clouds can live in one process (tests, simulation).
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from pileus import __version__
+from pileus.kernel import telemetry
+from pileus.kernel.config import Configuration
+from pileus.kernel.context import ANONYMOUS, Caller, Context, internal
+from pileus.kernel.db import Tx, open_database
+from pileus.kernel.errors import NotFound
+from pileus.kernel.policy import Policy
+from pileus.kernel.rest.app import App
+from pileus.kernel.rest.http import Request, Response, json_response
+from pileus.kernel.rest.openapi import document
+from pileus.kernel.service import Service, find_services
+
+log = logging.getLogger(__name__)
+
+
+class Runtime:
+    """Everything a handler, an operation or a background task may need."""
+
+    def __init__(self, config: Configuration, services: Sequence[Service] | None = None) -> None:
+        self.config = config
+        self.services = list(services if services is not None else find_services())
+        self.policy = Policy.from_file(config.state / "policy.yaml")
+        self.db = open_database(config.database_url)
+        self.authenticate = next((s.authenticate for s in self.services if s.authenticate), _nobody)
+        self.app = App(self)
+        self.ready = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._openapi: bytes | None = None
+
+    async def start(self) -> None:
+        """Bring the schema and the services up; when this returns every API answers."""
+        await self.db.create_schema()
+        await self.db.write(self._bootstrap)
+        for service in self.services:
+            if service.start is not None:
+                await service.start(self)
+        self.ready = True
+
+    def _bootstrap(self, tx: Tx) -> None:
+        for service in self.services:
+            if service.bootstrap is not None:
+                service.bootstrap(tx, self)
+                tx.flush()
+
+    async def stop(self) -> None:
+        """Stop what ``start`` started; whatever is unfinished is resumed by the next start."""
+        self.ready = False
+        for service in reversed(self.services):
+            if service.stop is not None:
+                await service.stop(self)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.db.close()
+
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """Run a background task until ``stop``; if it dies its failure is logged."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("background task %s died", task.get_name(), exc_info=error)
+
+    def internal(self, *, project_id: str | None = None, user_id: str | None = None) -> Context:
+        """Return the context of work that no request asked for; it may do everything."""
+        return internal(self.policy, project_id=project_id, user_id=user_id)
+
+    async def root_response(self, request: Request, ctx: Context) -> Response:
+        """Answer what belongs to no service: the list of services, health, metrics, the OpenAPI document."""
+        match request.path.rstrip("/"):
+            case "":
+                paths = {service.type: f"{ctx.base_url}{service.path}" for service in self.services}
+                return json_response({"name": "Pileus", "version": __version__, "services": paths})
+            case "/healthz":
+                await self.db.read(lambda tx: tx.connection())
+                return json_response({"status": "ok" if self.ready else "starting"}, 200 if self.ready else 503)
+            case "/metrics":
+                return Response(200, telemetry.metrics_page(), [], "text/plain; version=0.0.4; charset=utf-8")
+            case "/openapi.json":
+                if self._openapi is None:
+                    self._openapi = document(self.app)
+                return Response(200, self._openapi)
+        raise NotFound(f"There is nothing at {request.path}; the services are listed at {ctx.base_url}/.")
+
+
+def _nobody(tx: Tx, request: Request, runtime: Runtime) -> Caller:
+    return ANONYMOUS

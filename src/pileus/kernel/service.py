@@ -1,0 +1,69 @@
+"""What the kernel needs to know of a service, and how services are found.
+
+Rule: a folder in ``pileus.services`` with a ``service.py`` that defines ``SERVICE`` is a service; nothing else
+has to be touched to add one.
+"""
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pileus.kernel.context import Caller
+from pileus.kernel.db import Tx
+from pileus.kernel.rest.http import Request
+from pileus.kernel.rest.routing import Api
+
+if TYPE_CHECKING:
+    from pileus.kernel.runtime import Runtime
+
+Authenticate = Callable[[Tx, Request, "Runtime"], Caller]
+"""Return who a request's token stands for, ANONYMOUS when there is none; raise Unauthenticated for a bad one."""
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """How clients find a service: ``url`` is below the cloud's base URL, ``%(project_id)s`` is filled in."""
+
+    type: str
+    name: str
+    url: str
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service.  ``type`` is its official type with underscores, the name of its folder."""
+
+    type: str
+    path: str
+    apis: Sequence[Api] = ()
+    catalog: Sequence[CatalogEntry] = ()
+    authenticate: Authenticate | None = None
+    """Identity only."""
+    bootstrap: Callable[[Tx, "Runtime"], None] | None = None
+    """Puts in what a new cloud needs; runs at every start in one transaction, so it only adds what is missing."""
+    start: Callable[["Runtime"], Awaitable[None]] | None = None
+    """Runs after bootstrap, before the first request: caches, background tasks (``runtime.spawn``)."""
+    stop: Callable[["Runtime"], Awaitable[None]] | None = None
+    mounts: Mapping[str, Callable[["Runtime"], Any]] = field(default_factory=dict)
+    """Path to a factory of an ASGI application of its own (the dashboard)."""
+    agent: Callable[[Any], Any] | None = None
+    """``agent(settings) -> AgentPart``: the service's part of the host process."""
+    order: int = 0
+    """Bootstrap order: lower first (identity 0)."""
+
+
+def find_services(only: Sequence[str] | None = None) -> list[Service]:
+    """Return every service there is, or those named, lowest order first."""
+    package = importlib.import_module("pileus.services")
+    found = []
+    for module in pkgutil.iter_modules(package.__path__):
+        if not module.ispkg or (only is not None and module.name not in only):
+            continue
+        name = f"pileus.services.{module.name}.service"
+        if importlib.util.find_spec(name) is not None:
+            found.append(importlib.import_module(name).SERVICE)
+    return sorted(found, key=lambda service: service.order)
