@@ -28,6 +28,6 @@ async def running(
 
 def client(runtime: Runtime, token: str | None = None, **headers: str) -> httpx.AsyncClient:
     """Return an HTTP client that calls the runtime's application directly."""
-    transport = httpx.ASGITransport(runtime.app, raise_app_exceptions=False)  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(runtime.app, raise_app_exceptions=False)
     given = {**headers, **({"X-Auth-Token": token} if token else {})}
     return httpx.AsyncClient(transport=transport, base_url="http://cloud.test", headers=given)
