@@ -1,0 +1,264 @@
+"""Every SQL statement of object storage."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import case, delete, func, select
+from sqlalchemy.orm import InstrumentedAttribute
+
+from pileus.kernel.db import Tx
+from pileus.services.object_store.model import AccountRow, ContainerRow, DiscardRow, ObjectRow
+
+LARGEST_BATCH = 1000
+"""Rows read at once while names are rolled up."""
+
+
+class Usage(NamedTuple):
+    """How much there is."""
+
+    objects: int
+    bytes: int
+    containers: int = 0
+
+
+class Found(NamedTuple):
+    """What a path led to, as far as it exists."""
+
+    account: AccountRow | None
+    container: ContainerRow | None
+    object: ObjectRow | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Which part of the names to list, in byte order."""
+
+    limit: int
+    prefix: str = ""
+    marker: str = ""
+    end_marker: str = ""
+    delimiter: str = ""
+    path: str | None = None
+    reverse: bool = False
+
+
+class Subdir(NamedTuple):
+    """Names rolled up at the delimiter."""
+
+    name: str
+
+
+def find(tx: Tx, account: str, container: str = "", name: str = "") -> Found:
+    """Follow a path in one statement."""
+    query = select(AccountRow, ContainerRow, ObjectRow).select_from(AccountRow)
+    query = query.outerjoin(
+        ContainerRow, (ContainerRow.account_id == AccountRow.id) & (ContainerRow.name == container)
+    ).outerjoin(ObjectRow, (ObjectRow.container_id == ContainerRow.id) & (ObjectRow.name == name))
+    row = tx.execute(query.where(AccountRow.name == account)).one_or_none()
+    return Found(*row) if row else Found(None, None, None)
+
+
+def ensure_account(tx: Tx, name: str, now: datetime) -> AccountRow:
+    """Return the account, made when it is not there."""
+    account = tx.scalar(select(AccountRow).where(AccountRow.name == name))
+    if account is None:
+        account = AccountRow(name=name, created_at=now, headers={})
+        tx.add(account)
+        tx.flush()
+    return account
+
+
+def delete_account(tx: Tx, account: AccountRow) -> None:
+    """Remove an account with everything in it; its bytes are discarded."""
+    containers = select(ContainerRow.id).where(ContainerRow.account_id == account.id)
+    objects = tx.scalars(
+        select(ObjectRow.blob).where(ObjectRow.container_id.in_(containers), ObjectRow.blob.is_not(None))
+    )
+    insert_discards(tx, [blob for blob in objects if blob])
+    tx.execute(delete(ObjectRow).where(ObjectRow.container_id.in_(containers)))
+    tx.execute(delete(ContainerRow).where(ContainerRow.account_id == account.id))
+    tx.execute(delete(AccountRow).where(AccountRow.id == account.id))
+
+
+# The bytes of a static large object are its segments' and are counted there.
+_OWN_BYTES = func.coalesce(func.sum(case((ObjectRow.segments.is_(None), ObjectRow.size), else_=0)), 0)
+
+
+def account_usage(tx: Tx, account: AccountRow) -> Usage:
+    """Count containers, objects and bytes of an account."""
+    containers = tx.scalar(select(func.count()).where(ContainerRow.account_id == account.id)) or 0
+    query = select(func.count(), _OWN_BYTES).join(ContainerRow, ContainerRow.id == ObjectRow.container_id)
+    objects, size = tx.execute(query.where(ContainerRow.account_id == account.id)).one()
+    return Usage(objects, int(size), containers)
+
+
+def container_usage(tx: Tx, container: ContainerRow) -> Usage:
+    """Count objects and bytes of a container."""
+    objects, size = tx.execute(select(func.count(), _OWN_BYTES).where(ObjectRow.container_id == container.id)).one()
+    return Usage(objects, int(size))
+
+
+def insert_container(tx: Tx, account: AccountRow, name: str, now: datetime) -> ContainerRow:
+    """Add a container."""
+    container = ContainerRow(account_id=account.id, name=name, created_at=now, updated_at=now, headers={})
+    tx.add(container)
+    tx.flush()
+    return container
+
+
+def delete_container(tx: Tx, container: ContainerRow) -> None:
+    """Remove an empty container."""
+    tx.delete(container)
+    tx.flush()
+
+
+def has_objects(tx: Tx, container: ContainerRow) -> bool:
+    """Tell whether anything is in the container."""
+    return tx.scalar(select(ObjectRow.id).where(ObjectRow.container_id == container.id).limit(1)) is not None
+
+
+def list_containers(tx: Tx, account: AccountRow, listing: Listing) -> list[tuple[ContainerRow, Usage] | Subdir]:
+    """List containers with their usage."""
+    found = _list(tx, ContainerRow.account_id, account.id, ContainerRow.name, listing)
+    ids = [row.id for row in found if not isinstance(row, Subdir)]
+    query = select(ObjectRow.container_id, func.count(), _OWN_BYTES).group_by(ObjectRow.container_id)
+    usage = {
+        container_id: Usage(objects, int(size))
+        for part in _parts(ids)
+        for container_id, objects, size in tx.execute(query.where(ObjectRow.container_id.in_(part)))
+    }
+    return [row if isinstance(row, Subdir) else (row, usage.get(row.id, Usage(0, 0))) for row in found]
+
+
+def list_objects(tx: Tx, container: ContainerRow, listing: Listing) -> list[ObjectRow | Subdir]:
+    """List objects, rolled up at the delimiter."""
+    return _list(tx, ObjectRow.container_id, container.id, ObjectRow.name, listing)
+
+
+def insert_object(tx: Tx, row: ObjectRow) -> None:
+    """Add an object."""
+    tx.add(row)
+    tx.flush()
+
+
+def move_object(tx: Tx, row: ObjectRow, container: ContainerRow, name: str) -> None:
+    """Give an object another place; its bytes stay where they are."""
+    row.container_id, row.name = container.id, name
+    tx.flush()
+
+
+def delete_object(tx: Tx, row: ObjectRow) -> None:
+    """Remove an object; its bytes are discarded."""
+    if row.blob:
+        insert_discards(tx, [row.blob])
+    tx.delete(row)
+    tx.flush()
+
+
+def list_expired(tx: Tx, now_s: int, limit: int) -> list[ObjectRow]:
+    """List objects whose time has passed."""
+    query = select(ObjectRow).where(ObjectRow.delete_at <= now_s).order_by(ObjectRow.delete_at).limit(limit)
+    return list(tx.scalars(query))
+
+
+def is_blob_named(tx: Tx, blob: str) -> bool:
+    """Tell whether an object's row names this blob."""
+    return tx.scalar(select(ObjectRow.id).where(ObjectRow.blob == blob)) is not None
+
+
+def insert_discards(tx: Tx, blobs: Iterable[str]) -> None:
+    """Note bytes that are to be removed."""
+    tx.add_all([DiscardRow(blob=blob) for blob in blobs])
+    tx.flush()
+
+
+def list_discards(tx: Tx, limit: int) -> list[str]:
+    """List bytes that are to be removed."""
+    return list(tx.scalars(select(DiscardRow.blob).limit(limit)))
+
+
+def delete_discards(tx: Tx, blobs: list[str]) -> None:
+    """Forget bytes that were removed."""
+    for part in _parts(blobs):
+        tx.execute(delete(DiscardRow).where(DiscardRow.blob.in_(part)))
+
+
+def _list(
+    tx: Tx, parent: InstrumentedAttribute[int], parent_id: int, name: InstrumentedAttribute[str], listing: Listing
+) -> list[Any]:
+    """List rows by name; a rolled-up subdirectory is skipped over by a new query, not read through."""
+    base = select(parent.class_).where(parent == parent_id)
+    if listing.prefix:
+        base = base.where(name >= listing.prefix)
+        if (after := successor(listing.prefix)) is not None:
+            base = base.where(name < after)
+    if listing.end_marker:
+        base = base.where(name > listing.end_marker if listing.reverse else name < listing.end_marker)
+    base = base.order_by(name.desc() if listing.reverse else name)
+    seek = (name < listing.marker if listing.reverse else name > listing.marker) if listing.marker else None
+    found: list[Any] = []
+    batch = LARGEST_BATCH
+    while len(found) < listing.limit:
+        want = min(batch, listing.limit - len(found)) if listing.delimiter else listing.limit - len(found)
+        rows = tx.scalars((base if seek is None else base.where(seek)).limit(want)).all()
+        subdir = _take(found, [*rows], listing)
+        if len(rows) < want:
+            break
+        if subdir is None:
+            seek = name < rows[-1].name if listing.reverse else name > rows[-1].name
+            continue
+        jump = subdir if listing.reverse else successor(subdir)
+        if jump is None:
+            break
+        seek = name < jump if listing.reverse else name >= jump
+        # A batch that was one subdirectory was read in vain: read less next time, more when it paid.
+        batch = max(16, batch // 2) if rows[0].name.startswith(subdir) else min(LARGEST_BATCH, batch * 2)
+    return found
+
+
+def _take(found: list[Any], rows: list[Any], listing: Listing) -> str | None:
+    """Add rows to ``found``, rolled up; return the subdirectory that the last row lies in, if any."""
+    subdir = None
+    for row in rows:
+        if len(found) >= listing.limit:
+            break
+        if subdir is not None and row.name.startswith(subdir):
+            continue
+        subdir = subdir_of(row.name, listing)
+        if subdir is None:
+            if row.name != listing.path:
+                found.append(row)
+        elif subdir != listing.marker and listing.path is None:
+            found.append(Subdir(subdir))
+    return subdir
+
+
+def subdir_of(name: str, listing: Listing) -> str | None:
+    """Return what ``name`` is rolled up to, or None when it is listed itself."""
+    if not listing.delimiter:
+        return None
+    at = name.find(listing.delimiter, len(listing.prefix))
+    if at < 0:
+        return None
+    subdir = name[: at + len(listing.delimiter)]
+    if listing.path is not None and subdir == name:
+        return None  # with path=, a pseudo-directory that is an object is listed as one
+    return subdir
+
+
+def successor(prefix: str) -> str | None:
+    """Return the first string after all that start with ``prefix``; None when there is none."""
+    for i in range(len(prefix) - 1, -1, -1):
+        code = ord(prefix[i]) + 1
+        if code == 0xD800:  # the surrogates are no characters
+            code = 0xE000
+        if code <= 0x10FFFF:
+            return prefix[:i] + chr(code)
+    return None
+
+
+def _parts(items: list[Any], size: int = 500) -> list[list[Any]]:
+    """Cut a list so that a statement stays below the engines' limits of parameters."""
+    return [items[i : i + size] for i in range(0, len(items), size)]
