@@ -1,0 +1,119 @@
+"""Who may run an operation: leases, taken by compare-and-swap and kept alive by a heartbeat.
+
+Rule: taking a lease raises the epoch, so that whoever held it before can write nothing more.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, or_, select, update
+
+from pileus.kernel.db import Tx
+from pileus.kernel.operations.begin import release
+from pileus.kernel.operations.listeners import Claimed
+from pileus.kernel.operations.model import LIVE, RUNNING, OperationRow
+
+_table: Any = OperationRow.__table__
+_before = _table.alias("before")
+_live = _table.c.live_resource.is_not(None)
+_ready = (
+    _live,
+    _table.c.next_attempt_at <= bindparam("now"),
+    or_(
+        _table.c.after.is_(None),
+        ~select(_before.c.id).where(_before.c.id == _table.c.after, _before.c.state.in_(LIVE)).exists(),
+    ),
+)
+_free = or_(_table.c.lease_owner.is_(None), _table.c.lease_expires_at < bindparam("now"))
+_FREE = select(_table.c.id, _table.c.epoch).where(*_ready, _free).order_by(_table.c.created_at)
+_DEAD = (
+    select(_table.c.id, _table.c.epoch)
+    .where(*_ready, or_(_free, _table.c.lease_owner.in_(bindparam("dead", expanding=True))))
+    .order_by(_table.c.created_at)
+)
+_BY_ID = select(_table.c.id, _table.c.epoch).where(*_ready, _free, _table.c.id == bindparam("id"))
+_FOLLOWERS = select(_table.c.id).where(_live, _table.c.after == bindparam("id"))
+_OWNERS = select(_table.c.lease_owner).where(_live, _table.c.lease_owner.is_not(None)).distinct()
+_CLAIM = (
+    update(_table)
+    .where(_table.c.id == bindparam("operation"), _table.c.epoch == bindparam("seen"), _live)
+    .values(
+        epoch=bindparam("seen") + 1,
+        live_resource=_table.c.resource,
+        lease_owner=bindparam("owner"),
+        lease_expires_at=bindparam("until"),
+    )
+)
+_CLAIMED = select(_table).where(_table.c.id == bindparam("operation"))
+_mine = (_table.c.lease_owner == bindparam("owner"), _table.c.id.in_(bindparam("held", expanding=True)))
+_EXTEND = update(_table).where(*_mine).values(lease_expires_at=bindparam("until"))
+_HELD = select(_table.c.id, _table.c.state).where(*_mine)
+_RELEASE = update(_table).where(*_mine).values(release())
+
+
+def find_ready(tx: Tx, now: datetime, dead: Sequence[str], limit: int) -> list[tuple[str, int]]:
+    """Return (id, epoch) of operations that nobody runs, oldest first; ``dead`` owners hold nothing."""
+    if dead:
+        rows = tx.connection().execute(_DEAD.limit(limit), {"now": now, "dead": list(dead)})
+    else:
+        rows = tx.connection().execute(_FREE.limit(limit), {"now": now})
+    return [(row.id, row.epoch) for row in rows]
+
+
+def find_owners(tx: Tx) -> list[str]:
+    """Return everybody who holds a lease."""
+    return [owner for (owner,) in tx.connection().execute(_OWNERS)]
+
+
+def find_followers(tx: Tx, operation_id: str) -> list[str]:
+    """Return the operations that wait for the end of this one."""
+    return [id for (id,) in tx.connection().execute(_FOLLOWERS, {"id": operation_id})]
+
+
+def claim(tx: Tx, ready: Iterable[tuple[str, int]], owner: str, until: datetime) -> list[Claimed]:
+    """Take the leases of operations found ready and return those that were still to be had."""
+    return [claimed for id, seen in ready if (claimed := _claim(tx, id, seen, owner, until)) is not None]
+
+
+def claim_one(tx: Tx, id: str, owner: str, now: datetime, until: datetime) -> Claimed | None:
+    """Take the lease of one operation if it is ready."""
+    row = tx.connection().execute(_BY_ID, {"id": id, "now": now}).first()
+    return None if row is None else _claim(tx, row.id, row.epoch, owner, until)
+
+
+def extend(tx: Tx, held: Sequence[str], owner: str, until: datetime) -> dict[str, bool]:
+    """Extend the leases that are still ours; return for each whether it still goes forward."""
+    values = {"held": list(held), "owner": owner, "until": until}
+    tx.connection().execute(_EXTEND, values)
+    rows = tx.connection().execute(_HELD, {"held": list(held), "owner": owner})
+    return {row.id: row.state == RUNNING for row in rows}
+
+
+def give_up(tx: Tx, held: Sequence[str], owner: str) -> None:
+    """Let go of leases, so that the next worker need not wait for their end."""
+    tx.connection().execute(_RELEASE, {"held": list(held), "owner": owner})
+
+
+def _claim(tx: Tx, id: str, seen: int, owner: str, until: datetime) -> Claimed | None:
+    values = {"operation": id, "seen": seen, "owner": owner, "until": until}
+    if tx.connection().execute(_CLAIM, values).rowcount != 1:
+        return None
+    row = tx.connection().execute(_CLAIMED, {"operation": id}).one()
+    return Claimed(
+        id=row.id,
+        kind=row.kind,
+        resource=row.resource,
+        input=row.input,
+        state=row.state,
+        epoch=row.epoch,
+        owner=owner,
+        lease_expires_at=until,
+        deadline=row.deadline,
+        created_at=row.created_at,
+        error=row.error,
+        request_id=row.request_id,
+        user_id=row.user_id,
+        project_id=row.project_id,
+        fresh=row.epoch == 1,
+    )

@@ -1,0 +1,352 @@
+"""The journal of one run: every write is fenced by (epoch, owner), every database step commits with its entry.
+
+Rule: whoever lost the lease writes nothing; it learns so from the row count of its own statement.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import bindparam, insert, literal_column, select, update
+
+from pileus.kernel import clock
+from pileus.kernel.db import Database, Tx
+from pileus.kernel.operations.begin import release
+from pileus.kernel.operations.listeners import Claimed
+from pileus.kernel.operations.model import (
+    DONE,
+    FAILED,
+    RUNNING,
+    STARTED,
+    SUCCEEDED,
+    UNDOING,
+    OperationRow,
+    StepRow,
+)
+
+T = TypeVar("T")
+_operations: Any = OperationRow.__table__
+_steps: Any = StepRow.__table__
+
+
+class Fenced(BaseException):
+    """Another worker has taken this operation over: the run stops without a word.
+
+    Like ``Unwind`` not an ``Exception``, so that no body catches it by accident.
+    """
+
+
+class Unwind(BaseException):
+    """The way forward is closed: the body is left so that its steps can be undone."""
+
+
+class _LeaseLost(Exception):
+    """``Fenced``, while it travels through the database layer."""
+
+
+class _ToldToTurnBack(Exception):
+    """``Unwind``, while it travels through the database layer."""
+
+
+class Step(msgspec.Struct):
+    """What the journal knows of one step."""
+
+    name: str
+    position: int
+    state: str
+    result: str | None = None
+    undone: bool = False
+    attempts: int = 0
+    error: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    stored: bool = False
+
+
+_mine = (
+    _operations.c.id == bindparam("fence_id"),
+    _operations.c.epoch == bindparam("fence_epoch"),
+    _operations.c.lease_owner == bindparam("fence_owner"),
+)
+_running = _operations.c.state == RUNNING
+_columns = [column.name for column in _steps.columns]
+_values = [bindparam(f"s_{name}", type_=_steps.c[name].type) for name in _columns]
+_forward = select(*_values).where(*_mine, _running).select_from(_operations)
+_anyway = select(*_values).where(*_mine).select_from(_operations)
+_INSERT = {
+    True: insert(_steps).from_select(_columns, _forward).execution_options(preserve_rowcount=True),
+    False: insert(_steps).from_select(_columns, _anyway).execution_options(preserve_rowcount=True),
+}
+_SET = {name: bindparam(f"s_{name}", type_=_steps.c[name].type) for name in _columns[2:]}
+
+
+def _update(*fence: Any) -> Any:
+    return (
+        update(_steps)
+        .where(
+            _steps.c.operation_id == bindparam("s_operation_id"),
+            _steps.c.name == bindparam("s_name"),
+            select(literal_column("1")).select_from(_operations).where(*fence).exists(),
+        )
+        .values(_SET)
+    )
+
+
+_UPDATE = {True: _update(*_mine, _running), False: _update(*_mine)}
+_CONCLUDE = (
+    update(_operations)
+    .where(*_mine)
+    .values(
+        release(
+            state=bindparam("new_state"),
+            live_resource=None,
+            error=bindparam("new_error"),
+            alarm=None,
+            updated_at=bindparam("now"),
+            finished_at=bindparam("now"),
+        )
+    )
+)
+_SUCCEED = _CONCLUDE.where(_running)
+_UNDOING = (
+    update(_operations)
+    .where(*_mine)
+    .values(
+        state=UNDOING,
+        epoch=bindparam("new_epoch"),
+        error=bindparam("new_error"),
+        updated_at=bindparam("now"),
+    )
+)
+_PARK = (
+    update(_operations)
+    .where(*_mine)
+    .values(
+        release(
+            state=bindparam("new_state"),
+            alarm=bindparam("new_alarm"),
+            attempts=_operations.c.attempts + 1,
+            next_attempt_at=bindparam("next_attempt_at"),
+            updated_at=bindparam("now"),
+        )
+    )
+)
+_RISE = update(_operations).where(*_mine).values(epoch=bindparam("new_epoch"))
+_PROGRESS = update(_operations).where(*_mine).values(progress=bindparam("text"), updated_at=bindparam("now"))
+_PRESENT = select(_operations.c.epoch, _operations.c.lease_owner, _operations.c.state, _operations.c.error)
+_PRESENT = _PRESENT.where(_operations.c.id == bindparam("id"))
+_READ = select(_steps).where(_steps.c.operation_id == bindparam("id")).order_by(_steps.c.position)
+
+
+class Journal:
+    """The steps of one operation, in memory and in the database, for as long as its lease is held."""
+
+    def __init__(self, db: Database, claimed: Claimed) -> None:
+        self.db = db
+        self.id = claimed.id
+        self.epoch = claimed.epoch
+        self.owner = claimed.owner
+        self.steps: dict[str, Step] = {}
+        self.pending: list[Step] = []
+        """Host steps done but not written yet: the next transaction takes them along."""
+        self._writing = asyncio.Lock()
+        self.undoing = claimed.state != RUNNING
+        self.error = claimed.error
+
+    async def load(self) -> None:
+        """Read what earlier runs have recorded."""
+        self.steps = await self.db.read(read_steps, self.id)
+
+    def step(self, name: str) -> Step | None:
+        """Return what is known of a step."""
+        return self.steps.get(name)
+
+    def new_step(self, name: str) -> Step:
+        """Return a fresh entry, not written yet."""
+        return Step(name, len(self.steps), STARTED, started_at=clock.now())
+
+    async def commit(
+        self, step: Step, work: Callable[..., Any], args: tuple[Any, ...], encode: Callable[[Any], str]
+    ) -> None:
+        """Run a database step and record it, in one transaction."""
+
+        def transaction(tx: Tx) -> str:
+            result = encode(work(tx, *args))
+            self._write(tx, [_done(step, result)], forward=True)
+            return result
+
+        self._keep(_done(step, await self._transact(transaction)))
+
+    async def record(self, *steps: Step, rise: bool = False) -> None:
+        """Write entries, and those that were waiting; ``rise`` makes hosts refuse what was sent before."""
+
+        def transaction(tx: Tx) -> None:
+            self._write(tx, steps, forward=True)
+            if rise:
+                self._execute(tx, _RISE, new_epoch=self.epoch + 1)
+
+        await self._transact(transaction)
+        self.epoch += rise
+        for step in steps:
+            self._keep(step)
+
+    def done_later(self, step: Step, result: str) -> None:
+        """Take note of a finished host step, to be written with whatever comes next."""
+        done = _done(step, result)
+        self.steps[done.name] = done
+        self.pending.append(done)
+
+    async def flush(self) -> None:
+        """Write what is waiting, before anything outside the database builds on it."""
+        if self.pending:
+            await self.record()
+
+    async def undo(self, step: Step, work: Callable[..., Any] | None, args: tuple[Any, ...]) -> None:
+        """Run a database undo, if one is given, and mark the step undone, in one transaction."""
+        undone = msgspec.structs.replace(step, undone=True)
+
+        def transaction(tx: Tx) -> None:
+            if work is not None:
+                work(tx, *args)
+            self._write(tx, [undone], forward=False)
+
+        await self._transact(transaction, forward=False)
+        self._keep(undone)
+
+    async def succeed(self, work: Callable[..., Any] | None, args: tuple[Any, ...]) -> None:
+        """Conclude the operation together with its last database step."""
+
+        def transaction(tx: Tx) -> None:
+            if work is not None:
+                work(tx, *args)
+            self._execute(tx, _SUCCEED, new_state=SUCCEEDED, new_error=None, now=clock.now())
+
+        await self._transact(transaction)
+
+    async def fail(self, error: str, work: Callable[..., Any] | None, args: tuple[Any, ...]) -> None:
+        """Conclude an operation of which nothing is left."""
+
+        def transaction(tx: Tx) -> None:
+            if work is not None:
+                work(tx, *args)
+            self._execute(tx, _CONCLUDE, new_state=FAILED, new_error=error, now=clock.now())
+
+        await self._transact(transaction, forward=False)
+
+    async def turn_back(self, error: str) -> None:
+        """Make unwinding the operation's state; the epoch rises, so that hosts refuse what was sent before."""
+
+        def transaction(tx: Tx) -> None:
+            self._execute(tx, _UNDOING, new_epoch=self.epoch + 1, new_error=error, now=clock.now())
+
+        await self._transact(transaction, forward=False)
+        self.epoch += 1
+        self.undoing = True
+        self.error = error
+
+    async def park(self, state: str, alarm: str | None, until: datetime) -> None:
+        """Let go of the lease until later."""
+
+        def transaction(tx: Tx) -> None:
+            self._execute(tx, _PARK, new_state=state, new_alarm=alarm, next_attempt_at=until, now=clock.now())
+
+        await self._transact(transaction, forward=False)
+
+    async def progress(self, text: str) -> None:
+        """Say how far it has come."""
+
+        def transaction(tx: Tx) -> None:
+            self._execute(tx, _PROGRESS, text=text, now=clock.now())
+
+        await self._transact(transaction)
+
+    async def _transact(self, transaction: Callable[[Tx], T], *, forward: bool = True) -> T:
+        """Commit ``transaction`` together with the host steps that wait to be written."""
+        async with self._writing:
+            carried = list(self.pending)
+
+            def whole(tx: Tx) -> T:
+                if carried:
+                    self._write(tx, carried, forward=forward)
+                return transaction(tx)
+
+            result = await self._write_out(whole)
+            for step in carried:
+                step.stored = True
+            if carried:
+                self.pending = [step for step in self.pending if not step.stored]
+            return result
+
+    async def _write_out(self, transaction: Callable[[Tx], T]) -> T:
+        try:
+            return await self.db.write(transaction)
+        except _LeaseLost as lost:
+            raise Fenced(self.id) from lost
+        except _ToldToTurnBack as told:
+            raise Unwind(str(told)) from told
+
+    def _fence(self) -> dict[str, Any]:
+        return {"fence_id": self.id, "fence_epoch": self.epoch, "fence_owner": self.owner}
+
+    def _write(self, tx: Tx, steps: Iterable[Step], *, forward: bool) -> None:
+        connection = tx.connection()
+        for step in steps:
+            statement = (_UPDATE if step.stored else _INSERT)[forward]
+            if connection.execute(statement, {**self._fence(), **_parameters(self.id, step)}).rowcount != 1:
+                self._lost(tx)
+
+    def _execute(self, tx: Tx, statement: Any, **values: Any) -> None:
+        if tx.connection().execute(statement, {**self._fence(), **values}).rowcount != 1:
+            self._lost(tx)
+
+    def _lost(self, tx: Tx) -> None:
+        """Raise what a fence that did not hold means: taken over, or told to turn back."""
+        present = tx.connection().execute(_PRESENT, {"id": self.id}).first()
+        if present is not None and (present.epoch, present.lease_owner) == (self.epoch, self.owner):
+            raise _ToldToTurnBack(present.error or "cancelled")
+        raise _LeaseLost(self.id)
+
+    def _keep(self, step: Step) -> None:
+        step.stored = True
+        self.steps[step.name] = step
+
+
+def read_steps(tx: Tx, id: str) -> dict[str, Step]:
+    """Return the journal of one operation, by name, in order."""
+    rows = tx.connection().execute(_READ, {"id": id})
+    return {
+        row.name: Step(
+            row.name,
+            row.position,
+            row.state,
+            row.result,
+            row.undone,
+            row.attempts,
+            row.error,
+            row.started_at,
+            row.finished_at,
+            stored=True,
+        )
+        for row in rows
+    }
+
+
+def _done(step: Step, result: str) -> Step:
+    return msgspec.structs.replace(step, state=DONE, result=result, error=None, finished_at=clock.now())
+
+
+def _parameters(id: str, step: Step) -> dict[str, Any]:
+    return {
+        "s_operation_id": id,
+        "s_name": step.name,
+        "s_position": step.position,
+        "s_state": step.state,
+        "s_result": step.result,
+        "s_undone": step.undone,
+        "s_attempts": step.attempts,
+        "s_error": step.error,
+        "s_started_at": step.started_at,
+        "s_finished_at": step.finished_at,
+    }

@@ -1,0 +1,74 @@
+"""The rows of durable operations.  Rule: only ``journal``, ``begin``, ``claims`` and ``alarms`` write them."""
+
+from datetime import datetime
+
+from sqlalchemy import Index, String, Text
+from sqlalchemy.dialects.mysql import LONGTEXT
+from sqlalchemy.orm import Mapped, mapped_column
+
+from pileus.kernel.db import Row
+
+RUNNING = "running"
+UNDOING = "undoing"
+STUCK = "stuck"
+SUCCEEDED = "succeeded"
+FAILED = "failed"
+LIVE = (RUNNING, UNDOING, STUCK)
+
+STARTED = "started"
+DONE = "done"
+
+_Json = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
+
+
+class OperationRow(Row):
+    """One durable operation, from the request that began it to its end.
+
+    ``live_resource`` repeats ``resource`` while the operation lives and is null afterwards: a unique index
+    lets any number of nulls stand side by side on every engine, so it is the lock "one live operation per
+    resource" without partial indexes.  A successor that waits for the live one to be undone holds
+    ``resource#next`` until then.
+    """
+
+    __tablename__ = "operations"
+    __table_args__ = (Index("ix_operations_state_finished_at", "state", "finished_at"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(80))
+    resource: Mapped[str] = mapped_column(String(160), index=True)
+    live_resource: Mapped[str | None] = mapped_column(String(170), unique=True)
+    input: Mapped[str] = mapped_column(_Json)
+    state: Mapped[str] = mapped_column(String(10))
+    epoch: Mapped[int]
+    lease_owner: Mapped[str | None] = mapped_column(String(200))
+    lease_expires_at: Mapped[datetime | None]
+    deadline: Mapped[datetime]
+    next_attempt_at: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(default=0)
+    after: Mapped[str | None] = mapped_column(String(36))
+    progress: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(Text)
+    alarm: Mapped[str | None] = mapped_column(Text)
+    request_id: Mapped[str | None] = mapped_column(String(64), index=True)
+    user_id: Mapped[str | None] = mapped_column(String(64))
+    project_id: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class StepRow(Row):
+    """What is known of one step: its result once done, its last failure while it is being retried."""
+
+    __tablename__ = "operation_steps"
+
+    operation_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    name: Mapped[str] = mapped_column(String(120), primary_key=True)
+    position: Mapped[int]
+    state: Mapped[str] = mapped_column(String(10))
+    result: Mapped[str | None] = mapped_column(_Json)
+    undone: Mapped[bool] = mapped_column(default=False)
+    attempts: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None] = mapped_column(Text)
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]

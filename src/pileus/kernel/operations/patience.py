@@ -1,0 +1,61 @@
+"""When to try again.  Rule: only what may pass by itself is tried again, with growing, jittered pauses, to a limit."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TypeVar
+
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from pileus.kernel import clock, ids
+from pileus.kernel.errors import ApiError, Unavailable
+
+T = TypeVar("T")
+
+FIRST_DELAY_S = 0.1
+LONGEST_DELAY_S = 15.0
+
+PASSING = (Unavailable, OperationalError, InterfaceError, TimeoutError)
+"""Failures that may pass: a host or an engine that is away or slow."""
+
+
+class GaveUp(Unavailable):
+    """What was hoped for did not happen in time."""
+
+
+async def insist(
+    once: Callable[[], Awaitable[T]],
+    until: datetime,
+    *,
+    pause: Callable[[float], Awaitable[None]],
+    passing: tuple[type[Exception], ...] = PASSING,
+    failed: Callable[[Exception, int], Awaitable[None]] | None = None,
+) -> T:
+    """Return what ``once()`` returns, trying again after failures in ``passing`` until ``until``.
+
+    ``failed(error, attempts)`` hears of each failure; ``pause(seconds)`` waits.  At the limit the last failure is
+    wrapped in ``GaveUp``, which names it.
+    """
+    delay, attempts, began = FIRST_DELAY_S, 0, clock.monotonic()
+    while True:
+        try:
+            return await once()
+        except passing as error:
+            attempts += 1
+            wait = ids.jitter(delay)
+            left = (until - clock.now()).total_seconds()
+            if left <= wait:
+                took = clock.monotonic() - began
+                raise GaveUp(f"{sentence(error)} (gave up after {attempts} attempts in {took:.0f} s)") from error
+            if failed is not None:
+                await failed(error, attempts)
+        await pause(wait)
+        delay = min(delay * 2, LONGEST_DELAY_S)
+
+
+def sentence(error: BaseException) -> str:
+    """Return a failure in words for a user; a defect of ours also names its class."""
+    if isinstance(error, ApiError):
+        return error.message
+    text = str(error)
+    name = type(error).__name__
+    return f"{name}: {text}" if text else name

@@ -1,0 +1,155 @@
+"""A toy service for the kernel's tests: towers with blocks on a host, built and razed by operations."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from pileus.kernel.agent import AgentPart, Command
+from pileus.kernel.db import Row, Tx
+from pileus.kernel.errors import Conflict
+from pileus.kernel.operations import Operation, operation
+
+
+class TowerRow(Row):
+    __tablename__ = "toy_towers"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    status: Mapped[str]
+    task_state: Mapped[str | None]
+    fault: Mapped[str | None]
+
+
+class ClaimRow(Row):
+    __tablename__ = "toy_claims"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    tower_id: Mapped[str]
+
+
+class Block(msgspec.Struct, frozen=True):
+    id: str
+    height: int
+
+
+class EnsureBlock(Command[Block]):
+    id: str
+    kind: str = "block"
+
+
+class EnsureBlockGone(Command[None]):
+    id: str
+
+
+class BuildTower(msgspec.Struct, frozen=True):
+    tower_id: str
+    host: str = "fake-1"
+    blocks: int = 2
+
+
+class Yard(AgentPart):
+    """Keeps blocks as files, so that they outlive the process that put them there."""
+
+    service = "toy"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.calls: list[str] = []
+        self.before: Callable[[Command[Any]], Any] | None = None
+
+    @property
+    def handles(self):
+        return {EnsureBlock: self.ensure_block, EnsureBlockGone: self.ensure_block_gone}
+
+    async def ensure_block(self, command: EnsureBlock) -> Block:
+        await self._note(command)
+        (self.folder / command.id).write_text(json.dumps({"kind": command.kind}))
+        return Block(command.id, 3)
+
+    async def ensure_block_gone(self, command: EnsureBlockGone) -> None:
+        await self._note(command)
+        (self.folder / command.id).unlink(missing_ok=True)
+
+    async def _note(self, command: Command[Any]) -> None:
+        self.calls.append(f"{type(command).__name__} {command.id}")  # type: ignore[attr-defined]
+        if self.before is not None:
+            outcome = self.before(command)
+            if asyncio.iscoroutine(outcome):
+                await outcome
+
+    async def facts(self) -> dict[str, Any]:
+        return {"blocks": len(list(self.folder.iterdir()))}
+
+
+def insert_tower(tx: Tx, tower_id: str) -> None:
+    tx.add(TowerRow(id=tower_id, status="BUILD", task_state="building"))
+
+
+def claim_ground(tx: Tx, op_uuid: str, tower_id: str) -> list[str]:
+    if tx.get(ClaimRow, op_uuid) is not None:
+        raise Conflict("the ground is claimed twice")
+    tx.add(ClaimRow(id=op_uuid, tower_id=tower_id))
+    return [op_uuid]
+
+
+def release_ground(tx: Tx, op_uuid: str, tower_id: str) -> None:
+    tx.execute(delete(ClaimRow).where(ClaimRow.id == op_uuid))
+
+
+def note_height(tx: Tx, tower_id: str, height: int) -> int:
+    return height
+
+
+def finish_tower(tx: Tx, tower_id: str, height: int) -> None:
+    row = tx.get_one(TowerRow, tower_id)
+    row.status, row.task_state = "ACTIVE", None
+
+
+def fail_tower(tx: Tx, input: BuildTower, reason: str) -> None:
+    row = tx.get(TowerRow, input.tower_id)
+    if row is not None:
+        row.status, row.task_state, row.fault = "ERROR", None, reason
+
+
+@operation("tower.build", input=BuildTower, deadline_s=30, on_failure=fail_tower)
+async def build_tower(op: Operation, input: BuildTower) -> None:
+    """One of everything: a claim, a wire, blocks side by side, a spire, an end."""
+    await op.commit("claim", claim_ground, op.uuid("claim"), input.tower_id, undo=release_ground)
+    base = f"{input.tower_id}-base"
+    block = await op.command("base", input.host, EnsureBlock(id=base), undo=EnsureBlockGone(id=base))
+    sides = [f"{input.tower_id}-side{n}" for n in range(input.blocks)]
+    await op.together(
+        *(
+            op.command(f"side {n}", input.host, EnsureBlock(id=id), undo=EnsureBlockGone(id=id))
+            for n, id in enumerate(sides)
+        )
+    )
+    height = await op.commit("height", note_height, input.tower_id, block.height)
+    spire = f"{input.tower_id}-spire"
+    await op.command("spire", input.host, EnsureBlock(id=spire), undo=EnsureBlockGone(id=spire))
+    await op.finish(finish_tower, input.tower_id, height)
+
+
+STEPS = ["claim", "base", "side 0", "side 1", "height", "spire", "finish"]
+UNDOS = ["spire", "side 1", "side 0", "base", "claim"]
+
+
+async def build_row(db, tower_id: str, **input: Any) -> str:
+    """Insert a tower and begin to build it, as a request would."""
+    from pileus.kernel.operations import begin
+
+    def transaction(tx: Tx) -> str:
+        insert_tower(tx, tower_id)
+        return begin(tx, None, "tower.build", f"tower/{tower_id}", BuildTower(tower_id, **input))
+
+    return await db.write(transaction)
+
+
+def world(tx: Tx) -> dict[str, Any]:
+    """Return what the database says of towers."""
+    towers = {row.id: (row.status, row.task_state) for row in tx.scalars(select(TowerRow))}
+    return {"towers": towers, "claims": len(list(tx.scalars(select(ClaimRow))))}
