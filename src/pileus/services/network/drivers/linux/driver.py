@@ -1,0 +1,175 @@
+"""The Linux driver itself: each verb is a function of its own room, run on one worker thread.
+
+One rule: the kernel's state is the truth. What the driver remembers is only what it read there.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Concatenate, ParamSpec, TypeVar
+
+from pileus.services.network.drivers.linux import dhcp, metadata, namespaces, nftables, ports, routers, switches
+from pileus.services.network.drivers.linux.host import Host, Settings, alias_id
+from pileus.services.network.drivers.linux.metadata import MetadataProxy, MetadataUpstream
+from pileus.services.network.wanted import (
+    DhcpSpec,
+    ExternalNetworkSpec,
+    Facts,
+    Inventory,
+    NetworkSpec,
+    PortSpec,
+    PortWiring,
+    RouterSpec,
+    SecurityGroupSpec,
+)
+
+PACKAGES = ("iproute2", "nftables", "libnftables1", "dnsmasq-base", "kmod")
+"""The Debian packages this driver needs."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class LinuxNetworkDriver:
+    """One host's networks on the Linux kernel. Needs root (or CAP_NET_ADMIN and CAP_SYS_ADMIN)."""
+
+    def __init__(self, settings: Settings, upstream: MetadataUpstream | None = None) -> None:
+        self._settings = settings
+        self._proxy = MetadataProxy(upstream) if upstream else None
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
+        self._host: Host | None = None
+
+    async def start(self) -> None:
+        for namespace, kind, id in await self._do(_namespaces):
+            if kind == "dhcp":
+                await self._do(dhcp.revive, id)
+            await self._answer_metadata(namespace, kind, id)
+
+    async def close(self) -> None:
+        if self._proxy is not None:
+            await self._proxy.close()
+        await self._do(Host.close)
+        self._host = None
+        self._worker.shutdown()
+
+    async def facts(self) -> Facts:
+        return await self._do(_facts)
+
+    async def inventory(self) -> Inventory:
+        return await self._do(_inventory)
+
+    async def ensure_network(self, network: NetworkSpec) -> None:
+        await self._do(switches.ensure, network)
+
+    async def ensure_network_gone(self, network_id: str) -> None:
+        await self._do(switches.ensure_gone, network_id)
+
+    async def ensure_external_network(self, external: ExternalNetworkSpec) -> None:
+        await self._do(switches.ensure_external, external)
+
+    async def ensure_security_group(self, group: SecurityGroupSpec) -> None:
+        await self._do(ports.ensure_group, group)
+
+    async def ensure_security_group_gone(self, group_id: str) -> None:
+        await self._do(ports.ensure_group_gone, group_id)
+
+    async def ensure_port(self, port: PortSpec) -> PortWiring:
+        return await self._do(ports.ensure, port)
+
+    async def ensure_port_rules(self, port: PortSpec) -> None:
+        await self._do(ports.ensure_rules, port)
+
+    async def ensure_port_gone(self, port_id: str) -> None:
+        await self._do(ports.ensure_gone, port_id)
+
+    async def ensure_dhcp(self, dhcp_spec: DhcpSpec) -> None:
+        namespace = await self._do(dhcp.ensure, dhcp_spec)
+        if dhcp_spec.metadata:
+            await self._answer_metadata(namespace, "dhcp", dhcp_spec.network_id)
+        else:
+            await self._stop_metadata(namespace)
+
+    async def ensure_dhcp_gone(self, network_id: str) -> None:
+        await self._stop_metadata(await self._do(lambda host: host.names.dhcp_namespace(network_id)))
+        await self._do(dhcp.ensure_gone, network_id)
+
+    async def ensure_router(self, router: RouterSpec) -> None:
+        namespace = await self._do(routers.ensure, router)
+        if router.metadata and router.interfaces:
+            await self._answer_metadata(namespace, "router", router.id)
+        else:
+            await self._stop_metadata(namespace)
+
+    async def ensure_router_gone(self, router_id: str) -> None:
+        await self._stop_metadata(await self._do(lambda host: host.names.router_namespace(router_id)))
+        await self._do(routers.ensure_gone, router_id)
+
+    async def ensure_all_gone(self) -> None:
+        if self._proxy is not None:
+            await self._proxy.close()
+        await self._do(_ensure_all_gone)
+
+    async def _answer_metadata(self, namespace: str, kind: str, id: str) -> None:
+        if self._proxy is None or namespace in self._proxy.served:
+            return
+        listener = await self._do(lambda _: metadata.listen(namespace))
+        await self._proxy.serve(namespace, kind, id, listener)
+
+    async def _stop_metadata(self, namespace: str) -> None:
+        if self._proxy is not None:
+            await self._proxy.stop(namespace)
+
+    async def _do(self, act: Callable[Concatenate[Host, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        def body() -> T:
+            if self._host is None:
+                self._host = Host(self._settings)
+            return act(self._host, *args, **kwargs)
+
+        return await asyncio.get_running_loop().run_in_executor(self._worker, body)
+
+
+def _facts(host: Host) -> Facts:
+    versions = {"nftables": nftables.engine()}
+    versions["dnsmasq"] = namespaces.run("dnsmasq", "--version").split("\n")[0].split(" ")[2]
+    settings = host.settings
+    return Facts(
+        driver="linux",
+        tunnel_ip=settings.tunnel_ip,
+        physical_networks=tuple(sorted(settings.physical_interfaces)),
+        versions=versions,
+    )
+
+
+def _namespaces(host: Host) -> list[tuple[str, str, str]]:
+    """List (namespace, dhcp or router, id) of ours."""
+    owned = ((name, host.names.namespace_owner(name)) for name in namespaces.names())
+    return [(name, *owner) for name, owner in owned if owner is not None]
+
+
+def _inventory(host: Host) -> Inventory:
+    links, spaces = host.links(), _namespaces(host)
+
+    def ids(kind: str) -> tuple[str, ...]:
+        return tuple(sorted({id for link in links if (id := alias_id(link, kind)) is not None}))
+
+    return Inventory(
+        networks=ids("network"),
+        ports=ids("port"),
+        security_groups=tuple(sorted(ports.groups(host))),
+        dhcp=tuple(sorted({id for _, kind, id in spaces if kind == "dhcp"} | {*ids("dhcp")})),
+        routers=tuple(sorted({id for _, kind, id in spaces if kind == "router"} | {*ids("router")})),
+    )
+
+
+def _ensure_all_gone(host: Host) -> None:
+    for namespace, kind, id in _namespaces(host):
+        if kind == "dhcp":
+            dhcp.ensure_gone(host, id)
+        namespaces.remove(namespace)
+    for link in host.links():
+        host.netlink.delete_link(link.name)
+    for family in ("bridge", "inet"):
+        host.nft.apply(f"add table {family} {host.table}\ndelete table {family} {host.table}")
+    dhcp.forget_all(host)
+    host.forget()
+    host.restore_sysctls()

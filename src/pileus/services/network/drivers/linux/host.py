@@ -1,0 +1,142 @@
+"""What every part of the driver shares: the names, the folder, the open netlink socket and nftables context.
+
+One rule: a Host is made and used by one thread only, the driver's worker; so verbs never race for the kernel.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pileus.services.network.drivers.linux import filters, namespaces
+from pileus.services.network.drivers.linux.names import PREFIX, Names
+from pileus.services.network.drivers.linux.netlink import Link, Netlink
+from pileus.services.network.drivers.linux.nftables import Nft
+from pileus.services.network.wanted import SecurityGroupSpec
+
+BRIDGE_FILTERS = ("net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an agent configures the driver.
+
+    `tunnel_ip` is this host's address on the underlay (None: no VXLAN). `physical_interfaces` names the NIC of each
+    physical network. `host_netns` makes a namespace the host, for several simulated hosts on one machine.
+    """
+
+    folder: Path
+    cloud_id: str
+    host_tag: str = ""
+    tunnel_ip: str | None = None
+    tunnel_port: int = 4789
+    physical_interfaces: dict[str, str] = field(default_factory=dict)
+    host_netns: str | None = None
+
+
+class Host:
+    def __init__(self, settings: Settings) -> None:
+        if settings.host_netns is not None:
+            namespaces.enter(settings.host_netns)
+        self.settings = settings
+        self.names = Names(settings.cloud_id, settings.host_tag)
+        self.netlink = Netlink()
+        self.nft = Nft()
+        self.prepared = False
+        self.numbers: dict[str, int] = {}
+        """Which mark stands for which interface, as the kernel's tables have it."""
+        self.port_groups: dict[str, set[str]] = {}
+        """Which groups each interface is filtered by, likewise."""
+        self.groups: dict[str, SecurityGroupSpec] = {}
+        """The groups as this process last wrote them."""
+
+    def close(self) -> None:
+        self.netlink.close()
+        self.nft.close()
+
+    @property
+    def table(self) -> str:
+        return self.names.table
+
+    def prepare(self) -> None:
+        """Make the tables (once in a driver's life) and learn which marks are taken. Nothing is made before a verb
+        needs it, so that an agent that only looks leaves no trace."""
+        if self.prepared:
+            return
+        self.settings.folder.mkdir(parents=True, exist_ok=True)
+        self._filter_bridges()
+        self.nft.apply(filters.tables(self.table))
+        self._read_ports()
+        self.prepared = True
+
+    def forget(self) -> None:
+        """Start from nothing again: the tables are gone."""
+        self.prepared = False
+        self.numbers.clear()
+        self.port_groups.clear()
+        self.groups.clear()
+
+    def links(self) -> list[Link]:
+        """List the interfaces of this cloud and host in the host's own namespace."""
+        return [link for link in self.netlink.links() if self.names.owns_interface(link.name)]
+
+    def change_sysctl(self, path: str, value: str) -> None:
+        """Change one of the host's own settings, remembering what it was."""
+        was = Path("/proc/sys", path).read_text().strip()
+        if was == value:
+            return
+        settings = self._changed()
+        settings.setdefault(path, was)
+        self._changes_file.write_text(json.dumps(settings))
+        namespaces.set_sysctl(path, value)
+
+    def restore_sysctls(self) -> None:
+        """Give back what was changed, unless another cloud on this machine still needs it."""
+        others = [
+            entry["table"]["name"]
+            for entry in self.nft.list("tables")
+            if "table" in entry and entry["table"]["name"].startswith(f"{PREFIX}_")
+        ]
+        if others:
+            return
+        for path, value in self._changed().items():
+            namespaces.set_sysctl(path, value)
+        self._changes_file.unlink(missing_ok=True)
+
+    @property
+    def _changes_file(self) -> Path:
+        return self.settings.folder / "changed-sysctls.json"
+
+    def _changed(self) -> dict[str, str]:
+        return json.loads(self._changes_file.read_text()) if self._changes_file.exists() else {}
+
+    def _filter_bridges(self) -> None:
+        if not Path("/proc/sys", BRIDGE_FILTERS[0]).exists():
+            namespaces.run("modprobe", "br_netfilter")
+        for path in BRIDGE_FILTERS:
+            self.change_sysctl(path, "1")
+
+    def _read_ports(self) -> None:
+        for entry in self.nft.list(f"table inet {self.table}"):
+            if entry.get("map", {}).get("name") == "ingress":
+                for mark, verdict in entry["map"].get("elem", []):
+                    self.numbers[verdict["jump"]["target"].removeprefix("in_")] = int(mark)
+            chain = entry.get("rule", {}).get("chain", "")
+            if chain.startswith("in_"):
+                jumps = (part["jump"]["target"] for part in entry["rule"]["expr"] if "jump" in part)
+                ids = {filters.chain_group(target) for target in jumps}
+                self.port_groups.setdefault(chain.removeprefix("in_"), set()).update(ids)
+
+
+def zone_of(bridge_index: int) -> int:
+    """Tell a bridge's conntrack zone: its index, which no other bridge here has (zones have 16 bits)."""
+    return bridge_index % 65535 + 1
+
+
+def alias(kind: str, id: str) -> str:
+    """Say in the interface's alias what it is, so that `ip link` and the inventory can read it."""
+    return f"{PREFIX} {kind} {id}"
+
+
+def alias_id(link: Link, kind: str) -> str | None:
+    owner = link.alias.split(" ")
+    return owner[2] if len(owner) == 3 and owner[:2] == [PREFIX, kind] else None

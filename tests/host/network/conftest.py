@@ -1,0 +1,51 @@
+"""Real networks on this host: each test has a cloud of its own and must leave the host as it found it."""
+
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from secrets import token_hex
+
+import pytest
+
+from pileus.services.network.drivers.linux.driver import LinuxNetworkDriver
+from pileus.services.network.drivers.linux.host import Settings
+
+
+def host_state() -> dict[str, list[str]]:
+    """What the driver could have changed: interfaces, namespaces, rules, routes, servers, settings."""
+
+    def lines(*command: str) -> list[str]:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    return {
+        "links": sorted(line.split()[0] for line in lines("ip", "-br", "link")),
+        "namespaces": sorted(line.split()[0] for line in lines("ip", "netns")),
+        "rules": lines("nft", "list", "ruleset"),
+        "routes": lines("ip", "route"),
+        "servers": [line for line in lines("ps", "-eo", "args") if line.startswith("dnsmasq")],
+        "forwarding": lines("sysctl", "net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables"),
+    }
+
+
+@pytest.fixture(autouse=True)
+def host_as_it_was() -> Iterator[None]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    before = host_state()
+    yield
+    assert host_state() == before
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(folder=tmp_path / "network", cloud_id=token_hex(2))
+
+
+@pytest.fixture
+async def driver(settings: Settings) -> AsyncIterator[LinuxNetworkDriver]:
+    driver = LinuxNetworkDriver(settings)
+    await driver.start()
+    yield driver
+    await driver.ensure_all_gone()
+    await driver.close()
