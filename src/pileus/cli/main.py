@@ -1,0 +1,83 @@
+"""The ``pileus`` command: parses the words and hands over.  Rule: each command's module is imported only when used."""
+
+import argparse
+import importlib
+import os
+import sys
+from pathlib import Path
+
+from pileus import __version__
+from pileus.cli.terminal import Problem, complain
+
+COMMANDS = {
+    "up": "start the cloud and wait until every API answers",
+    "down": "stop the cloud; guests keep running unless told otherwise",
+    "status": "show what runs, where, and how much memory it uses",
+    "demo": "set everything up and take a server from nothing to a login",
+    "doctor": "check this host and say how to mend what is missing",
+    "logs": "print the cloud's logs",
+    "openrc": "print the shell exports that point clients at the cloud",
+    "test": "set up and run the tests",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = argparse.ArgumentParser(prog="pileus", description="OpenStack as one program.")
+    top.add_argument("--version", action="version", version=f"pileus {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    made = {
+        name: commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        for name, text in COMMANDS.items()
+    }
+    for role in ("server", "agent"):
+        made[role] = commands.add_parser(role)
+    for name, command in made.items():
+        if name != "test":
+            command.add_argument("--state", type=Path, help="the directory the cloud lives in")
+    for name in ("up", "demo"):
+        made[name].add_argument("--port", type=int, help="the port of every API (default 8774)")
+        made[name].add_argument("--host", help="the address to listen on (default 127.0.0.1)")
+    made["up"].add_argument("--fake", action="store_true", help="fake hypervisor and network: no root, no packages")
+    made["up"].add_argument("--fake-hosts", type=int, help="how many fake hosts (default 1)")
+    made["down"].add_argument("--guests", action="store_true", help="shut the guests down too")
+    made["down"].add_argument("--purge", action="store_true", help="remove everything: guests, networks, files")
+    made["demo"].add_argument("--keep-going", action="store_true", help="use the demo's server if it is there already")
+    made["logs"].add_argument("-f", "--follow", action="store_true", help="go on as lines are written")
+    made["logs"].add_argument("-n", "--lines", type=int, default=50, help="how many lines (default 50)")
+    made["logs"].add_argument("--request", help="only lines of this request id")
+    made["logs"].add_argument("--json", action="store_true", help="print the lines as they are, one JSON object each")
+    made["openrc"].add_argument("--project", help="the project, and user, to act as (default admin)")
+    made["openrc"].add_argument("--clouds-yaml", action="store_true", help="print a clouds.yaml instead")
+    made["test"].add_argument("arguments", nargs=argparse.REMAINDER, help="arguments for pytest")
+    return top
+
+
+def main() -> None:
+    """Run the command; a Problem becomes two lines, an interrupt none."""
+    words = parser().parse_args()
+    if words.command != "test":
+        words.state = words.state.expanduser().absolute() if words.state else default_state()
+    try:
+        sys.exit(importlib.import_module(f"pileus.cli.{words.command}").run(words) or 0)
+    except Problem as problem:
+        complain(problem)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(0)
+
+
+def default_state() -> Path:
+    """Return where the cloud lives unless told otherwise."""
+    if told := os.environ.get("PILEUS_STATE"):
+        return Path(told)
+    if os.geteuid() == 0:
+        return Path("/var/lib/pileus")
+    return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local/share")) / "pileus"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The Debian packages a real cloud needs on its host, why, and how they are installed.
+
+Rule: nothing is installed unasked: ``demo`` and ``test`` say what and why first, ``up`` and ``doctor`` only tell.
+"""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from pileus.cli.terminal import Problem, Step
+
+
+@dataclass(frozen=True)
+class Need:
+    """Packages and the reason for them."""
+
+    why: str
+    packages: tuple[str, ...]
+
+
+def host_needs() -> list[Need]:
+    """Return what the drivers of a real cloud need."""
+    from pileus.services.block_storage.drivers.qcow2.driver import PACKAGES as VOLUMES
+    from pileus.services.compute.drivers.qemu import PACKAGES as HYPERVISOR
+    from pileus.services.image.mini.build import HOST_PACKAGES as IMAGE
+    from pileus.services.network.drivers.linux import PACKAGES as NETWORK
+
+    return [
+        Need("guests", HYPERVISOR),
+        Need("networks", NETWORK),
+        Need("volumes", VOLUMES),
+        Need("building the guest image", IMAGE),
+        Need("the console in the browser", ("novnc",)),
+        Need("logging in to guests", ("openssh-client",)),
+    ]
+
+
+TEST_NEEDS = [
+    Need("tests on PostgreSQL", ("postgresql",)),
+    Need("tests of the dashboard in a real browser", ("chromium", "chromium-driver")),
+]
+
+
+def missing(needs: list[Need]) -> list[Need]:
+    """Return what is not installed."""
+    names = sorted({name for need in needs for name in need.packages})
+    answer = subprocess.run(
+        ["dpkg-query", "-W", "-f=${Package} ${db:Status-Status}\n", *names], capture_output=True, text=True, check=False
+    )
+    here = {line.split()[0] for line in answer.stdout.splitlines() if line.endswith(" installed")}
+    lacking = [Need(need.why, tuple(name for name in need.packages if name not in here)) for need in needs]
+    return [need for need in lacking if need.packages]
+
+
+def install(needs: list[Need], step: Step) -> None:
+    """Install packages by apt, with sudo when not root; raise Problem with apt's own words when it fails."""
+    names = sorted({name for need in needs for name in need.packages})
+    remedy = f"Install them yourself: apt-get install {' '.join(names)}"
+    if shutil.which("apt-get") is None:
+        raise Problem("apt-get is not here: packages can only be installed on Debian and its kin.", remedy)
+    sudo = [] if os.geteuid() == 0 else ["sudo"]
+    if sudo and shutil.which("sudo") is None:
+        raise Problem("Installing packages needs root, and sudo is not here.", remedy)
+    quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
+    for words in (["update"], ["install", "-y", "--no-install-recommends", *names]):
+        step.note(f"apt-get {words[0]}: {len(names)} packages")
+        done = subprocess.run([*sudo, *quiet, *words], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Problem(f"apt-get {words[0]} failed: {done.stderr.strip()[-600:]}", remedy)
+    step.note(f"{len(names)} packages")
