@@ -3,6 +3,7 @@
 Rule: nothing is installed unasked: ``demo`` and ``test`` say what and why first, ``up`` and ``doctor`` only tell.
 """
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -19,21 +20,19 @@ class Need:
     packages: tuple[str, ...]
 
 
+DRIVERS = (
+    ("guests", "pileus.services.compute.drivers.qemu", "PACKAGES"),
+    ("networks", "pileus.services.network.drivers.linux", "PACKAGES"),
+    ("volumes", "pileus.services.block_storage.drivers.qcow2.driver", "PACKAGES"),
+    ("building the guest image", "pileus.services.image.mini.build", "HOST_PACKAGES"),
+)
+"""Where each driver names its packages; imported only when somebody asks."""
+
+
 def host_needs() -> list[Need]:
     """Return what the drivers of a real cloud need."""
-    from pileus.services.block_storage.drivers.qcow2.driver import PACKAGES as VOLUMES
-    from pileus.services.compute.drivers.qemu import PACKAGES as HYPERVISOR
-    from pileus.services.image.mini.build import HOST_PACKAGES as IMAGE
-    from pileus.services.network.drivers.linux import PACKAGES as NETWORK
-
-    return [
-        Need("guests", HYPERVISOR),
-        Need("networks", NETWORK),
-        Need("volumes", VOLUMES),
-        Need("building the guest image", IMAGE),
-        Need("the console in the browser", ("novnc",)),
-        Need("logging in to guests", ("openssh-client",)),
-    ]
+    needs = [Need(why, getattr(importlib.import_module(module), name)) for why, module, name in DRIVERS]
+    return [*needs, Need("the console in the browser", ("novnc",)), Need("logging in to guests", ("openssh-client",))]
 
 
 TEST_NEEDS = [

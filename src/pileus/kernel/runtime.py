@@ -10,10 +10,14 @@ from typing import Any
 
 from pileus import __version__
 from pileus.kernel import telemetry
+from pileus.kernel.bus import Bus
+from pileus.kernel.bus.memory import MemoryBus
 from pileus.kernel.config import Configuration
 from pileus.kernel.context import ANONYMOUS, Caller, Context, internal
 from pileus.kernel.db import Tx, open_database
 from pileus.kernel.errors import NotFound
+from pileus.kernel.events import consume_forever
+from pileus.kernel.operations import Worker
 from pileus.kernel.policy import Policy
 from pileus.kernel.rest.app import App
 from pileus.kernel.rest.http import Request, Response, json_response
@@ -33,6 +37,8 @@ class Runtime:
         self.db = open_database(config.database_url)
         self.authenticate = next((s.authenticate for s in self.services if s.authenticate), _nobody)
         self.app = App(self)
+        self.bus: Bus = MemoryBus()
+        self.worker = Worker(self.db, self.bus)
         self.ready = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._openapi: bytes | None = None
@@ -44,6 +50,9 @@ class Runtime:
         for service in self.services:
             if service.start is not None:
                 await service.start(self)
+        await self.bus.start()
+        await self.worker.start()
+        self.spawn(consume_forever(self), "event consumers")
         self.ready = True
 
     def _bootstrap(self, tx: Tx) -> None:
@@ -55,12 +64,14 @@ class Runtime:
     async def stop(self) -> None:
         """Stop what ``start`` started; whatever is unfinished is resumed by the next start."""
         self.ready = False
+        await self.worker.stop()
         for service in reversed(self.services):
             if service.stop is not None:
                 await service.stop(self)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.bus.stop()
         await self.db.close()
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:

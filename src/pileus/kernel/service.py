@@ -9,8 +9,11 @@ import importlib.util
 import pkgutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pileus.kernel.agent import AgentPart
+from pileus.kernel.config import Configuration
 from pileus.kernel.context import Caller
 from pileus.kernel.db import Tx
 from pileus.kernel.rest.http import Request
@@ -34,6 +37,29 @@ class CatalogEntry:
 
 
 @dataclass(frozen=True)
+class AgentSettings:
+    """What a service's part of a host is made from."""
+
+    config: Configuration
+    host: str
+
+    @property
+    def fake(self) -> bool:
+        """Whether to use fake drivers."""
+        return self.config.cloud.fake
+
+    @property
+    def cloud_id(self) -> str:
+        """The four hex digits that mark everything of this cloud on the host."""
+        return self.config.cloud.cloud_id
+
+    def folder(self, service: str) -> Path:
+        """Return where the part keeps its files: ``STATE/<service>``, or a folder per fake host."""
+        base = self.config.state / service
+        return base / "hosts" / self.host if self.fake else base
+
+
+@dataclass(frozen=True)
 class Service:
     """One service.  ``type`` is its official type with underscores, the name of its folder."""
 
@@ -50,8 +76,8 @@ class Service:
     stop: Callable[["Runtime"], Awaitable[None]] | None = None
     mounts: Mapping[str, Callable[["Runtime"], Any]] = field(default_factory=dict)
     """Path to a factory of an ASGI application of its own (the dashboard)."""
-    agent: Callable[[Any], Any] | None = None
-    """``agent(settings) -> AgentPart``: the service's part of the host process."""
+    agent: Callable[["AgentSettings"], AgentPart] | None = None
+    """Makes the service's part of a host: with real drivers in the agent process, with fake ones in a fake cloud."""
     order: int = 0
     """Bootstrap order: lower first (identity 0)."""
 

@@ -45,3 +45,10 @@ class AgentPart:
     async def facts(self) -> dict[str, Any]:
         """Return what the control plane should know of this host: plain JSON, small."""
         return {}
+
+    async def clear(self, *, purge: bool) -> None:
+        """Shut down what runs on this host; with ``purge`` remove everything that this cloud has made here.
+
+        Called on a part that was not started, when the cloud is down: nothing but the host itself is there to
+        ask.  What belongs to other clouds or other programs is left alone.
+        """
