@@ -1,0 +1,158 @@
+"""The hosts, as the control plane knows them: who is up, what runs there, what they report.
+
+Rule: a host is up while its agent is heard; everything else about it is fact reported by the agent.
+"""
+
+import asyncio
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import String, select, update
+from sqlalchemy.orm import Mapped, mapped_column
+
+from pileus.kernel import clock
+from pileus.kernel.agent.host import Registration
+from pileus.kernel.bus.base import Bus
+from pileus.kernel.db import Database, Row, Tx
+from pileus.kernel.errors import NotFound
+
+log = logging.getLogger("pileus.hosts")
+
+UP, DOWN = "up", "down"
+HOST_UP, HOST_DOWN = "host.up", "host.down"
+"""Topics on which the control plane hears that a host came or went; the message is its name."""
+
+
+class HostRow(Row):
+    """One host."""
+
+    __tablename__ = "hosts"
+
+    name: Mapped[str] = mapped_column(String(120), primary_key=True)
+    state: Mapped[str] = mapped_column(String(10))
+    boot_id: Mapped[str] = mapped_column(String(64))
+    services: Mapped[list[str]]
+    facts: Mapped[dict[str, Any]]
+    registered_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+    changed_at: Mapped[datetime]
+
+
+def alive(tx: Tx, service: str | None = None) -> list[HostRow]:
+    """Return the hosts that are up, by name; with ``service``, those that run it."""
+    rows = tx.scalars(select(HostRow).where(HostRow.state == UP).order_by(HostRow.name))
+    return [row for row in rows if service is None or service in row.services]
+
+
+def every(tx: Tx) -> list[HostRow]:
+    """Return all hosts ever seen, by name."""
+    return list(tx.scalars(select(HostRow).order_by(HostRow.name)))
+
+
+def get(tx: Tx, name: str) -> HostRow:
+    """Return one host."""
+    row = tx.get(HostRow, name)
+    if row is None:
+        raise NotFound(f"Host {name} could not be found.")
+    return row
+
+
+class Hosts:
+    """Keeps the rows true: what agents say goes in here."""
+
+    def __init__(self, db: Database, bus: Bus, *, beat_s: float = 3.0, down_after_s: float = 12.0) -> None:
+        self._db = db
+        self._bus = bus
+        self._beat_s = beat_s
+        self._down_after = timedelta(seconds=down_after_s)
+        self._seen: set[str] = set()
+        self._loop: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start to watch.  Hosts get one full time-out to be heard again after the control plane was away."""
+        await self._db.write(_give_time, clock.now())
+        self._loop = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """Stop watching; the rows stay."""
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.gather(self._loop, return_exceptions=True)
+
+    async def registered(self, registration: Registration) -> None:
+        """Record what a host says of itself; it is up."""
+        if await self._db.write(_register, registration, clock.now()):
+            log.info("host %s is up", registration.name, extra={"host": registration.name})
+            self._bus.publish(HOST_UP, registration.name)
+
+    def seen(self, name: str) -> None:
+        """Take note of a sign of life; written with the others at the next beat."""
+        self._seen.add(name)
+
+    async def gone(self, name: str) -> None:
+        """Record that a host's agent has gone, without waiting for its silence."""
+        self._seen.discard(name)
+        await self._announce(await self._db.write(_mark_down, clock.now(), name))
+
+    async def beat(self) -> None:
+        """Write the signs of life and find who has been silent for too long."""
+        seen, self._seen = sorted(self._seen), set()
+        now = clock.now()
+        came, went = await self._db.write(_beat, seen, now, now - self._down_after)
+        for name in came:
+            self._bus.publish(HOST_UP, name)
+        await self._announce(went)
+
+    async def _announce(self, went: list[str]) -> None:
+        for name in went:
+            log.warning("host %s is down: its agent is not heard", name, extra={"host": name})
+            self._bus.publish(HOST_DOWN, name)
+
+    async def _watch(self) -> None:
+        while True:
+            await clock.sleep(self._beat_s)
+            try:
+                await self.beat()
+            except Exception:
+                log.exception("the hosts' signs of life could not be written")
+
+
+def _register(tx: Tx, registration: Registration, now: datetime) -> bool:
+    """Return whether the host has come up or restarted, rather than only told new facts."""
+    row = tx.get(HostRow, registration.name)
+    if row is None:
+        row = HostRow(name=registration.name, state=DOWN, boot_id="", registered_at=now, changed_at=now)
+        tx.add(row)
+    came = row.state != UP or row.boot_id != registration.boot_id
+    if came:
+        row.changed_at = now
+    row.state, row.boot_id, row.last_seen_at = UP, registration.boot_id, now
+    row.services, row.facts = registration.services, registration.facts
+    return came
+
+
+def _beat(tx: Tx, seen: list[str], now: datetime, silent_since: datetime) -> tuple[list[str], list[str]]:
+    came: list[str] = []
+    if seen:
+        was_down = HostRow.name.in_(seen), HostRow.state == DOWN
+        came = list(tx.scalars(select(HostRow.name).where(*was_down)))
+        tx.execute(update(HostRow).where(HostRow.name.in_(seen)).values(last_seen_at=now))
+        if came:
+            tx.execute(update(HostRow).where(HostRow.name.in_(came)).values(state=UP, changed_at=now))
+    went = list(tx.scalars(select(HostRow.name).where(HostRow.state == UP, HostRow.last_seen_at < silent_since)))
+    if went:
+        tx.execute(update(HostRow).where(HostRow.name.in_(went)).values(state=DOWN, changed_at=now))
+    return came, went
+
+
+def _mark_down(tx: Tx, now: datetime, name: str) -> list[str]:
+    row = tx.get(HostRow, name)
+    if row is None or row.state == DOWN:
+        return []
+    row.state, row.changed_at = DOWN, now
+    return [name]
+
+
+def _give_time(tx: Tx, now: datetime) -> None:
+    tx.execute(update(HostRow).where(HostRow.state == UP).values(last_seen_at=now))
