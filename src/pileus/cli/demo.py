@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pileus.cli import openrc, packages, up
+from pileus.cli import image, openrc, packages, up
 from pileus.cli.client import OpenStackClient
-from pileus.cli.state import Cloud, State
+from pileus.cli.state import Cloud, State, url
 from pileus.cli.terminal import Problem, Steps, say
 
 SERVER = "demo-1"
-IMAGE = "pileus-mini"
+IMAGE = image.NAME
 USER = "demo"
 BOOT_PATIENCE_S = 180
 
@@ -32,6 +32,7 @@ def run(words: argparse.Namespace) -> None:
             packages.install(lacking, step)
     cloud = up.choose(state, words)
     up.start(state, cloud, steps)
+    image.provide(state, cloud, steps)
     client = OpenStackClient(openrc.exports(cloud, state, "demo"))
     key = make_key(state)
     prepare(client, key, steps)
@@ -54,8 +55,8 @@ def prepare(client: OpenStackClient, key: Path, steps: Steps) -> None:
     with steps.step("openstack token issue") as step:
         step.note(f"project {client.json('token', 'issue')['project_id']}")
     with steps.step(f"openstack image show {IMAGE}") as step:
-        image = client.wait("image", "show", IMAGE, until="active", patience_s=60)
-        step.note(f"{int(image['size']) / (1 << 20):.0f} MiB, {image['disk_format']}")
+        found = client.wait("image", "show", IMAGE, until="active", patience_s=60)
+        step.note(f"{int(found['size']) / (1 << 20):.0f} MiB, {found['disk_format']}")
     if not client.exists("keypair", "show", "demo-key"):
         with steps.step("openstack keypair create --public-key"):
             client.run("keypair", "create", "--public-key", f"{key}.pub", "demo-key")
@@ -151,7 +152,7 @@ def conclude(state: State, cloud: Cloud, client: OpenStackClient, key: Path, add
     say(f"\nA server runs, with an address, a key and a volume. The cloud lives in {state.path}.\n")
     user = f"user {variables['OS_USERNAME']}, password {variables['OS_PASSWORD']}"
     say(f"  log in        {' '.join(ssh_words(key, address))}")
-    say(f"  dashboard     {up.url(cloud)}/dashboard   {user}")
+    say(f"  dashboard     {url(cloud)}/dashboard   {user}")
     say(f'  shell         eval "$(pileus openrc --project demo --state {state.path})"; openstack server list')
     say("  stop          pileus down          remove all: pileus down --purge\n")
     say("clouds.yaml:")

@@ -4,9 +4,8 @@ import argparse
 import json
 import shlex
 
-from pileus.cli.state import Cloud, State
+from pileus.cli.state import Cloud, State, url
 from pileus.cli.terminal import Problem, say
-from pileus.cli.up import url
 
 
 def run(words: argparse.Namespace) -> None:

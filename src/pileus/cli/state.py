@@ -121,6 +121,12 @@ class State:
             ) from error
 
 
+def url(cloud: Cloud) -> str:
+    """Return the cloud's address as a browser on this machine would use it."""
+    host = "127.0.0.1" if cloud.host in ("0.0.0.0", "::") else cloud.host
+    return f"http://[{host}]:{cloud.port}" if ":" in host else f"http://{host}:{cloud.port}"
+
+
 def started_at(pid: int) -> str | None:
     """Return the start time of a live process (``/proc/PID/stat`` field 22), or None; zombies do not count."""
     try:

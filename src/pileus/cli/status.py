@@ -3,9 +3,8 @@
 import argparse
 from pathlib import Path
 
-from pileus.cli.state import ROLES, State
+from pileus.cli.state import ROLES, State, url
 from pileus.cli.terminal import say, table
-from pileus.cli.up import url
 
 
 def run(words: argparse.Namespace) -> int:

@@ -6,7 +6,8 @@ import os
 import secrets
 import time
 
-from pileus.cli.state import ROLES, Cloud, State, port_is_free
+from pileus.cli import image
+from pileus.cli.state import ROLES, Cloud, State, port_is_free, url
 from pileus.cli.terminal import Problem, Steps, say
 
 PATIENCE_S = 60
@@ -16,17 +17,13 @@ def run(words: argparse.Namespace) -> None:
     """Start what is not running; a second ``up`` on a running cloud only says so."""
     state = State(words.state)
     cloud = choose(state, words)
-    start(state, cloud, Steps())
+    steps = Steps()
+    start(state, cloud, steps)
+    image.provide(state, cloud, steps)
     say(f"\nThe cloud answers at {url(cloud)}/ and lives in {state.path}.")
     say(f"  dashboard   {url(cloud)}/dashboard")
     say(f'  clients     eval "$(pileus openrc --state {state.path})" && openstack server list')
     say(f"  stop        pileus down --state {state.path}")
-
-
-def url(cloud: Cloud) -> str:
-    """Return the cloud's address as a browser on this machine would use it."""
-    host = "127.0.0.1" if cloud.host in ("0.0.0.0", "::") else cloud.host
-    return f"http://[{host}]:{cloud.port}" if ":" in host else f"http://{host}:{cloud.port}"
 
 
 def choose(state: State, words: argparse.Namespace) -> Cloud:

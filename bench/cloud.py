@@ -1,0 +1,85 @@
+"""Starts a fake cloud of its own for a benchmark and reads what its processes cost."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.http import Connection
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class FakeCloud:
+    """A cloud in a directory of its own; use as a context manager."""
+
+    def __init__(self, hosts: int = 10) -> None:
+        self.state = Path(tempfile.mkdtemp(prefix="pileus-bench-"))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.hosts = hosts
+
+    def __enter__(self) -> "FakeCloud":
+        self.up()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pileus("down", "--purge")
+        shutil.rmtree(self.state, ignore_errors=True)
+
+    def up(self) -> float:
+        """Start it and return the seconds until every API answered."""
+        started = time.monotonic()
+        self._pileus("up", "--fake", "--port", str(self.port), "--fake-hosts", str(self.hosts))
+        return time.monotonic() - started
+
+    def down(self) -> None:
+        self._pileus("down")
+
+    def _pileus(self, command: str, *words: str) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "pileus.cli.main", command, *words, "--state", str(self.state)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"pileus {command}: {done.stderr}")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        return json.loads((self.state / "run" / "server.pid").read_text())["pid"]
+
+    def cpu_s(self) -> float:
+        """Return the CPU seconds the server has used so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def pss_mb(self) -> float:
+        """Return the server's proportional set size in MB."""
+        lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024 / 1e6
+
+    async def login(self, project: str = "admin") -> str:
+        """Return a token of the project's user."""
+        users = json.loads((self.state / "credentials.json").read_text())["users"]
+        user = next(user for user in users if user["project"] == project)
+        identity = {
+            "methods": ["password"],
+            "password": {"user": {"name": user["name"], "domain": {"id": "default"}, "password": user["password"]}},
+        }
+        body = {"auth": {"identity": identity, "scope": {"project": {"name": project, "domain": {"id": "default"}}}}}
+        connection = Connection(self.url, {})
+        answer = (await connection.request("POST", "/identity/v3/auth/tokens", body)).expect(201)
+        connection.close()
+        return answer.headers["x-subject-token"]
