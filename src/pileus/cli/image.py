@@ -28,7 +28,7 @@ def provide(state: State, cloud: Cloud, steps: Steps) -> None:
         from pileus.services.image.mini.build import build_mini
 
         mini = build_mini(cache(state), lambda sentence, part: step.fraction(part * 0.9))
-        upload(api, mini.path, "qcow2", 1, 128, step)
+        upload(api, Path(mini.path), "qcow2", 1, 128, step)
 
 
 def cache(state: State) -> Path:
