@@ -1,0 +1,1 @@
+"""Compute: servers on hosts, and the flavors, keys, groups and aggregates that shape them."""

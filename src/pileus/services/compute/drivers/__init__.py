@@ -1,0 +1,1 @@
+"""Drivers that run guests: `qemu` for real ones, `fake` for clouds without a hypervisor."""
