@@ -6,7 +6,7 @@ import socket
 from pileus.cli.state import State
 from pileus.kernel.agent import AgentPart
 from pileus.kernel.config import Configuration
-from pileus.kernel.service import AgentSettings, find_services
+from pileus.kernel.service import AgentSettings, agent_parts, find_services
 
 
 def configuration(state: State) -> Configuration:
@@ -19,7 +19,7 @@ def configuration(state: State) -> Configuration:
 def host_parts(config: Configuration) -> list[AgentPart]:
     """Return every service's part of this host."""
     settings = AgentSettings(config, socket.gethostname())
-    return [service.agent(settings) for service in find_services() if service.agent is not None]
+    return agent_parts(find_services(), settings)
 
 
 def clear_host(state: State, *, purge: bool) -> None:

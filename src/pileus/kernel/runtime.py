@@ -10,6 +10,9 @@ from typing import Any
 
 from pileus import __version__
 from pileus.kernel import telemetry
+from pileus.kernel.agent.host import Host
+from pileus.kernel.agent.hosts import Hosts
+from pileus.kernel.agent.local import LocalHosts
 from pileus.kernel.bus import Bus
 from pileus.kernel.bus.memory import MemoryBus
 from pileus.kernel.config import Configuration
@@ -19,10 +22,11 @@ from pileus.kernel.errors import NotFound
 from pileus.kernel.events import consume_forever
 from pileus.kernel.operations import Worker
 from pileus.kernel.policy import Policy
+from pileus.kernel.reconcile import Reconcilers
 from pileus.kernel.rest.app import App
 from pileus.kernel.rest.http import Request, Response, json_response
 from pileus.kernel.rest.openapi import document
-from pileus.kernel.service import Service, find_services
+from pileus.kernel.service import AgentSettings, Service, agent_parts, find_services
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +42,10 @@ class Runtime:
         self.authenticate = next((s.authenticate for s in self.services if s.authenticate), _nobody)
         self.app = App(self)
         self.bus: Bus = MemoryBus()
+        self.hosts = Hosts(self.db, self.bus)
         self.worker = Worker(self.db, self.bus)
+        self.reconcilers = Reconcilers(self.db, self.bus)
+        self.local_hosts: LocalHosts | None = None
         self.ready = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._openapi: bytes | None = None
@@ -51,7 +58,13 @@ class Runtime:
             if service.start is not None:
                 await service.start(self)
         await self.bus.start()
+        await self.hosts.start()
+        if self.config.cloud.fake:
+            assert isinstance(self.bus, MemoryBus)
+            self.local_hosts = LocalHosts(self.bus, self.hosts, self._fake_hosts())
+            await self.local_hosts.start()
         await self.worker.start()
+        await self.reconcilers.start()
         self.spawn(consume_forever(self), "event consumers")
         self.ready = True
 
@@ -64,7 +77,11 @@ class Runtime:
     async def stop(self) -> None:
         """Stop what ``start`` started; whatever is unfinished is resumed by the next start."""
         self.ready = False
+        await self.reconcilers.stop()
         await self.worker.stop()
+        if self.local_hosts is not None:
+            await self.local_hosts.stop()
+        await self.hosts.stop()
         for service in reversed(self.services):
             if service.stop is not None:
                 await service.stop(self)
@@ -73,6 +90,10 @@ class Runtime:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.bus.stop()
         await self.db.close()
+
+    def _fake_hosts(self) -> list[Host]:
+        names = [f"fake-{number}" for number in range(1, self.config.cloud.fake_hosts + 1)]
+        return [Host(name, agent_parts(self.services, AgentSettings(self.config, name))) for name in names]
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Run a background task until ``stop``; if it dies its failure is logged."""

@@ -82,6 +82,11 @@ class Service:
     """Bootstrap order: lower first (identity 0)."""
 
 
+def agent_parts(services: Sequence[Service], settings: AgentSettings) -> list[AgentPart]:
+    """Return every service's part of one host."""
+    return [service.agent(settings) for service in services if service.agent is not None]
+
+
 def find_services(only: Sequence[str] | None = None) -> list[Service]:
     """Return every service there is, or those named, lowest order first."""
     package = importlib.import_module("pileus.services")
