@@ -200,13 +200,18 @@ def _comparison(left: str, right: str) -> Check:
 
 
 def attribute(target: object, path: str) -> object:
-    """Return ``target.path`` of a row, a struct or a mapping; ``target.user.domain_id`` walks down; absent is None."""
+    """Return ``target.path`` of a row, a struct or a mapping; absent is None.
+
+    Upstream's ``target.user.domain_id`` walks down nested mappings; of a single row it is the last word that counts.
+    """
     if isinstance(target, Mapping):
         if path in target:
             return target[path]
         head, dot, rest = path.partition(".")
-        return attribute(target.get(head), rest) if dot and head in target else None
-    return getattr(target, path, None)
+        if dot and head in target:
+            return attribute(target[head], rest)
+        return target.get(path.rpartition(".")[2]) if path.startswith("target.") else None
+    return getattr(target, path.rpartition(".")[2], None)
 
 
 def _always(caller: Any, target: object) -> bool:

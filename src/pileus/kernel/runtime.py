@@ -5,8 +5,8 @@ Rule: nothing here is global, so that several clouds can live in one process (te
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from pileus import __version__
 from pileus.kernel import telemetry
@@ -29,6 +29,7 @@ from pileus.kernel.rest.openapi import document
 from pileus.kernel.service import AgentSettings, Service, agent_parts, find_services
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Runtime:
@@ -47,6 +48,7 @@ class Runtime:
         self.reconcilers = Reconcilers(self.db, self.bus)
         self.local_hosts: LocalHosts | None = None
         self.ready = False
+        self._parts: dict[Any, Any] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._openapi: bytes | None = None
 
@@ -94,6 +96,13 @@ class Runtime:
     def _fake_hosts(self) -> list[Host]:
         names = [f"fake-{number}" for number in range(1, self.config.cloud.fake_hosts + 1)]
         return [Host(name, agent_parts(self.services, AgentSettings(self.config, name))) for name in names]
+
+    def part(self, make: Callable[["Runtime"], T]) -> T:
+        """Return this runtime's one ``make(runtime)``, made when first asked for: a service's keys, caches, pools."""
+        found = self._parts.get(make)
+        if found is None:
+            found = self._parts[make] = make(self)
+        return found
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Run a background task until ``stop``; if it dies its failure is logged."""
