@@ -1,0 +1,96 @@
+"""The API object every resource registers with, and what their documents share.
+
+Rule: a resource's document is a mapping, because Identity keeps and returns attributes it does not know.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from sqlalchemy import Select
+
+from pileus.kernel import clock
+from pileus.kernel.context import Context
+from pileus.kernel.db import Tx, case_insensitive_like
+from pileus.kernel.errors import Forbidden, NotFound
+from pileus.kernel.rest import Api, Page, Request, identity_page, page
+
+api = Api("identity", "/v3", page=identity_page, hide_foreign=False)
+versions = Api("identity", "", page=identity_page)
+
+RESERVED = frozenset({"id", "links", "extra"})
+EVERYTHING = 1_000_000
+"""Rows of a listing whose client gave no limit: Identity's clients expect all."""
+
+
+def url(ctx: Context, path: str) -> str:
+    """Return the URL of something below ``/identity/v3``."""
+    return f"{ctx.base_url}/identity/v3{path}"
+
+
+def extra(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes to keep of those the API does not know."""
+    return {name: value for name, value in given.items() if name not in RESERVED}
+
+
+def moment(value: Any) -> str | None:
+    """Return a moment in Identity's form."""
+    return f"{clock.iso_micro(value)}Z" if value is not None else None
+
+
+def missing(ctx: Context, noun: str, id: str) -> NoReturn:
+    """Raise NotFound for those who may look around, Forbidden for the others: ids are not to be probed."""
+    if ctx.is_admin or ctx.caller.system or ctx.domain_id is not None:
+        raise NotFound(f"Could not find {noun}: {id}.")
+    raise Forbidden(f"You are not authorized to see the {noun} {id}, or there is none.")
+
+
+def listing(
+    tx: Tx, request: Request, statement: Select[Any], row: Any, columns: Mapping[str, Any]
+) -> tuple[list[Any], str | None]:
+    """Return the rows of a listing, filtered by the URL's parameters, and the next page's marker.
+
+    ``columns`` maps the API's names of filters to columns.  ``name__contains`` and the like compare text.
+    """
+    limit, marker = None, None
+    for key, value in request.query_items():
+        name, _, comparison = key.partition("__")
+        if key == "limit" and value.isdigit():
+            limit = int(value)
+        elif key == "marker":
+            marker = value
+        elif name in columns:
+            statement = statement.where(_compare(columns[name], comparison, value))
+    first = next(iter(columns.values()))
+    return page(tx, statement, row, order=[(first, False)], limit=limit, marker=marker, max_limit=EVERYTHING)
+
+
+def truth(value: str) -> bool:
+    """Return what ``?enabled=...`` means: everything but 0 and false is true."""
+    return value.strip().lower() not in ("0", "false", "no", "off")
+
+
+def _compare(column: Any, comparison: str, value: str) -> Any:
+    if column.type.python_type is bool:
+        return column.is_(truth(value))
+    literal = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    match comparison:
+        case "contains":
+            return column.like(f"%{literal}%", escape="\\")
+        case "startswith":
+            return column.like(f"{literal}%", escape="\\")
+        case "endswith":
+            return column.like(f"%{literal}", escape="\\")
+        case "icontains":
+            return case_insensitive_like(column, f"%{literal}%")
+        case "istartswith":
+            return case_insensitive_like(column, f"{literal}%")
+        case "iendswith":
+            return case_insensitive_like(column, f"%{literal}")
+        case "iexact":
+            return case_insensitive_like(column, literal)
+    return column == value
+
+
+def pages(rows: tuple[list[Any], str | None], views: list[dict[str, Any]]) -> Page:
+    """Return the answer to a listing."""
+    return Page(views, rows[1])

@@ -1,0 +1,1 @@
+"""Decisions of identity that span resources: who proves what, and what that grants."""

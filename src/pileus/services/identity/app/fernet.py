@@ -1,0 +1,141 @@
+"""Fernet tokens: what is sealed in them, and the keys.
+
+Rule: a token carries ids and times only; everything else is looked up, so that it is never out of date.
+Key repository: files named by number in ``STATE/identity/fernet-keys``; 0 is the next key, the highest signs,
+the others only open what they once signed. Rotation makes 0 the highest and adds a new 0.
+"""
+
+import base64
+import os
+from datetime import UTC, datetime
+
+import msgspec
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from pileus.kernel import clock, ids
+from pileus.kernel.errors import Unauthenticated
+from pileus.kernel.runtime import Runtime
+from pileus.services.identity.model import IdentitySettings
+
+METHODS = ("password", "token", "application_credential", "totp", "mapped", "oauth1", "external")
+LONGEST = 2048
+"""Characters of a token at most; longer text is refused unopened."""
+REFUSAL = "The request you have made requires authentication."
+
+
+class Payload(msgspec.Struct, array_like=True, frozen=True):
+    """What a token says.  ``scope``: ``""`` unscoped, ``p`` project, ``d`` domain, ``s`` system."""
+
+    version: int
+    user_id: str
+    methods: tuple[str, ...]
+    scope: str
+    scope_id: str
+    issued_us: int
+    expires_us: int
+    audit_ids: tuple[str, ...]
+    application_credential_id: str | None = None
+
+    @property
+    def project_id(self) -> str | None:
+        return self.scope_id if self.scope == "p" else None
+
+    @property
+    def domain_id(self) -> str | None:
+        return self.scope_id if self.scope == "d" else None
+
+    @property
+    def issued_at(self) -> datetime:
+        return datetime.fromtimestamp(self.issued_us / 1e6, UTC)
+
+    @property
+    def expires_at(self) -> datetime:
+        return datetime.fromtimestamp(self.expires_us / 1e6, UTC)
+
+
+def microseconds(moment: datetime) -> int:
+    """Return a moment as whole microseconds since the epoch."""
+    return int(moment.timestamp()) * 1_000_000 + moment.microsecond
+
+
+def new_audit_id() -> str:
+    """Return the id under which audit records name a token without showing it."""
+    return base64.urlsafe_b64encode(ids.random_bytes(16)).rstrip(b"=").decode()
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Payload).decode
+
+
+class TokenKeys:
+    """The keys of one cloud; another process's rotation is noticed when a token does not open."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.folder = runtime.config.state / "identity" / "fernet-keys"
+        self._max_active = runtime.config.get(IdentitySettings).max_active_keys
+        self._stamp = -1
+        if not self._numbers():
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._write(0)
+            self._write(1)
+        self._load()
+
+    def _numbers(self) -> list[int]:
+        return sorted(int(path.name) for path in self.folder.glob("*") if path.name.isdigit())
+
+    def _write(self, number: int) -> None:
+        path = self.folder / str(number)
+        part = path.with_suffix(".part")
+        part.unlink(missing_ok=True)
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(base64.urlsafe_b64encode(ids.random_bytes(32)))
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(path)
+
+    def _load(self) -> None:
+        numbers = self._numbers()
+        self._stamp = self.folder.stat().st_mtime_ns
+        self._fernet = MultiFernet([Fernet((self.folder / str(n)).read_bytes()) for n in sorted(numbers, reverse=True)])
+
+    def rotate(self) -> None:
+        """Let the next key sign from now on, make a new next one, forget those beyond the number kept."""
+        numbers = self._numbers()
+        (self.folder / "0").rename(self.folder / str(numbers[-1] + 1))
+        self._write(0)
+        signing = self._numbers()[1:]
+        for number in signing[: max(0, len(signing) + 1 - max(2, self._max_active))]:
+            (self.folder / str(number)).unlink()
+        self._load()
+
+    def seal(self, payload: Payload) -> str:
+        """Return the token's text."""
+        self._refresh()
+        sealed = self._fernet.encrypt_at_time(_encode(payload), int(clock.now().timestamp()))
+        return sealed.rstrip(b"=").decode()
+
+    def open(self, token: str) -> Payload:
+        """Return what a token says; raise Unauthenticated when none of our keys made it."""
+        if len(token) > LONGEST or not token.isascii():
+            raise Unauthenticated(REFUSAL)
+        text = token.encode() + b"=" * (-len(token) % 4)
+        try:
+            return self._open(text)
+        except (InvalidToken, msgspec.DecodeError, ValueError):
+            raise Unauthenticated(REFUSAL) from None
+
+    def _open(self, text: bytes) -> Payload:
+        try:
+            return _decode(self._fernet.decrypt(text))
+        except InvalidToken:
+            if not self._refresh():
+                raise
+            return _decode(self._fernet.decrypt(text))
+
+    def _refresh(self) -> bool:
+        """Read the keys again when the folder has changed; tell whether it had."""
+        if self.folder.stat().st_mtime_ns == self._stamp:
+            return False
+        self._load()
+        return True

@@ -1,0 +1,183 @@
+"""From the text of a token to who it stands for.
+
+Rule: what is remembered of a token is used only while the revision in the database is the one it was learned at,
+so that a revocation counts at once on every node; otherwise everything is looked up again.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pileus.kernel import clock
+from pileus.kernel.context import ANONYMOUS, Caller
+from pileus.kernel.db import Tx
+from pileus.kernel.errors import Unauthenticated
+from pileus.kernel.rest import Request
+from pileus.kernel.runtime import Runtime
+from pileus.services.identity.app import access, roles
+from pileus.services.identity.app.access import Allowed
+from pileus.services.identity.app.fernet import REFUSAL, Payload, TokenKeys, microseconds
+from pileus.services.identity.model import ApplicationCredential, IdentitySettings, Project
+from pileus.services.identity.store import application_credentials, projects, tokens, users
+
+REMEMBERED = 20_000
+"""Tokens whose meaning is kept in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a token shows of a user, a project, a domain or a role; rows belong to one transaction, this does not."""
+
+    id: str
+    name: str
+    domain_id: str = ""
+    is_domain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a good token proves, with the names that its document shows."""
+
+    payload: Payload
+    user: Named
+    password_expires_at: datetime | None
+    user_domain: Named
+    project: Named | None
+    domain: Named | None
+    """Of a project's token the project's own, of a domain's token the one it is for."""
+    roles: tuple[Named, ...]
+    application_credential: Named | None
+    restricted: bool
+    """It came of an application credential that may make no other."""
+    access_rules: tuple[Allowed, ...] | None
+
+
+class Tokens:
+    """What this process remembers of tokens."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        settings = runtime.config.get(IdentitySettings)
+        self.keys = TokenKeys(runtime)
+        self.lifetime_s = settings.token_lifetime_s
+        self.window_us = settings.allow_expired_window_s * 1_000_000
+        self._known: dict[str, tuple[int, int, Caller]] = {}
+
+    def caller(self, tx: Tx, text: str, *, allow_expired: bool = False) -> Caller:
+        """Return who a token stands for; raise Unauthenticated when it is not good (any more)."""
+        now_us = microseconds(clock.now())
+        revision = tokens.revision(tx)
+        known = self._known.get(text)
+        if known is not None and known[0] == revision and now_us < known[1]:
+            return known[2]
+        payload = self.keys.open(text)
+        if now_us >= payload.expires_us + (self.window_us if allow_expired else 0):
+            self._known.pop(text, None)
+            raise Unauthenticated(REFUSAL)
+        caller = caller_of(look_up(tx, payload))
+        if len(self._known) >= REMEMBERED:
+            self._forget_oldest()
+        self._known[text] = (revision, payload.expires_us, caller)
+        return caller
+
+    def _forget_oldest(self) -> None:
+        for text in list(self._known)[: REMEMBERED // 10]:
+            self._known.pop(text, None)
+
+
+def authenticate(tx: Tx, request: Request, runtime: Runtime) -> Caller:
+    """Return who the request's token stands for; raise Unauthenticated for a bad one.
+
+    Object Store clients of old send X-Storage-Token.
+    """
+    text = request.headers.get("x-auth-token") or request.headers.get("x-storage-token")
+    if not text:
+        return ANONYMOUS
+    caller = runtime.part(Tokens).caller(tx, text)
+    if caller.token.access_rules is not None:
+        access.check(caller.token.access_rules, request, runtime)
+    return caller
+
+
+def look_up(tx: Tx, payload: Payload) -> Token:
+    """Return what a payload proves now; raise Unauthenticated when anything it rests on is gone or disabled."""
+    user = users.get_user(tx, payload.user_id)
+    if user is None or not user.enabled:
+        raise Unauthenticated(REFUSAL)
+    project = projects.get_project(tx, payload.scope_id) if payload.scope == "p" else None
+    domain_id = project.domain_id if project is not None else payload.domain_id
+    ids = {user.domain_id} | ({domain_id} if domain_id else set())
+    domains = projects.projects_by_id(tx, ids)
+    user_domain, domain = domains.get(user.domain_id), domains.get(domain_id or "")
+    for needed, there in ((True, user_domain), (payload.scope == "p", project), (payload.scope in ("p", "d"), domain)):
+        if needed and (there is None or not there.enabled):
+            raise Unauthenticated(REFUSAL)
+    assert user_domain is not None
+    if tokens.is_revoked(
+        tx,
+        audit_id=payload.audit_ids[0],
+        audit_chain_id=payload.audit_ids[-1],
+        user_id=user.id,
+        project_id=payload.project_id,
+        domain_ids=ids,
+        issued_at=payload.issued_at,
+    ):
+        raise Unauthenticated(REFUSAL)
+    credential, rules = _application_credential(tx, payload)
+    granted = roles.with_implied(tx, _roles(tx, payload, project, credential))
+    if payload.scope and not granted:
+        raise Unauthenticated(REFUSAL)
+    return Token(
+        payload,
+        Named(user.id, user.name, user.domain_id),
+        user.password_expires_at,
+        Named(user_domain.id, user_domain.name),
+        Named(project.id, project.name, project.domain_id, project.is_domain) if project else None,
+        Named(domain.id, domain.name) if domain else None,
+        tuple(Named(role.id, role.name) for role in granted),
+        Named(credential.id, credential.name) if credential else None,
+        credential is not None and not credential.unrestricted,
+        rules,
+    )
+
+
+def _application_credential(
+    tx: Tx, payload: Payload
+) -> tuple[ApplicationCredential | None, tuple[Allowed, ...] | None]:
+    if payload.application_credential_id is None:
+        return None, None
+    row = application_credentials.get_application_credential(tx, payload.application_credential_id)
+    if row is None or (row.expires_at is not None and row.expires_at <= clock.now()):
+        raise Unauthenticated(REFUSAL)
+    if row.access_rule_ids is None:
+        return row, None
+    rules = application_credentials.access_rules_by_id(tx, row.access_rule_ids).values()
+    return row, tuple(Allowed(rule.id, rule.service, rule.path, rule.method) for rule in rules)
+
+
+def _roles(tx: Tx, payload: Payload, project: Project | None, credential: ApplicationCredential | None) -> set[str]:
+    if project is not None:
+        given = roles.on_project(tx, payload.user_id, project)
+        if credential is not None:
+            held = {role.id for role in roles.with_implied(tx, given)} | given
+            given = held.intersection(credential.role_ids)
+        return given
+    if payload.scope == "d":
+        return roles.on_domain(tx, payload.user_id, payload.scope_id)
+    return roles.on_system(tx, payload.user_id) if payload.scope == "s" else set()
+
+
+def caller_of(token: Token) -> Caller:
+    """Return a token's facts in the kernel's form."""
+    project, payload = token.project, token.payload
+    return Caller(
+        user_id=token.user.id,
+        user_name=token.user.name,
+        user_domain_id=token.user.domain_id,
+        project_id=project.id if project else None,
+        project_name=project.name if project else None,
+        project_domain_id=project.domain_id if project else None,
+        domain_id=payload.domain_id,
+        system=payload.scope == "s",
+        roles=frozenset(role.name for role in token.roles),
+        expires_at=payload.expires_at,
+        token=token,
+    )

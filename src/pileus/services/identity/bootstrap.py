@@ -1,0 +1,152 @@
+"""What a new cloud starts with: a domain, roles, projects, people, and the catalog of what it serves.
+
+Rule: it only adds what is missing; what an operator changed or removed by choice of value stays so.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+
+from pileus.kernel import clock, ids
+from pileus.kernel.db import Tx
+from pileus.kernel.runtime import Runtime
+from pileus.services.identity.app.passwords import hash_generated, hash_now
+from pileus.services.identity.model import (
+    BASE_ROLES,
+    DEFAULT_DOMAIN,
+    IMPLIED,
+    INTERFACES,
+    NO_DOMAIN,
+    SYSTEM,
+    Assignment,
+    CatalogService,
+    Endpoint,
+    IdentitySettings,
+    ImpliedRole,
+    Project,
+    Region,
+    Revision,
+    Role,
+    User,
+)
+from pileus.services.identity.store import catalog
+
+PROJECTS = ("admin", "demo", "alt_demo", "service", "invisible_to_admin")
+PEOPLE = {
+    "admin": [("admin", "admin"), ("demo", "admin")],
+    "demo": [("demo", "member"), ("invisible_to_admin", "member")],
+    "alt_demo": [("alt_demo", "member")],
+}
+"""User to (project, role): the first project is the one in its credentials."""
+
+
+def bootstrap(tx: Tx, runtime: Runtime) -> None:
+    """Add what is missing; runs at every start."""
+    if tx.get(Revision, 1) is None:
+        _first_start(tx, runtime)
+    _catalog(tx, runtime)
+
+
+def _first_start(tx: Tx, runtime: Runtime) -> None:
+    tx.add(Revision(id=1, value=1))
+    tx.add(
+        Project(
+            id=DEFAULT_DOMAIN,
+            domain_id=NO_DOMAIN,
+            parent_id=None,
+            is_domain=True,
+            name="Default",
+            description="The default domain",
+        )
+    )
+    role_ids = {name: ids.new_hex_id() for name in BASE_ROLES}
+    tx.add_all(Role(id=id, name=name) for name, id in role_ids.items())
+    for prior, implied in IMPLIED.items():
+        tx.add_all(ImpliedRole(prior_role_id=role_ids[prior], implied_role_id=role_ids[name]) for name in implied)
+    project_ids = {name: ids.new_hex_id() for name in PROJECTS}
+    tx.add_all(
+        Project(id=id, domain_id=DEFAULT_DOMAIN, parent_id=DEFAULT_DOMAIN, name=name)
+        for name, id in project_ids.items()
+    )
+    for name, grants in PEOPLE.items():
+        user = _person(runtime, name)
+        tx.add(user)
+        for project, role in grants:
+            tx.add(_grant(user.id, "project", project_ids[project], role_ids[role]))
+        if name == "admin":
+            tx.add(_grant(user.id, "domain", DEFAULT_DOMAIN, role_ids["admin"]))
+            tx.add(_grant(user.id, SYSTEM, SYSTEM, role_ids["admin"]))
+    tx.flush()
+
+
+def _person(runtime: Runtime, name: str) -> User:
+    settings = runtime.config.get(IdentitySettings)
+    chosen = getattr(settings, f"{name}_password")
+    password = _credentials(runtime)[name]["password"]
+    hashed = hash_now(password, settings.password_hash_rounds) if chosen else hash_generated(password)
+    now = clock.now()
+    return User(
+        id=ids.new_hex_id(),
+        domain_id=DEFAULT_DOMAIN,
+        name=name,
+        password_hash=hashed,
+        password_changed_at=now,
+        created_at=now,
+    )
+
+
+def _grant(user_id: str, kind: str, target_id: str, role_id: str) -> Assignment:
+    return Assignment(
+        actor_id=user_id, actor_kind="user", target_kind=kind, target_id=target_id, role_id=role_id, inherited=False
+    )
+
+
+def credentials_file(state: Path) -> Path:
+    """Return where the passwords of the users made at first start are kept."""
+    return state / "credentials.json"
+
+
+def _credentials(runtime: Runtime) -> dict[str, dict[str, str]]:
+    """Return name to user, password and project; written to the file once, readable by its owner only."""
+    path = credentials_file(runtime.config.state)
+    if path.exists():
+        return msgspec.json.decode(path.read_bytes())
+    settings = runtime.config.get(IdentitySettings)
+    found: dict[str, Any] = {
+        name: {
+            "user": name,
+            "password": getattr(settings, f"{name}_password") or ids.new_secret(24),
+            "project": grants[0][0],
+        }
+        for name, grants in PEOPLE.items()
+    }
+    part = path.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(found)))
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(path)
+    return found
+
+
+def _catalog(tx: Tx, runtime: Runtime) -> None:
+    """Add the services of this program that the catalog does not have."""
+    region = runtime.config.cloud.region
+    if catalog.get_region(tx, region) is None:
+        tx.add(Region(id=region))
+    there = {(row.type, row.name) for row in tx.scalars(select(CatalogService))}
+    for service in runtime.services:
+        for entry in service.catalog:
+            if (entry.type, entry.name) in there:
+                continue
+            row = CatalogService(id=ids.new_hex_id(), type=entry.type, name=entry.name, description=entry.description)
+            tx.add(row)
+            url = f"$(base_url)s{entry.url.replace('%(', '$(')}"
+            tx.add_all(
+                Endpoint(id=ids.new_hex_id(), service_id=row.id, interface=interface, region_id=region, url=url)
+                for interface in INTERFACES
+            )

@@ -1,0 +1,226 @@
+"""Users, projects, roles, their assignments, and the catalog, as rows.
+
+Rule: whatever decides if a token is good or what it grants is a row here; a change of such a row moves the revision.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from pileus.kernel.config import Settings
+from pileus.kernel.db import JsonText, Row
+
+DEFAULT_DOMAIN = "default"
+NO_DOMAIN = ""
+"""``domain_id`` of domains themselves and of roles that belong to no domain: unique constraints ignore NULL."""
+SYSTEM = "system"
+"""``target_id`` of assignments on the whole cloud."""
+INTERFACES = ("public", "internal", "admin")
+MAX_TREE_DEPTH = 5
+"""Projects below each other, the domain counted, as upstream's default."""
+
+BASE_ROLES = ("admin", "manager", "member", "reader", "service", "ResellerAdmin")
+IMPLIED = {"admin": ["manager"], "manager": ["member"], "member": ["reader"]}
+
+
+class IdentitySettings(Settings, frozen=True):
+    """Table ``[identity]``."""
+
+    token_lifetime_s: int = 3600
+    allow_expired_window_s: int = 172800
+    """How long after its end a token may still be validated with ``allow_expired``, for work that outlasts it."""
+    password_hash_rounds: int = 12
+    password_hash_threads: int = 2
+    max_active_keys: int = 3
+    admin_password: str | None = None
+    """Passwords of the users made at first start; by default random, written to ``STATE/credentials.json``."""
+    demo_password: str | None = None
+    alt_demo_password: str | None = None
+
+
+class Project(Row):
+    """A project, or a domain (``is_domain``): domains are the roots of the trees of projects."""
+
+    __tablename__ = "identity_projects"
+    __table_args__ = (UniqueConstraint("domain_id", "name"),)
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    domain_id: Mapped[str] = mapped_column(String(64), index=True)
+    parent_id: Mapped[str | None] = mapped_column(String(64), index=True)
+    is_domain: Mapped[bool] = mapped_column(default=False)
+    name: Mapped[str] = mapped_column(String(64))
+    description: Mapped[str] = mapped_column(Text, default="")
+    enabled: Mapped[bool] = mapped_column(default=True)
+    options: Mapped[dict[str, Any]] = mapped_column(JsonText, default=dict)
+    extra: Mapped[dict[str, Any]] = mapped_column(JsonText, default=dict)
+
+
+class ProjectTag(Row):
+    """A word tied to a project."""
+
+    __tablename__ = "identity_project_tags"
+    project_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+
+
+class User(Row):
+    """Somebody who may log in."""
+
+    __tablename__ = "identity_users"
+    __table_args__ = (UniqueConstraint("domain_id", "name"),)
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    domain_id: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(255))
+    enabled: Mapped[bool] = mapped_column(default=True)
+    default_project_id: Mapped[str | None] = mapped_column(String(64))
+    password_hash: Mapped[str | None] = mapped_column(String(255))
+    password_changed_at: Mapped[datetime | None]
+    password_expires_at: Mapped[datetime | None]
+    options: Mapped[dict[str, Any]] = mapped_column(JsonText, default=dict)
+    extra: Mapped[dict[str, Any]] = mapped_column(JsonText, default=dict)
+    created_at: Mapped[datetime]
+
+
+class Group(Row):
+    """Users who get roles together."""
+
+    __tablename__ = "identity_groups"
+    __table_args__ = (UniqueConstraint("domain_id", "name"),)
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    domain_id: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(255))
+    description: Mapped[str] = mapped_column(Text, default="")
+    extra: Mapped[dict[str, Any]] = mapped_column(JsonText, default=dict)
+
+
+class Membership(Row):
+    """A user in a group."""
+
+    __tablename__ = "identity_memberships"
+    user_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    group_id: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
+
+
+class Role(Row):
+    """A name that policy rules ask for; one with a domain only stands for what it implies."""
+
+    __tablename__ = "identity_roles"
+    __table_args__ = (UniqueConstraint("domain_id", "name"),)
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    domain_id: Mapped[str] = mapped_column(String(64), default=NO_DOMAIN)
+    name: Mapped[str] = mapped_column(String(255))
+    description: Mapped[str | None] = mapped_column(Text)
+    options: Mapped[dict[str, Any]] = mapped_column(JsonText, default=dict)
+    extra: Mapped[dict[str, Any]] = mapped_column(JsonText, default=dict)
+
+
+class ImpliedRole(Row):
+    """Who has the prior role has the implied one too."""
+
+    __tablename__ = "identity_implied_roles"
+    prior_role_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    implied_role_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+
+
+class Assignment(Row):
+    """A role of a user or group on a project, a domain or the system; an inherited one counts below its target."""
+
+    __tablename__ = "identity_assignments"
+    __table_args__ = (Index("ix_identity_assignments_target", "target_id"),)
+    actor_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    target_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    role_id: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
+    inherited: Mapped[bool] = mapped_column(primary_key=True, default=False)
+    actor_kind: Mapped[str] = mapped_column(String(8))
+    """``user`` or ``group``."""
+    target_kind: Mapped[str] = mapped_column(String(8))
+    """``project``, ``domain`` or ``system``."""
+
+
+class Region(Row):
+    """A place; endpoints stand in regions."""
+
+    __tablename__ = "identity_regions"
+    id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    parent_region_id: Mapped[str | None] = mapped_column(String(255))
+    description: Mapped[str] = mapped_column(Text, default="")
+    extra: Mapped[dict[str, Any]] = mapped_column(JsonText, default=dict)
+
+
+class CatalogService(Row):
+    """A service in the catalog."""
+
+    __tablename__ = "identity_services"
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    type: Mapped[str] = mapped_column(String(255))
+    name: Mapped[str] = mapped_column(String(255), default="")
+    description: Mapped[str | None] = mapped_column(Text)
+    enabled: Mapped[bool] = mapped_column(default=True)
+    extra: Mapped[dict[str, Any]] = mapped_column(JsonText, default=dict)
+
+
+class Endpoint(Row):
+    """Where a service answers.  ``$(base_url)s`` in its URL is the name under which the client reached the cloud."""
+
+    __tablename__ = "identity_endpoints"
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    service_id: Mapped[str] = mapped_column(String(64), index=True)
+    interface: Mapped[str] = mapped_column(String(8))
+    region_id: Mapped[str | None] = mapped_column(String(255))
+    url: Mapped[str] = mapped_column(Text)
+    enabled: Mapped[bool] = mapped_column(default=True)
+    extra: Mapped[dict[str, Any]] = mapped_column(JsonText, default=dict)
+
+
+class ApplicationCredential(Row):
+    """A password of a program: some of a user's roles on one project."""
+
+    __tablename__ = "identity_application_credentials"
+    __table_args__ = (UniqueConstraint("user_id", "name"),)
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(64))
+    project_id: Mapped[str] = mapped_column(String(64), index=True)
+    name: Mapped[str] = mapped_column(String(255))
+    description: Mapped[str] = mapped_column(Text, default="")
+    secret_hash: Mapped[str] = mapped_column(String(255))
+    expires_at: Mapped[datetime | None]
+    unrestricted: Mapped[bool] = mapped_column(default=False)
+    role_ids: Mapped[list[str]]
+    system: Mapped[str | None] = mapped_column(String(8))
+    access_rule_ids: Mapped[list[str] | None] = mapped_column(JsonText)
+    """None: no rules, so everything is allowed."""
+
+
+class AccessRule(Row):
+    """One request that an application credential may make."""
+
+    __tablename__ = "identity_access_rules"
+    __table_args__ = (UniqueConstraint("user_id", "service", "path", "method"),)
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(64))
+    service: Mapped[str] = mapped_column(String(64))
+    path: Mapped[str] = mapped_column(String(128))
+    method: Mapped[str] = mapped_column(String(16))
+
+
+class Revocation(Row):
+    """Tokens that ended before their time: those that match every member that is not null."""
+
+    __tablename__ = "identity_revocations"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    audit_id: Mapped[str | None] = mapped_column(String(32), index=True)
+    audit_chain_id: Mapped[str | None] = mapped_column(String(32), index=True)
+    user_id: Mapped[str | None] = mapped_column(String(64), index=True)
+    project_id: Mapped[str | None] = mapped_column(String(64), index=True)
+    domain_id: Mapped[str | None] = mapped_column(String(64), index=True)
+    issued_before: Mapped[datetime]
+    revoked_at: Mapped[datetime]
+
+
+class Revision(Row):
+    """One row, one number: it grows whenever something changes that a validated token rests on."""
+
+    __tablename__ = "identity_revision"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    value: Mapped[int]

@@ -1,0 +1,36 @@
+"""What the kernel needs to know of identity."""
+
+from pileus.kernel.runtime import Runtime
+from pileus.kernel.service import CatalogEntry, Service
+from pileus.services.identity.api import auth, versions
+from pileus.services.identity.api.router import api
+from pileus.services.identity.api.router import versions as versions_api
+from pileus.services.identity.app.passwords import Passwords
+from pileus.services.identity.app.validation import Tokens, authenticate
+from pileus.services.identity.bootstrap import bootstrap
+
+__all__ = ["SERVICE", "auth", "versions"]
+
+
+async def start(runtime: Runtime) -> None:
+    """Have the keys and the threads before the first request."""
+    runtime.part(Tokens)
+    runtime.part(Passwords)
+
+
+async def stop(runtime: Runtime) -> None:
+    """Let the threads end."""
+    runtime.part(Passwords).close()
+
+
+SERVICE = Service(
+    "identity",
+    "/identity",
+    [versions_api, api],
+    catalog=[CatalogEntry("identity", "keystone", "/identity", "Identity: users, projects, roles, tokens")],
+    authenticate=authenticate,
+    bootstrap=bootstrap,
+    start=start,
+    stop=stop,
+    order=0,
+)

@@ -1,0 +1,86 @@
+"""Revision and revocations: what makes a token end before its time."""
+
+from datetime import datetime
+
+from sqlalchemy import and_, delete, or_, select, text, update
+from sqlalchemy.exc import NoResultFound
+
+from pileus.kernel.db import Tx
+from pileus.services.identity.model import Revision, Revocation
+
+_REVISION = text("select value from identity_revision where id = 1")
+
+
+def revision(tx: Tx) -> int:
+    """Return the number that moves with every change a validated token rests on."""
+    value = tx.connection().execute(_REVISION).scalar()
+    if value is None:
+        raise NoResultFound("identity_revision is empty: identity was not bootstrapped")
+    return value
+
+
+def move_revision(tx: Tx) -> None:
+    """Make every node look again at each token before it trusts what it remembers."""
+    tx.execute(update(Revision).where(Revision.id == 1).values(value=Revision.value + 1))
+
+
+def insert_revocation(
+    tx: Tx,
+    now: datetime,
+    *,
+    audit_id: str | None = None,
+    audit_chain_id: str | None = None,
+    user_id: str | None = None,
+    project_id: str | None = None,
+    domain_id: str | None = None,
+) -> None:
+    """End the tokens issued up to ``now`` that match every given fact."""
+    tx.add(
+        Revocation(
+            audit_id=audit_id,
+            audit_chain_id=audit_chain_id,
+            user_id=user_id,
+            project_id=project_id,
+            domain_id=domain_id,
+            issued_before=now,
+            revoked_at=now,
+        )
+    )
+    move_revision(tx)
+
+
+def is_revoked(
+    tx: Tx,
+    *,
+    audit_id: str,
+    audit_chain_id: str,
+    user_id: str,
+    project_id: str | None,
+    domain_ids: set[str],
+    issued_at: datetime,
+) -> bool:
+    """Tell whether a revocation matches a token's facts."""
+    row = Revocation
+    matches = [
+        row.audit_id == audit_id,
+        row.audit_chain_id == audit_chain_id,
+        and_(row.user_id == user_id, or_(row.project_id.is_(None), row.project_id == project_id)),
+        row.domain_id.in_(domain_ids),
+    ]
+    if project_id is not None:
+        matches.append(and_(row.project_id == project_id, row.user_id.is_(None)))
+    statement = select(row.id).where(or_(*matches), row.issued_before >= issued_at).limit(1)
+    return tx.scalar(statement) is not None
+
+
+def list_revocations(tx: Tx, since: datetime | None) -> list[Revocation]:
+    """Return the revocations, oldest first."""
+    statement = select(Revocation).order_by(Revocation.id)
+    if since is not None:
+        statement = statement.where(Revocation.revoked_at >= since)
+    return list(tx.scalars(statement))
+
+
+def delete_revocations_before(tx: Tx, moment: datetime) -> None:
+    """Forget revocations of tokens that have ended by themselves since."""
+    tx.execute(delete(Revocation).where(Revocation.revoked_at < moment))

@@ -1,0 +1,86 @@
+"""Users, groups and who is in which."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Select, delete, select
+
+from pileus.kernel.db import Tx
+from pileus.services.identity.model import Group, Membership, User
+
+
+def get_user(tx: Tx, id: str) -> User | None:
+    """Return a user."""
+    return tx.get(User, id)
+
+
+def find_user(tx: Tx, name: str, domain_id: str) -> User | None:
+    """Return the user of that name in a domain."""
+    return tx.scalar(select(User).where(User.domain_id == domain_id, User.name == name))
+
+
+def select_users() -> Select[Any]:
+    """Return the statement of a listing."""
+    return select(User)
+
+
+def users_by_id(tx: Tx, ids: Iterable[str]) -> dict[str, User]:
+    """Return users by id."""
+    wanted = set(ids)
+    return {row.id: row for row in tx.scalars(select(User).where(User.id.in_(wanted)))} if wanted else {}
+
+
+def get_group(tx: Tx, id: str) -> Group | None:
+    """Return a group."""
+    return tx.get(Group, id)
+
+
+def find_group(tx: Tx, name: str, domain_id: str) -> Group | None:
+    """Return the group of that name in a domain."""
+    return tx.scalar(select(Group).where(Group.domain_id == domain_id, Group.name == name))
+
+
+def select_groups() -> Select[Any]:
+    """Return the statement of a listing."""
+    return select(Group)
+
+
+def groups_by_id(tx: Tx, ids: Iterable[str]) -> dict[str, Group]:
+    """Return groups by id."""
+    wanted = set(ids)
+    return {row.id: row for row in tx.scalars(select(Group).where(Group.id.in_(wanted)))} if wanted else {}
+
+
+def select_groups_of(user_id: str) -> Select[Any]:
+    """Return the statement of the groups a user is in."""
+    return select(Group).join(Membership, Membership.group_id == Group.id).where(Membership.user_id == user_id)
+
+
+def select_users_in(group_id: str) -> Select[Any]:
+    """Return the statement of the users in a group."""
+    return select(User).join(Membership, Membership.user_id == User.id).where(Membership.group_id == group_id)
+
+
+def get_membership(tx: Tx, user_id: str, group_id: str) -> Membership | None:
+    """Return the membership of a user in a group."""
+    return tx.get(Membership, (user_id, group_id))
+
+
+def group_ids_of(tx: Tx, user_id: str) -> list[str]:
+    """Return the ids of the groups a user is in."""
+    return list(tx.scalars(select(Membership.group_id).where(Membership.user_id == user_id)))
+
+
+def members_of(tx: Tx, group_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Return the ids of the users in each group."""
+    members: dict[str, list[str]] = {}
+    for user_id, group_id in tx.execute(
+        select(Membership.user_id, Membership.group_id).where(Membership.group_id.in_(group_ids))
+    ):
+        members.setdefault(group_id, []).append(user_id)
+    return members
+
+
+def delete_memberships(tx: Tx, *, user_ids: Sequence[str] = (), group_ids: Sequence[str] = ()) -> None:
+    """Remove every membership of these users or in these groups."""
+    tx.execute(delete(Membership).where(Membership.user_id.in_(user_ids) | Membership.group_id.in_(group_ids)))
