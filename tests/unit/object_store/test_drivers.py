@@ -130,7 +130,7 @@ class TestDirectory(ObjectDriverContract):
         await anext(chunks)
         await asyncio.sleep(0.05)
         assert reads == 2  # the block handed out and the one ahead
-        await chunks.aclose()  # type: ignore[attr-defined]
+        await chunks.aclose()
         await download.close()
 
     async def test_a_cancelled_upload_can_be_aborted(self, driver: DirectoryDriver) -> None:

@@ -72,6 +72,6 @@ def _walk(node: Node, segments: list[str], at: int, values: tuple[str, ...]) -> 
         found = _walk(node.parameter, segments, at + 1, (*values, segment))
         if found is not None:
             return found
-    if node.rest is not None:
+    if node.rest is not None and (segment or at + 1 < len(segments)):  # a trailing slash alone is no rest
         return node.rest, (*values, "/".join(segments[at:]))
     return None

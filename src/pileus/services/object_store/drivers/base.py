@@ -8,7 +8,7 @@ leaves between the two is temporary, and ``sweep`` either publishes it (the row 
 import errno
 import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -90,7 +90,7 @@ class Download(Protocol):
 
     size: int
 
-    def chunks(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    def chunks(self, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
         """Yield ``length`` bytes from ``start`` in chunks of at most BLOCK_BYTES."""
         ...
 

@@ -11,7 +11,7 @@ import asyncio
 import fcntl
 import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -258,7 +258,7 @@ class DirectoryDownload:
         self._fd = fd
         self.size = size
 
-    async def chunks(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    async def chunks(self, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
         """Yield blocks; one more is being read while the receiver takes the last."""
         end = self.size if length is None else min(self.size, start + length)
         ahead: asyncio.Future[bytes] | None = None

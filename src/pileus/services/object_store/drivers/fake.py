@@ -1,7 +1,7 @@
 """Blobs in memory, for tests and simulation; can be told to be full."""
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 from pileus.services.object_store.drivers.base import BLOCK_BYTES, Blob, BlobNotFound, Sealed, Swept, device_full
@@ -102,7 +102,7 @@ class FakeDownload:
         self._data = data
         self.size = len(data)
 
-    async def chunks(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    async def chunks(self, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
         """Yield slices."""
         end = self.size if length is None else min(self.size, start + length)
         for offset in range(start, end, BLOCK_BYTES):

@@ -1,0 +1,1 @@
+"""Decisions of object storage: who may, what is kept, which bytes answer."""

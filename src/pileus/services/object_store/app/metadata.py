@@ -1,0 +1,106 @@
+"""Headers that are kept with accounts, containers and objects.
+
+The one rule: kept headers have lower-case names and decoded values; whatever is not known here is not kept.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from pileus.kernel.errors import Invalid, PreconditionFailed
+from pileus.services.object_store.model import LIMITS
+
+ACCOUNT_HEADERS = frozenset({"x-account-quota-bytes", "x-account-quota-count"})
+CONTAINER_HEADERS = frozenset(
+    {
+        "x-container-read",
+        "x-container-write",
+        "x-versions-location",
+        "x-history-location",
+        "x-container-sync-to",
+        "x-container-sync-key",
+    }
+)
+OBJECT_HEADERS = frozenset(
+    {"content-encoding", "content-disposition", "content-language", "cache-control", "expires", "x-object-manifest"}
+)
+
+
+def text_of(value: str, what: str) -> str:
+    """Decode a header's value from the bytes it came as.  Raises Invalid when they are not UTF-8."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        raise Invalid(f"{what} must be valid UTF-8.") from None
+
+
+def meta_of(kind: str, headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the ``x-<kind>-meta-*`` headers of a request, checked against the limits.  Raises Invalid."""
+    prefix = f"x-{kind}-meta-"
+    meta: dict[str, str] = {}
+    for header, raw in headers.items():
+        if header.startswith(prefix):
+            name = header[len(prefix) :]
+            if not name:
+                raise Invalid("Metadata name cannot be empty.")
+            if len(name) > LIMITS["max_meta_name_length"]:
+                raise Invalid(f"Metadata name too long: {header}; at most {LIMITS['max_meta_name_length']} bytes.")
+            value = text_of(raw, f"The value of {header}")
+            if len(value.encode()) > LIMITS["max_meta_value_length"]:
+                raise Invalid(f"Metadata value longer than {LIMITS['max_meta_value_length']}: {header}.")
+            meta[header] = value
+    check_total(prefix, meta)
+    return meta
+
+
+def check_total(prefix: str, headers: Mapping[str, str]) -> None:
+    """Raise Invalid when there are too many metadata items or they are too large together."""
+    items = {name: value for name, value in headers.items() if name.startswith(prefix) and value}
+    if len(items) > LIMITS["max_meta_count"]:
+        raise Invalid(f"Too many metadata items; max {LIMITS['max_meta_count']}.")
+    total = sum(len(name) - len(prefix) + len(value.encode()) for name, value in items.items())
+    if total > LIMITS["max_meta_overall_size"]:
+        raise Invalid(f"Total metadata too large; max {LIMITS['max_meta_overall_size']} bytes.")
+
+
+def merged(kind: str, stored: Mapping[str, str], headers: Mapping[str, str], known: Iterable[str]) -> dict[str, str]:
+    """Apply a request's headers to those of an account or container: given ones change, empty ones go."""
+    result = {**stored, **meta_of(kind, headers)}
+    for name in known:
+        if name in headers:
+            result[name] = text_of(headers[name], f"The value of {name}")
+    for header in headers:
+        if header.startswith("x-remove-"):
+            result.pop(f"x-{header[len('x-remove-') :]}", None)
+    result = {name: value for name, value in result.items() if value}
+    check_total(f"x-{kind}-meta-", result)
+    return result
+
+
+def object_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of a request that are kept with an object."""
+    kept = meta_of("object", headers)
+    for name in OBJECT_HEADERS:
+        if headers.get(name):
+            kept[name] = text_of(headers[name], f"The value of {name}")
+    return kept
+
+
+def check_container_name(name: str) -> None:
+    """Raise Invalid for a container name that cannot be."""
+    if not name or "/" in name or len(name.encode("utf-8", "replace")) > LIMITS["max_container_name_length"]:
+        raise Invalid(
+            f"Container name {name[:40]!r} must have 1 to {LIMITS['max_container_name_length']} bytes and no slash."
+        )
+    check_text(name)
+
+
+def check_object_name(name: str) -> None:
+    """Raise Invalid for an object name that cannot be."""
+    if not name or len(name.encode("utf-8", "replace")) > LIMITS["max_object_name_length"]:
+        raise Invalid(f"Object name must have 1 to {LIMITS['max_object_name_length']} bytes.")
+    check_text(name)
+
+
+def check_text(name: str) -> None:
+    """Raise PreconditionFailed for text that was not UTF-8 or holds a NUL."""
+    if "\ufffd" in name or "\0" in name:
+        raise PreconditionFailed("Invalid UTF8 or contains NULL")

@@ -1,0 +1,33 @@
+"""Object storage as the kernel sees it."""
+
+from pileus.kernel.runtime import Runtime
+from pileus.kernel.service import CatalogEntry, Service
+from pileus.services.object_store.api import accounts, containers, info, object_writes, objects
+from pileus.services.object_store.api.answers import api, root
+from pileus.services.object_store.app.blobs import blobs_of
+
+HANDLERS = (accounts, containers, objects, object_writes, info)
+"""Importing them declares the routes."""
+
+
+async def start(runtime: Runtime) -> None:
+    """Settle what a crash left before the first request, then clean in the background."""
+    blobs = blobs_of(runtime)
+    await blobs.sweep()
+    runtime.spawn(blobs.clean_forever(), "object_store.clean")
+
+
+async def stop(runtime: Runtime) -> None:
+    """Let commits end."""
+    await blobs_of(runtime).close()
+
+
+SERVICE = Service(
+    "object_store",
+    "/object-store",
+    [api, root],
+    [CatalogEntry("object-store", "swift", "/object-store/v1/AUTH_%(project_id)s", "Object storage")],
+    start=start,
+    stop=stop,
+    order=20,
+)
