@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from pileus import __version__
 from pileus.kernel import telemetry
@@ -17,7 +18,7 @@ from pileus.kernel.bus import Bus
 from pileus.kernel.bus.memory import MemoryBus
 from pileus.kernel.config import Configuration
 from pileus.kernel.context import ANONYMOUS, Caller, Context, internal
-from pileus.kernel.db import Tx, open_database
+from pileus.kernel.db import Database, Tx, open_database
 from pileus.kernel.errors import NotFound
 from pileus.kernel.events import consume_forever
 from pileus.kernel.operations import Worker
@@ -30,6 +31,12 @@ from pileus.kernel.service import AgentSettings, Service, agent_parts, find_serv
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+_runtimes: "WeakKeyDictionary[Database, Runtime]" = WeakKeyDictionary()
+
+
+def runtime_of(db: Database) -> "Runtime":
+    """Return the runtime that works on ``db``: how a step of an operation (``op.db``) reaches its service's parts."""
+    return _runtimes[db]
 
 
 class Runtime:
@@ -40,6 +47,7 @@ class Runtime:
         self.services = list(services if services is not None else find_services())
         self.policy = Policy.from_file(config.state / "policy.yaml")
         self.db = open_database(config.database_url)
+        _runtimes[self.db] = self
         self.authenticate = next((s.authenticate for s in self.services if s.authenticate), _nobody)
         self.app = App(self)
         self.bus: Bus = MemoryBus()
