@@ -55,6 +55,15 @@ class Guest:
         """Tell whether one of a few pings is answered within a second."""
         return pings(ip, netns=self.name, source=source, tries=tries)
 
+    def keep_pinging(self, ip: str) -> subprocess.Popen[str]:
+        """Ping on as one tracked connection (one identifier) and return once two pings were answered."""
+        command = ["ip", "netns", "exec", self.name, "ping", "-n", "-i", "0.2", ip]
+        ping = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert ping.stdout is not None
+        for _ in range(3):
+            ping.stdout.readline()
+        return ping
+
     def dhcp(self, folder: Path) -> dict[str, str]:
         """Get a lease with udhcpc, set the address and routes as a guest would, and return the options."""
         script, answer = folder / f"{self.name}.sh", folder / f"{self.name}.env"

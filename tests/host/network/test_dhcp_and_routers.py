@@ -1,12 +1,11 @@
 """Addresses by DHCP, ways out by routers, floating IPs in both directions."""
 
-import asyncio
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from pileus.services.network.drivers.contract import new_id, new_mac
+from pileus.services.network.drivers.contract import new_id
 from pileus.services.network.drivers.linux.driver import LinuxNetworkDriver
 from pileus.services.network.wanted import (
     DhcpOption,

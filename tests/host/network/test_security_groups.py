@@ -1,5 +1,7 @@
 """What security groups and anti-spoofing let through between guests on one host."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -86,16 +88,8 @@ async def test_taking_a_rule_away_cuts_open_connections(
         await driver.ensure_security_group(group)
     one = await guests.boot(port_of(network, "10.7.0.5", sending), "10.7.0.5/24")
     await guests.boot(port_of(network, "10.7.0.6", pinging), "10.7.0.6/24")
-    from subprocess import PIPE, Popen
-
-    # One ping process is one connection: with a fixed identifier it stays established while it is answered.
-    ping = Popen(["ip", "netns", "exec", one.name, "ping", "-n", "-i", "0.2", "10.7.0.6"], stdout=PIPE, text=True)
-    assert ping.stdout is not None
-    for _ in range(3):
-        ping.stdout.readline()
+    ping = one.keep_pinging("10.7.0.6")
     await driver.ensure_security_group(msgspec.structs.replace(pinging, rules=(allow("egress"),)))
-    import asyncio
-
     await asyncio.sleep(0.5)
     ping.send_signal(2)
     summary = ping.communicate(timeout=10)[0]
