@@ -10,7 +10,6 @@ import pytest
 
 from pileus.services.network.drivers.linux.driver import LinuxNetworkDriver
 from pileus.services.network.drivers.linux.host import Settings
-from tests.host.network.guests import Guests
 
 
 def host_state() -> dict[str, list[str]]:
@@ -50,10 +49,3 @@ async def driver(settings: Settings) -> AsyncIterator[LinuxNetworkDriver]:
     yield driver
     await driver.ensure_all_gone()
     await driver.close()
-
-
-@pytest.fixture
-def guests(driver: LinuxNetworkDriver) -> Iterator[Guests]:
-    guests = Guests(driver)
-    yield guests
-    guests.remove()

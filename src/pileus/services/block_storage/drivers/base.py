@@ -15,90 +15,40 @@ by its file name.  Without ``monitor`` the driver works on the file itself and r
 another process has it open.
 """
 
-from typing import Literal, Protocol
+from typing import Protocol
 
-import msgspec
+from pileus.services.block_storage.commands import (
+    Blank,
+    Capacity,
+    Export,
+    FromSnapshot,
+    FromVolume,
+    ImageFile,
+    Inventory,
+    Kind,
+    LocalFile,
+    NbdSocket,
+    SnapshotFacts,
+    Source,
+    VolumeFacts,
+)
 
-
-class Blank(msgspec.Struct, frozen=True, tag="blank"):
-    """A volume of zeros."""
-
-
-class ImageFile(msgspec.Struct, frozen=True, tag="image"):
-    """A disk image in a local file; ``format`` is the image's declared disk format, never guessed."""
-
-    path: str
-    format: str
-
-
-class FromSnapshot(msgspec.Struct, frozen=True, tag="snapshot"):
-    """The state a snapshot holds."""
-
-    snapshot_id: str
-
-
-class FromVolume(msgspec.Struct, frozen=True, tag="volume"):
-    """What another volume holds at this moment; ``monitor`` when that volume is attached."""
-
-    volume_id: str
-    monitor: str | None = None
-
-
-Source = Blank | ImageFile | FromSnapshot | FromVolume
-
-
-class LocalFile(msgspec.Struct, frozen=True, tag="file"):
-    """An export for a hypervisor on the same host: it opens the file itself."""
-
-    path: str
-    format: str
-    read_only: bool = False
-
-
-class NbdSocket(msgspec.Struct, frozen=True, tag="nbd"):
-    """An export for anybody who speaks NBD: a unix socket and the name of the export behind it."""
-
-    path: str
-    export: str
-    read_only: bool = False
-
-
-Export = LocalFile | NbdSocket
-
-
-class VolumeFacts(msgspec.Struct, frozen=True):
-    """A volume as it is on the host; ``allocated_bytes`` is what it takes from the disk."""
-
-    id: str
-    size_gib: int
-    allocated_bytes: int
-
-
-class SnapshotFacts(msgspec.Struct, frozen=True):
-    """A snapshot as it is on the host."""
-
-    id: str
-    size_gib: int
-    allocated_bytes: int
-
-
-class Inventory(msgspec.Struct, frozen=True):
-    """All that a driver keeps: the volumes, the snapshots, and the ids of the volumes served over NBD."""
-
-    volumes: list[VolumeFacts]
-    snapshots: list[SnapshotFacts]
-    exports: list[str]
-
-
-class Capacity(msgspec.Struct, frozen=True):
-    """Room in the pool; provisioned counts the promised size of volumes and snapshots, written or not."""
-
-    total_gib: float
-    free_gib: float
-    provisioned_gib: float
-
-
-Kind = Literal["volume", "snapshot"]
+__all__ = [
+    "Blank",
+    "Capacity",
+    "Export",
+    "FromSnapshot",
+    "FromVolume",
+    "ImageFile",
+    "Inventory",
+    "Kind",
+    "LocalFile",
+    "NbdSocket",
+    "SnapshotFacts",
+    "Source",
+    "VolumeDriver",
+    "VolumeFacts",
+]
 
 
 class VolumeDriver(Protocol):

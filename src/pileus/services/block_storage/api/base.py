@@ -1,0 +1,56 @@
+"""The API object all resources share, and how it finds rows."""
+
+from pileus.kernel.context import Context
+from pileus.kernel.db import Tx
+from pileus.kernel.errors import NotFound
+from pileus.kernel.rest import Api, Microversions, Request, compute_error, link_page
+from pileus.services.block_storage.app import access
+from pileus.services.block_storage.model import Attachment, Snapshot, Transfer, Volume, VolumeType
+
+FIRST, LATEST = "3.0", "3.71"
+
+api = Api(
+    "block_storage",
+    "/v3",
+    Microversions("volume", FIRST, LATEST),
+    error=compute_error,
+    page=link_page,
+    request_id_header="x-compute-request-id",
+    project_in_path=True,
+    strict=False,
+)
+
+
+@api.loader(Volume)
+def load_volume(tx: Tx, ctx: Context, id: str) -> Volume:
+    return access.get_volume(tx, ctx, id)
+
+
+@api.loader(Snapshot)
+def load_snapshot(tx: Tx, ctx: Context, id: str) -> Snapshot:
+    return access.get_snapshot(tx, ctx, id)
+
+
+@api.loader(Attachment)
+def load_attachment(tx: Tx, ctx: Context, id: str) -> Attachment:
+    return access.get_attachment(tx, ctx, id)
+
+
+@api.loader(Transfer)
+def load_transfer(tx: Tx, ctx: Context, id: str) -> Transfer:
+    return access.get_transfer(tx, id)
+
+
+@api.loader(VolumeType)
+def load_type(tx: Tx, ctx: Context, id: str) -> VolumeType:
+    return access.get_type(tx, ctx, id)
+
+
+def nothing_there(request: Request) -> None:
+    """Answer ``/volumes/`` and its like: clients that forget an id must not be given, or empty, the whole list."""
+    raise NotFound(f"There is nothing at {request.path}: an id is missing at its end.")
+
+
+for _plural in ("volumes", "snapshots", "types", "attachments"):
+    for _method in ("GET", "PUT", "DELETE"):
+        api.route(_method, f"/{_plural}/", None)(nothing_there)

@@ -1,0 +1,83 @@
+"""What the kernel needs to know of block storage."""
+
+from pathlib import Path
+
+from pileus.kernel.agent import AgentPart
+from pileus.kernel.config import Settings
+from pileus.kernel.db import Tx
+from pileus.kernel.runtime import Runtime
+from pileus.kernel.service import AgentSettings, CatalogEntry, Service
+from pileus.services.block_storage import reconcile
+from pileus.services.block_storage.agent import BlockStoragePart
+from pileus.services.block_storage.api import (
+    attachments,
+    extensions,
+    messages,
+    metadata,
+    quotas,
+    services,
+    snapshots,
+    transfers,
+    types,
+    versions,
+    volume_actions,
+    volumes,
+)
+from pileus.services.block_storage.api.base import api
+from pileus.services.block_storage.app.types import ensure_default_type
+from pileus.services.block_storage.drivers.base import VolumeDriver
+from pileus.services.block_storage.drivers.fake import FakeVolumeDriver
+from pileus.services.block_storage.drivers.qcow2 import Qcow2Driver
+
+__all__ = [
+    "SERVICE",
+    "attachments",
+    "extensions",
+    "messages",
+    "metadata",
+    "quotas",
+    "reconcile",
+    "services",
+    "snapshots",
+    "transfers",
+    "types",
+    "versions",
+    "volume_actions",
+    "volumes",
+]
+
+
+class BlockStorageSettings(Settings, frozen=True):
+    """Table ``[block_storage]``."""
+
+    folder: str | None = None
+    """Where volumes lie; by default ``STATE/block_storage``."""
+
+
+def make_part(settings: AgentSettings) -> AgentPart:
+    """Return this host's part: one driver on one folder."""
+    folder = settings.folder("block_storage")
+    driver: VolumeDriver = FakeVolumeDriver(folder)
+    if not settings.fake:
+        chosen = settings.config.get(BlockStorageSettings).folder
+        driver = Qcow2Driver(Path(chosen) if chosen else folder)
+    return BlockStoragePart(driver)
+
+
+def bootstrap(tx: Tx, runtime: Runtime) -> None:
+    """Add the default volume type."""
+    ensure_default_type(tx)
+
+
+SERVICE = Service(
+    "block_storage",
+    "/volume",
+    [versions.root, api],
+    catalog=[
+        CatalogEntry("block-storage", "cinder", "/volume/v3/%(project_id)s", "Block storage: volumes and snapshots"),
+        CatalogEntry("volumev3", "cinderv3", "/volume/v3/%(project_id)s", "Block storage: volumes and snapshots"),
+    ],
+    bootstrap=bootstrap,
+    agent=make_part,
+    order=60,
+)
