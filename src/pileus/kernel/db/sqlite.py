@@ -54,13 +54,23 @@ class SQLite:
         self.path = path
         self._reader = _engine(path, "BEGIN", query_only=True)
         self._writer = _engine(path, "BEGIN IMMEDIATE")
+        self._snapshot: Session | None = None
         self._inline = inline
         self._queue: queue.Queue[_Job | None] = queue.Queue(QUEUE)
         self._thread: threading.Thread | None = None
 
     async def read(self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        with _named(), Session(self._reader, expire_on_commit=False, autoflush=False) as tx:
-            return work(tx, *args, **kwargs)
+        # One connection and one session serve all reads: each runs to its end before the next one starts, and
+        # making them anew would cost more than most reads do.
+        if self._snapshot is None:
+            self._snapshot = Session(self._reader.connect(), expire_on_commit=False, autoflush=False)
+        tx = self._snapshot
+        try:
+            with _named():
+                return work(tx, *args, **kwargs)
+        finally:
+            tx.close()
+            tx.info.clear()
 
     async def write(self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
@@ -88,6 +98,9 @@ class SQLite:
             self._queue.put(None)
             await asyncio.to_thread(self._thread.join)
             self._thread = None
+        if self._snapshot is not None:
+            self._snapshot.connection().close()
+            self._snapshot = None
         self._reader.dispose()
         self._writer.dispose()
 
