@@ -72,11 +72,11 @@ class FakeCloud:
 
     async def login(self, project: str = "admin") -> str:
         """Return a token of the project's user."""
-        users = json.loads((self.state / "credentials.json").read_text())["users"]
+        users = json.loads((self.state / "credentials.json").read_text()).values()
         user = next(user for user in users if user["project"] == project)
         identity = {
             "methods": ["password"],
-            "password": {"user": {"name": user["name"], "domain": {"id": "default"}, "password": user["password"]}},
+            "password": {"user": {"name": user["user"], "domain": {"id": "default"}, "password": user["password"]}},
         }
         body = {"auth": {"identity": identity, "scope": {"project": {"name": project, "domain": {"id": "default"}}}}}
         connection = Connection(self.url, {})

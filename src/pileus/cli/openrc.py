@@ -21,7 +21,7 @@ def run(words: argparse.Namespace) -> None:
 
 def exports(cloud: Cloud, state: State, project: str) -> dict[str, str]:
     """Return the environment of a client that acts in ``project``."""
-    users = state.credentials()["users"]
+    users = state.credentials().values()
     found = next((user for user in users if user["project"] == project), None)
     if found is None:
         known = ", ".join(sorted({user["project"] for user in users}))
@@ -30,7 +30,7 @@ def exports(cloud: Cloud, state: State, project: str) -> dict[str, str]:
         "OS_AUTH_URL": f"{url(cloud)}/identity/v3",
         "OS_IDENTITY_API_VERSION": "3",
         "OS_REGION_NAME": "RegionOne",
-        "OS_USERNAME": found["name"],
+        "OS_USERNAME": found["user"],
         "OS_PASSWORD": found["password"],
         "OS_PROJECT_NAME": project,
         "OS_USER_DOMAIN_ID": "default",

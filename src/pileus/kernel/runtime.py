@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary
 
 from pileus import __version__
 from pileus.kernel import telemetry
@@ -31,14 +31,12 @@ from pileus.kernel.service import AgentSettings, Service, agent_parts, find_serv
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-_runtimes: "WeakKeyDictionary[Database, ref[Runtime]]" = WeakKeyDictionary()
+_runtimes: "WeakKeyDictionary[Database, Runtime]" = WeakKeyDictionary()
 
 
 def runtime_of(db: Database) -> "Runtime":
     """Return the runtime that works on ``db``: how a step of an operation (``op.db``) reaches its service's parts."""
-    runtime = _runtimes[db]()
-    assert runtime is not None, "a runtime outlives its operations"
-    return runtime
+    return _runtimes[db]
 
 
 class Runtime:
@@ -49,7 +47,7 @@ class Runtime:
         self.services = list(services if services is not None else find_services())
         self.policy = Policy.from_file(config.state / "policy.yaml")
         self.db = open_database(config.database_url)
-        _runtimes[self.db] = ref(self)
+        _runtimes[self.db] = self
         self.authenticate = next((s.authenticate for s in self.services if s.authenticate), _nobody)
         self.app = App(self)
         self.bus: Bus = MemoryBus()

@@ -27,7 +27,7 @@ SECONDS = Histogram(
 OPERATIONS = Counter("pileus_operations", "Operations concluded.", ["kind", "outcome"], registry=REGISTRY)
 LIVE = Gauge("pileus_operations_live", "Operations being worked on by this process.", registry=REGISTRY)
 
-_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
 log = logging.getLogger("pileus.request")
 _counters: dict[tuple[str, str, int], Any] = {}
 _timers: dict[tuple[str, str], Any] = {}

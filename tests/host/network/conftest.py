@@ -10,6 +10,7 @@ import pytest
 
 from pileus.services.network.drivers.linux.driver import LinuxNetworkDriver
 from pileus.services.network.drivers.linux.host import Settings
+from tests.host.network.guests import Guests
 
 
 def host_state() -> dict[str, list[str]]:
@@ -49,3 +50,10 @@ async def driver(settings: Settings) -> AsyncIterator[LinuxNetworkDriver]:
     yield driver
     await driver.ensure_all_gone()
     await driver.close()
+
+
+@pytest.fixture
+def guests(driver: LinuxNetworkDriver) -> Iterator[Guests]:
+    guests = Guests(driver)
+    yield guests
+    guests.remove()

@@ -33,6 +33,7 @@ async def slow(world) -> None:
 async def place(tmp_path):
     runs.clear()
     trouble.clear()
+    at_once.update(now=0, most=0)
     db, bus = open_database(f"sqlite:///{tmp_path}/x.db"), MemoryBus()
     await db.create_schema()
     yield db, bus

@@ -48,6 +48,7 @@ class BuildTower(msgspec.Struct, frozen=True):
     tower_id: str
     host: str = "fake-1"
     blocks: int = 2
+    kind: str = "block"
 
 
 class Yard(AgentPart):
@@ -130,7 +131,7 @@ async def build_tower(op: Operation, input: BuildTower) -> None:
     )
     height = await op.commit("height", note_height, input.tower_id, block.height)
     spire = f"{input.tower_id}-spire"
-    await op.command("spire", input.host, EnsureBlock(id=spire), undo=EnsureBlockGone(id=spire))
+    await op.command("spire", input.host, EnsureBlock(id=spire, kind=input.kind), undo=EnsureBlockGone(id=spire))
     await op.finish(finish_tower, input.tower_id, height)
 
 

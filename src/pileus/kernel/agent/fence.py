@@ -36,16 +36,16 @@ class _Running:
 class Fence:
     """The memory of one agent process."""
 
-    def __init__(self, now: Callable[[], float] | None = None) -> None:
+    def __init__(self) -> None:
+        self.now: Callable[[], float] = lambda: clock.now().timestamp()
         self._epochs: OrderedDict[str, int] = OrderedDict()
         self._answers: OrderedDict[tuple[str, str, int], Answer] = OrderedDict()
         self._running: dict[tuple[str, str], _Running] = {}
-        self._now = now or (lambda: clock.now().timestamp())
 
     async def admit(self, envelope: Envelope, run: Callable[[], Awaitable[Answer]]) -> Answer:
         """Return the answer to ``envelope``, running it unless it is stale, known or under way."""
         caller = envelope.caller
-        if self._now() > caller.expires_at:
+        if self.now() > caller.expires_at:
             raise Unavailable(f"command {envelope.command} arrived after it had expired")
         if not caller.operation:
             return await run()

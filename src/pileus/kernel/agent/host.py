@@ -38,11 +38,11 @@ class Registration(msgspec.Struct, frozen=True):
 class Host:
     """The agent's core, whatever the bus."""
 
-    def __init__(self, name: str, parts: Sequence[AgentPart], *, now: Callable[[], float] | None = None) -> None:
+    def __init__(self, name: str, parts: Sequence[AgentPart]) -> None:
         self.name = name
         self.boot_id = ids.new_id()
         self.parts = list(parts)
-        self._fence = Fence(now)
+        self._fence = Fence()
         self._handlers: dict[str, tuple[type[Command[Any]], Handler]] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._queued = 0
@@ -57,6 +57,10 @@ class Host:
     def connect(self, publish: Callable[[str, Any], None], changed: Callable[[], None]) -> None:
         """Let the bus say how to wake the control plane and how to report facts anew."""
         self._publish, self._changed = publish, changed
+
+    def use_clock(self, now: Callable[[], float]) -> None:
+        """Judge by ``now()`` (seconds since 1970) whether a command has expired: the control plane's clock."""
+        self._fence.now = now
 
     async def start(self) -> None:
         """Start all parts."""

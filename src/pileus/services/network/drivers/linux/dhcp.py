@@ -123,6 +123,9 @@ def configuration(spec: DhcpSpec, folder: Path, interface: str) -> str:
             size = max(network.prefixlen, 64)
             lines.append(f"dhcp-range=set:subnet{number},{network.network_address},static,{size},{spec.lease_s}s")
     lines.append(f"dhcp-lease-max={max(count, 1000)}")
+    # Tags belong here, not on the lines of the hosts file: dnsmasq 2.86 to 2.90 crash on SIGHUP where a client with
+    # a lease was tagged by its line. So a port that gains its own options costs a restart.
+    lines += [f"dhcp-mac=set:port-{host.port_id},{host.mac}" for host in spec.hosts if host.options]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -140,7 +143,7 @@ def _host_lines(spec: DhcpSpec, host: DhcpHost) -> list[str]:
             if not any(ipaddress.ip_address(ip) in network for network in served):
                 continue
             shown = ip if version == 4 else f"[{ip}]"
-            lines.append(f"{host.mac},set:port-{host.port_id},{_hostname(host, ip)}.{spec.domain},{shown}")
+            lines.append(f"{host.mac},{_hostname(host, ip)}.{spec.domain},{shown}")
     return lines
 
 
