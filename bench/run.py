@@ -1,0 +1,114 @@
+"""Measure a fake cloud and write the figures to docs/performance.md: ``.venv/bin/python -m bench.run``.
+
+Timings on shared machines are noisy: compare CPU first, and ratios within one run.
+"""
+
+import argparse
+import asyncio
+import os
+import platform
+import statistics
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from bench import boots, requests, streams
+from bench.cloud import FakeCloud
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+
+def main() -> None:
+    """Run all parts, or those named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", help="start, requests, boots, streams; all by default")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
+    words = parser.parse_args()
+    parts = words.parts or ["start", "requests", "boots", "streams"]
+    console = Console()
+    sections = []
+    for name in parts:
+        with console.status(name) as status:
+            sections.append(PARTS[name](lambda text, name=name, status=status: status.update(f"{name}: {text}")))
+        console.print(sections[-1] + "\n")
+    if words.write:
+        write(sections)
+
+
+def start(say: requests.Progress) -> str:
+    """Return the table of starting time and idle memory."""
+    times, memory = [], []
+    with FakeCloud(hosts=1) as cloud:
+        memory.append(cloud.pss_mb())
+        for number in range(5):
+            say(f"start {number + 1} of 5")
+            cloud.down()
+            times.append(cloud.up())
+            memory.append(cloud.pss_mb())
+    return table(
+        ("start and size", "measured", "target"),
+        [
+            ("`up --fake` to all APIs answering", f"{statistics.median(times):.2f} s", "2 s"),
+            ("idle memory of all processes (PSS)", f"{statistics.median(memory):.0f} MB", "150 MB"),
+        ],
+    )
+
+
+def reads(say: requests.Progress) -> str:
+    """Return the table of reads."""
+    with FakeCloud() as cloud:
+        costs = asyncio.run(requests.run(cloud, say))
+    rows = [(cost.name, f"{cost.cpu_ms:.2f} ms", f"{cost.p50_ms:.2f} ms", f"{cost.target_ms} ms") for cost in costs]
+    return table(("read", "server CPU", "median time", "target"), rows)
+
+
+def boot(say: requests.Progress) -> str:
+    """Return the table of boots."""
+    with FakeCloud() as cloud:
+        found = asyncio.run(boots.run(cloud, say))
+    return table(
+        ("boot with the fake driver, POST to ACTIVE", "measured", "server CPU", "target"),
+        [
+            ("one boot", f"{found.one_ms:.0f} ms", f"{found.one_cpu_ms:.1f} ms", "100 ms"),
+            (
+                "100 boots at concurrency 10",
+                f"{found.per_second:.0f} a second",
+                f"{found.cpu_ms:.1f} ms",
+                "40 a second",
+            ),
+        ],
+    )
+
+
+def stream(say: requests.Progress) -> str:
+    """Return the table of uploads and downloads."""
+    with FakeCloud() as cloud:
+        found = asyncio.run(streams.run(cloud, say))
+    rows = [
+        (one.name, f"{one.mb_per_s:.0f} MB/s", f"{one.share_of_disk:.2f}", f"{one.grew_mb:.0f} MB") for one in found
+    ]
+    return table(("1 GiB", "rate", "share of dd", "memory grew by"), rows)
+
+
+PARTS = {"start": start, "requests": reads, "boots": boot, "streams": stream}
+
+
+def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def write(sections: list[str]) -> None:
+    """Replace the measured part of the page."""
+    text = PAGE.read_text()
+    head, tail = text.partition(BEGIN)[0], text.partition(END)[2]
+    day = datetime.now(UTC).strftime("%Y-%m-%d")
+    where = f"Measured {day} on {os.cpu_count()} cores, Python {platform.python_version()}, SQLite with full sync."
+    PAGE.write_text(head + "\n\n".join([BEGIN, where, *sections, END]) + tail)
+
+
+if __name__ == "__main__":
+    main()
