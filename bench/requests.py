@@ -1,5 +1,6 @@
 """CPU and time of single requests and of lists: one client, keep-alive, the server's own CPU seconds."""
 
+import asyncio
 import statistics
 import time
 from collections.abc import Callable
@@ -78,7 +79,7 @@ async def fill(cloud: FakeCloud, connection: Connection, say: Progress) -> tuple
         answer = await connection.request("GET", "/compute/v2.1/servers?status=BUILD&limit=1")
         if not answer.expect(200).json()["servers"]:
             break
-        time.sleep(0.2)
+        await asyncio.sleep(0.2)
     server = (await connection.request("GET", "/compute/v2.1/servers?limit=1")).json()["servers"][0]["id"]
     ports = (await connection.request("GET", f"/networking/v2.0/ports?device_id={server}&project_id={project}")).json()
     return server, ports["ports"][0]["id"]
