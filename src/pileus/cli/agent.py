@@ -1,12 +1,38 @@
 """``pileus agent``: the privileged process that runs guests, networks and volumes on this host."""
 
+import argparse
 import asyncio
+import os
 import socket
 
-from pileus.cli.state import State
+import uvloop
+
+from pileus.cli.state import State, write_atomically
+from pileus.cli.terminal import Problem
+from pileus.kernel import telemetry
 from pileus.kernel.agent import AgentPart
-from pileus.kernel.config import Configuration
+from pileus.kernel.agent.process import serve
+from pileus.kernel.config import ConfigError, Configuration
 from pileus.kernel.service import AgentSettings, agent_parts, find_services
+
+
+def run(words: argparse.Namespace) -> None:
+    """Be this host until told to stop; ``run/agent.ready`` says when the control plane knows it."""
+    state = State(words.state)
+    ready = state.path / "run" / "agent.ready"
+    try:
+        config = configuration(state)
+    except ConfigError as error:
+        raise Problem(str(error)) from error
+    telemetry.configure(config.cloud.log_level)
+    uvloop.run(
+        serve(
+            socket.gethostname(),
+            host_parts(config),
+            folder=state.path / "run" / "bus",
+            ready=lambda: write_atomically(ready, str(os.getpid())),
+        )
+    )
 
 
 def configuration(state: State) -> Configuration:

@@ -16,6 +16,7 @@ from pileus.kernel.agent.hosts import Hosts
 from pileus.kernel.agent.local import LocalHosts
 from pileus.kernel.bus import Bus
 from pileus.kernel.bus.memory import MemoryBus
+from pileus.kernel.bus.zeromq import ZmqBus
 from pileus.kernel.config import Configuration
 from pileus.kernel.context import ANONYMOUS, Caller, Context, internal
 from pileus.kernel.db import Database, Tx, open_database
@@ -50,8 +51,10 @@ class Runtime:
         _runtimes[self.db] = self
         self.authenticate = next((s.authenticate for s in self.services if s.authenticate), _nobody)
         self.app = App(self)
-        self.bus: Bus = MemoryBus()
+        self.bus: Bus = MemoryBus() if config.cloud.fake else ZmqBus(config.state / "run" / "bus")
         self.hosts = Hosts(self.db, self.bus)
+        if isinstance(self.bus, ZmqBus):
+            self.bus.attend(self.hosts)
         self.worker = Worker(self.db, self.bus)
         self.reconcilers = Reconcilers(self.db, self.bus)
         self.local_hosts: LocalHosts | None = None
@@ -69,8 +72,7 @@ class Runtime:
                 await service.start(self)
         await self.bus.start()
         await self.hosts.start()
-        if self.config.cloud.fake:
-            assert isinstance(self.bus, MemoryBus)
+        if isinstance(self.bus, MemoryBus):
             self.local_hosts = LocalHosts(self.bus, self.hosts, self._fake_hosts())
             await self.local_hosts.start()
         await self.worker.start()

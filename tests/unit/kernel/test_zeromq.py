@@ -29,13 +29,15 @@ class Agents:
         self.sockets = tmp_path / "bus"
         self.processes: dict[str, asyncio.subprocess.Process] = {}
 
-    async def start(self, name: str, *rest: str) -> None:
+    async def start(self, name: str, *rest: str, registers: bool = True) -> None:
         arguments = [name, str(self.folder), str(self.sockets), *rest]
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.unit.kernel.agent_process", *arguments, stdout=asyncio.subprocess.PIPE
         )
         self.processes[name] = process
         assert process.stdout is not None
+        if not registers:
+            return
         assert await asyncio.wait_for(process.stdout.readline(), 20) == b"ready\n"
 
     async def kill(self, name: str, number: int = signal.SIGKILL) -> int:
@@ -213,8 +215,8 @@ async def test_tcp_takes_only_agents_whose_key_is_known(tmp_path, agents):
         (folder / "control.public").write_bytes((control / "control.public").read_bytes())
         if folder is mine:
             keys.admit_host(control, "h1", pair.public)
-    await agents.start("h1", address, str(stranger))
-    await asyncio.sleep(0.5)
+    await agents.start("h1", address, str(stranger), registers=False)
+    await asyncio.sleep(2)
     assert bus.hosts == []
     await agents.kill("h1")
     await agents.start("h1", address, str(mine))
@@ -223,7 +225,7 @@ async def test_tcp_takes_only_agents_whose_key_is_known(tmp_path, agents):
     await agents.kill("h1")
     for suffix in ("secret", "public"):
         (mine / f"h2.{suffix}").write_bytes((mine / f"h1.{suffix}").read_bytes())
-    await agents.start("h2", address, str(mine))
-    await asyncio.sleep(0.5)
+    await agents.start("h2", address, str(mine), registers=False)
+    await asyncio.sleep(2)
     assert "h2" not in bus.hosts, "the key of h1 does not make it h2"
     await bus.stop()

@@ -57,6 +57,8 @@ class Link:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._registration = b""
         self._ahead_s = 0.0
+        self.registered = asyncio.Event()
+        """Set once a control process has answered that it knows this host."""
         if tcp and (keys is None or control_key is None):
             raise ValueError("an agent dials over TCP only with CURVE keys: its own pair and the control plane's")
         host.connect(self._publish, self._report)
@@ -121,9 +123,8 @@ class Link:
 
     async def _beat_forever(self) -> None:
         while True:
-            beat = msgspec.msgpack.encode(wire.Beat(clock.now().timestamp()))
             for line in list(self._lines.values()):
-                await self._send(line.socket, wire.BEAT, beat)
+                await self._send(line.socket, wire.BEAT, _beat())
             await clock.sleep(self._beat_s)
 
     async def _register(self, socket: zmq.asyncio.Socket, monitor: zmq.asyncio.Socket) -> None:
@@ -131,6 +132,7 @@ class Link:
         while True:
             await monitor.recv_multipart()
             await self._send(socket, wire.REGISTER, self._registration)
+            await self._send(socket, wire.BEAT, _beat())
 
     async def _receive(self, socket: zmq.asyncio.Socket) -> None:
         while True:
@@ -145,7 +147,9 @@ class Link:
     def _compare(self, beat: wire.Beat) -> None:
         """Learn how far the control plane's clock is ahead: commands expire by it."""
         now = clock.now().timestamp()
-        if beat.at and now - beat.at < 0.5:
+        if beat.at:
+            self.registered.set()
+        if now - beat.at < 0.5:
             self._ahead_s = beat.heard_at - (beat.at + now) / 2
 
     async def _obey(self, socket: zmq.asyncio.Socket, envelope: Envelope) -> None:
@@ -183,3 +187,7 @@ class Link:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a task of the agent died", exc_info=error)
+
+
+def _beat() -> bytes:
+    return msgspec.msgpack.encode(wire.Beat(clock.now().timestamp()))

@@ -23,8 +23,8 @@ async def serve(
     """Be the host ``name`` until SIGTERM or SIGINT.
 
     ``folder`` holds the control plane's unix sockets; ``tcp`` are addresses of control processes elsewhere, for
-    which ``key_folder`` holds this host's key pair and ``control.public``.  ``ready()`` is called once the parts
-    have started.
+    which ``key_folder`` holds this host's key pair and ``control.public``.  ``ready()`` is called once a
+    control process knows this host and its parts.
     """
     keys = control_key = None
     if key_folder is not None:
@@ -36,8 +36,14 @@ async def serve(
         loop.add_signal_handler(number, stop.set)
     link = Link(Host(name, parts), folder=folder, tcp=tcp, keys=keys, control_key=control_key)
     await link.start()
-    ready()
+    announcing = asyncio.create_task(_announce(link, ready))
     try:
         await stop.wait()
     finally:
+        announcing.cancel()
         await link.stop()
+
+
+async def _announce(link: Link, ready: Callable[[], None]) -> None:
+    await link.registered.wait()
+    ready()
