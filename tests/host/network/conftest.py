@@ -1,7 +1,9 @@
 """Real networks on this host: each test has a cloud of its own and must leave the host as it found it."""
 
 import os
+import re
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from secrets import token_hex
@@ -12,19 +14,36 @@ from pileus.services.network.drivers.linux.driver import LinuxNetworkDriver
 from pileus.services.network.drivers.linux.host import Settings
 from tests.host.network.guests import Guests
 
+FOREIGN = re.compile(r"^[tvgbxhp](?P<link>[0-9a-f]{4})[0-9a-f]{10}@?|pileus[-_](?P<name>[0-9a-f]{4})")
+ours: set[str] = set()
+
+
+def new_cloud_id() -> str:
+    """Name a cloud of the tests; those of other programs on this machine are no business of theirs."""
+    ours.add(cloud_id := token_hex(2))
+    return cloud_id
+
+
+def _concerns_us(line: str) -> bool:
+    match = FOREIGN.search(line)
+    return match is None or (match["link"] or match["name"]) in ours
+
 
 def host_state() -> dict[str, list[str]]:
     """What the driver could have changed: interfaces, namespaces, rules, routes, servers, settings."""
 
     def lines(*command: str) -> list[str]:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+        return [line.strip() for line in out if _concerns_us(line)]
 
+    tables = [line.removeprefix("table ") for line in lines("nft", "list", "tables")]
+    base = str(Path(tempfile.gettempdir()) / "pytest-of-")
     return {
         "links": sorted(line.split()[0] for line in lines("ip", "-br", "link")),
         "namespaces": sorted(line.split()[0] for line in lines("ip", "netns")),
-        "rules": lines("nft", "list", "ruleset"),
+        "rules": [line for table in tables for line in lines("nft", "list", "table", *table.split())],
         "routes": lines("ip", "route"),
-        "servers": [line for line in lines("ps", "-eo", "args") if line.startswith("dnsmasq")],
+        "servers": [line for line in lines("ps", "-eo", "args") if line.startswith("dnsmasq") and base in line],
         "forwarding": lines("sysctl", "net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables"),
     }
 
@@ -40,7 +59,7 @@ def host_as_it_was() -> Iterator[None]:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(folder=tmp_path / "network", cloud_id=token_hex(2))
+    return Settings(folder=tmp_path / "network", cloud_id=new_cloud_id())
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
-from secrets import token_hex
 
 import msgspec
 import pytest
@@ -13,7 +12,7 @@ from pileus.services.network.drivers.linux.driver import LinuxNetworkDriver
 from pileus.services.network.drivers.linux.host import Settings
 from pileus.services.network.wanted import ExternalNetworkSpec, Inventory
 from tests.host.network import scenario
-from tests.host.network.conftest import host_state
+from tests.host.network.conftest import host_state, new_cloud_id
 from tests.host.network.guests import Guest, pings
 
 pytestmark = pytest.mark.host
@@ -101,7 +100,7 @@ async def test_clouds_side_by_side_do_not_touch_each_other(driver: LinuxNetworkD
     """The same ids in another cloud (and on another agent of this cloud) are other things."""
     await scenario.up(driver)
     before = host_state()
-    elsewhere = Settings(folder=tmp_path / "other", cloud_id=token_hex(2))
+    elsewhere = Settings(folder=tmp_path / "other", cloud_id=new_cloud_id())
     other = LinuxNetworkDriver(elsewhere)
     await other.ensure_network(scenario.NETWORK)
     outside = ExternalNetworkSpec(network=scenario.OUTSIDE, host_addresses=("203.0.113.1/24",))

@@ -13,6 +13,7 @@ from pileus.services.network.drivers.contract import new_id
 from pileus.services.network.drivers.linux.driver import LinuxNetworkDriver
 from pileus.services.network.drivers.linux.host import Settings
 from pileus.services.network.wanted import NetworkSpec, RemoteMac
+from tests.host.network.conftest import new_cloud_id
 from tests.host.network.guests import Guest, allow, dhcp_of, open_group, port_of, run
 
 pytestmark = pytest.mark.host
@@ -59,7 +60,7 @@ class Machine:
 
 @pytest.fixture
 async def machines(tmp_path: Path) -> AsyncIterator[tuple[Machine, Machine]]:
-    cloud_id = token_hex(2)
+    cloud_id = new_cloud_id()
     pair = (Machine(1, cloud_id, tmp_path), Machine(2, cloud_id, tmp_path))
     pair[0].cable(pair[1])
     yield pair
@@ -121,7 +122,7 @@ async def test_other_networks_in_the_tunnel_stay_apart(machines: tuple[Machine, 
 
 
 async def test_a_host_without_a_tunnel_address_refuses_peers(tmp_path: Path) -> None:
-    driver = LinuxNetworkDriver(Settings(folder=tmp_path, cloud_id=token_hex(2)))
+    driver = LinuxNetworkDriver(Settings(folder=tmp_path, cloud_id=new_cloud_id()))
     network = NetworkSpec(id=new_id(), vni=7, tunnel_peers=("192.0.2.9",))
     with pytest.raises(HostNetworkError, match="tunnel_ip"):
         await driver.ensure_network(network)

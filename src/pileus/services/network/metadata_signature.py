@@ -3,9 +3,16 @@
 One rule: the proxy on the host and the API that answers both use this module, so they cannot disagree.
 """
 
+import contextlib
 import hashlib
 import hmac
+import os
+from pathlib import Path
 
+from pileus.kernel import ids
+
+PATH = "/metadata"
+"""Where the API answers what the hosts' proxies forward: `/metadata/latest/...`, `/metadata/openstack/...`."""
 ADDRESS_HEADER = "X-Forwarded-For"
 NETWORK_HEADER = "X-Neutron-Network-ID"
 ROUTER_HEADER = "X-Neutron-Router-ID"
@@ -22,3 +29,17 @@ def verify(secret: bytes, source_header: str, source_id: str, guest_ip: str, sig
     """Tell whether a signature is the one `sign` makes, in constant time."""
     wanted = sign(secret, source_header, source_id, guest_ip)
     return hmac.compare_digest(wanted.encode(), signature.encode(errors="replace"))
+
+
+def shared_secret(state: Path) -> bytes:
+    """Return the secret that signs, from the state directory; whoever of API and agent comes first makes it."""
+    path = state / "network" / "metadata.secret"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(f".{os.getpid()}")
+        fresh.touch(mode=0o600)
+        fresh.write_text(ids.new_secret())
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, path)
+        fresh.unlink()
+    return path.read_text().encode()

@@ -24,6 +24,10 @@ class HostNetworkError(Exception):
     """The host could not be brought into the wanted state; the sentence names the thing, the cause and the remedy."""
 
 
+class StillInUse(HostNetworkError):
+    """A network or a group cannot be removed while something on this host uses it; nothing is wrong with the host."""
+
+
 class NetworkDriver(Protocol):
     """One host's networks. Verbs about different things may run at the same time."""
 
@@ -33,6 +37,10 @@ class NetworkDriver(Protocol):
 
     async def close(self) -> None:
         """Stop serving in this process; networks, ports, routers and DHCP servers stay."""
+        ...
+
+    async def stop_servers(self) -> None:
+        """End the processes that serve (DHCP); networks, ports and routers stay, and `start` brings the rest back."""
         ...
 
     async def facts(self) -> Facts: ...
@@ -46,7 +54,7 @@ class NetworkDriver(Protocol):
         ...
 
     async def ensure_network_gone(self, network_id: str) -> None:
-        """Remove the switch and its host leg. Raise while ports, DHCP or routers are still plugged into it."""
+        """Remove the switch and its host leg. StillInUse while ports, DHCP or routers are plugged in."""
         ...
 
     async def ensure_external_network(self, external: ExternalNetworkSpec) -> None:
@@ -58,7 +66,7 @@ class NetworkDriver(Protocol):
         ...
 
     async def ensure_security_group_gone(self, group_id: str) -> None:
-        """Remove the group. Raise while a port here uses it; rules of other groups that name it match nobody."""
+        """Remove the group. StillInUse while a port has it; rules of other groups that name it match nobody."""
         ...
 
     async def ensure_port(self, port: PortSpec) -> PortWiring:

@@ -8,7 +8,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from pileus.services.network.drivers.base import HostNetworkError, NetworkDriver
+from pileus.services.network.drivers.base import HostNetworkError, NetworkDriver, StillInUse
 from pileus.services.network.wanted import (
     DhcpHost,
     DhcpSpec,
@@ -134,9 +134,9 @@ class NetworkDriverContract:
         await driver.ensure_security_group(used)
         port = guest(network, "10.7.0.5", groups=(used,))
         await driver.ensure_port(port)
-        with pytest.raises(HostNetworkError, match=network.id):
+        with pytest.raises(StillInUse, match=network.id):
             await driver.ensure_network_gone(network.id)
-        with pytest.raises(HostNetworkError, match=used.id):
+        with pytest.raises(StillInUse, match=used.id):
             await driver.ensure_security_group_gone(used.id)
         await driver.ensure_port_rules(msgspec.structs.replace(port, security_group_ids=()))
         await driver.ensure_security_group_gone(used.id)
@@ -163,7 +163,7 @@ class NetworkDriverContract:
         host = DhcpHost(port_id=new_id(), mac=new_mac(), ips=("10.7.0.5",), hostname="host-10-7-0-5")
         await driver.ensure_dhcp(msgspec.structs.replace(served, hosts=(host,)))
         assert (await driver.inventory()).dhcp == (network.id,)
-        with pytest.raises(HostNetworkError, match="DHCP"):
+        with pytest.raises(StillInUse, match="DHCP"):
             await driver.ensure_network_gone(network.id)
         await driver.ensure_dhcp_gone(network.id)
         await driver.ensure_network_gone(network.id)
@@ -190,7 +190,7 @@ class NetworkDriverContract:
         inventory = await driver.inventory()
         assert inventory.routers == (router.id,)
         assert inventory.ports == (), "router legs are the router's, not ports of their own"
-        with pytest.raises(HostNetworkError, match=router.id):
+        with pytest.raises(StillInUse, match=router.id):
             await driver.ensure_network_gone(network.id)
         await driver.ensure_router(RouterSpec(id=router.id))
         await driver.ensure_network_gone(network.id)

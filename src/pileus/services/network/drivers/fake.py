@@ -7,7 +7,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from pileus.services.network.drivers.base import HostNetworkError
+from pileus.services.network.drivers.base import HostNetworkError, StillInUse
 from pileus.services.network.wanted import (
     DhcpSpec,
     ExternalNetworkSpec,
@@ -44,6 +44,9 @@ class FakeNetworkDriver:
     async def close(self) -> None:
         self._called("close", "")
 
+    async def stop_servers(self) -> None:
+        self._called("stop_servers", "")
+
     async def facts(self) -> Facts:
         return Facts(driver="fake")
 
@@ -67,7 +70,7 @@ class FakeNetworkDriver:
         users += ["DHCP"] if network_id in self.dhcp else []
         users += [f"router {router.id}" for router in self.routers.values() if network_id in _networks_of(router)]
         if users:
-            raise HostNetworkError(f"Network {network_id} still carries {', '.join(users)}: remove these first.")
+            raise StillInUse(f"Network {network_id} still carries {', '.join(users)}: remove these first.")
         self.networks.pop(network_id, None)
         self.externals.pop(network_id, None)
 
@@ -84,9 +87,7 @@ class FakeNetworkDriver:
         self._called("ensure_security_group_gone", group_id)
         users = [port.id for port in self.ports.values() if group_id in port.security_group_ids]
         if users:
-            raise HostNetworkError(
-                f"Security group {group_id} is still used by port {users[0]}: remove it there first."
-            )
+            raise StillInUse(f"Security group {group_id} is still used by port {users[0]}: remove it there first.")
         self.security_groups.pop(group_id, None)
 
     async def ensure_port(self, port: PortSpec) -> PortWiring:

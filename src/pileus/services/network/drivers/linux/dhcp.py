@@ -47,13 +47,18 @@ def ensure_gone(host: Host, network_id: str) -> None:
         shutil.rmtree(folder)
 
 
-def forget_all(host: Host) -> None:
-    """Remove what is left of the folders, of networks whose namespace vanished before."""
+def stop_all(host: Host) -> None:
+    """End every server; what they serve stays on disk."""
     folder = _folder(host, "")
     for network in folder.iterdir() if folder.is_dir() else ():
         _stop(network)
-    if folder.is_dir():
-        shutil.rmtree(folder)
+
+
+def forget_all(host: Host) -> None:
+    """Remove what is left of the folders, of networks whose namespace vanished before."""
+    stop_all(host)
+    if _folder(host, "").is_dir():
+        shutil.rmtree(_folder(host, ""))
 
 
 def revive(host: Host, network_id: str) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Concatenate, ParamSpec, TypeVar
 
-from pileus.services.network.drivers.linux import dhcp, metadata, namespaces, nftables, ports, routers, switches
+from pileus.services.network.drivers.linux import dhcp as dhcp_server
+from pileus.services.network.drivers.linux import metadata, namespaces, nftables, ports, routers, switches
 from pileus.services.network.drivers.linux.host import Host, Settings, alias_id
 from pileus.services.network.drivers.linux.metadata import MetadataProxy, MetadataUpstream
 from pileus.services.network.wanted import (
@@ -22,9 +23,6 @@ from pileus.services.network.wanted import (
     RouterSpec,
     SecurityGroupSpec,
 )
-
-PACKAGES = ("iproute2", "nftables", "libnftables1", "dnsmasq-base", "kmod")
-"""The Debian packages this driver needs."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,7 +40,7 @@ class LinuxNetworkDriver:
     async def start(self) -> None:
         for namespace, kind, id in await self._do(_namespaces):
             if kind == "dhcp":
-                await self._do(dhcp.revive, id)
+                await self._do(dhcp_server.revive, id)
             await self._answer_metadata(namespace, kind, id)
 
     async def close(self) -> None:
@@ -51,6 +49,9 @@ class LinuxNetworkDriver:
         await self._do(Host.close)
         self._host = None
         self._worker.shutdown()
+
+    async def stop_servers(self) -> None:
+        await self._do(dhcp_server.stop_all)
 
     async def facts(self) -> Facts:
         return await self._do(_facts)
@@ -82,16 +83,16 @@ class LinuxNetworkDriver:
     async def ensure_port_gone(self, port_id: str) -> None:
         await self._do(ports.ensure_gone, port_id)
 
-    async def ensure_dhcp(self, dhcp_spec: DhcpSpec) -> None:
-        namespace = await self._do(dhcp.ensure, dhcp_spec)
-        if dhcp_spec.metadata:
-            await self._answer_metadata(namespace, "dhcp", dhcp_spec.network_id)
+    async def ensure_dhcp(self, dhcp: DhcpSpec) -> None:
+        namespace = await self._do(dhcp_server.ensure, dhcp)
+        if dhcp.metadata:
+            await self._answer_metadata(namespace, "dhcp", dhcp.network_id)
         else:
             await self._stop_metadata(namespace)
 
     async def ensure_dhcp_gone(self, network_id: str) -> None:
         await self._stop_metadata(await self._do(lambda host: host.names.dhcp_namespace(network_id)))
-        await self._do(dhcp.ensure_gone, network_id)
+        await self._do(dhcp_server.ensure_gone, network_id)
 
     async def ensure_router(self, router: RouterSpec) -> None:
         namespace = await self._do(routers.ensure, router)
@@ -164,12 +165,12 @@ def _inventory(host: Host) -> Inventory:
 def _ensure_all_gone(host: Host) -> None:
     for namespace, kind, id in _namespaces(host):
         if kind == "dhcp":
-            dhcp.ensure_gone(host, id)
+            dhcp_server.ensure_gone(host, id)
         namespaces.remove(namespace)
     for link in host.links():
         host.netlink.delete_link(link.name)
     for family in ("bridge", "inet"):
         host.nft.apply(f"add table {family} {host.table}\ndelete table {family} {host.table}")
-    dhcp.forget_all(host)
+    dhcp_server.forget_all(host)
     host.forget()
     host.restore_sysctls()

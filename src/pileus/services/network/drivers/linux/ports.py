@@ -8,7 +8,7 @@ import fcntl
 import os
 import struct
 
-from pileus.services.network.drivers.base import HostNetworkError
+from pileus.services.network.drivers.base import HostNetworkError, StillInUse
 from pileus.services.network.drivers.linux import conntrack, filters, names, switches
 from pileus.services.network.drivers.linux.host import Host, alias, alias_id, zone_of
 from pileus.services.network.drivers.linux.netlink import Link
@@ -121,7 +121,7 @@ def ensure_group_gone(host: Host, group_id: str) -> None:
         user = _user_of_group(host, group_id)
         if user is None:
             raise
-        raise HostNetworkError(f"Security group {group_id} is still used by port {user}: remove it there.") from error
+        raise StillInUse(f"Security group {group_id} is still used by port {user}: remove it there.") from error
     _sweep_member_sets(host)
 
 

@@ -7,7 +7,7 @@ external network over a veth pair, as a member among others, so security groups 
 import ipaddress
 import struct
 
-from pileus.services.network.drivers.base import HostNetworkError
+from pileus.services.network.drivers.base import HostNetworkError, StillInUse
 from pileus.services.network.drivers.linux import filters, names, namespaces
 from pileus.services.network.drivers.linux.host import Host, alias, alias_id, zone_of
 from pileus.services.network.drivers.linux.netlink import Link, attr
@@ -56,7 +56,7 @@ def ensure_gone(host: Host, network_id: str) -> None:
     if bridge is not None:
         users = _users(host, bridge)
         if users:
-            raise HostNetworkError(f"Network {network_id} still carries {', '.join(users)}: remove these first.")
+            raise StillInUse(f"Network {network_id} still carries {', '.join(users)}: remove these first.")
     remove(host, network_id)
 
 

@@ -1,0 +1,207 @@
+"""The host side of networking: takes the control plane's commands in any order and has the driver make them true.
+
+One rule: of two specs of one thing the one with the higher stamp wins, whichever comes first.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from pileus.kernel.agent import AgentPart, Command, Handler, HostContext
+from pileus.kernel.config import Settings
+from pileus.kernel.errors import Unavailable
+from pileus.kernel.service import AgentSettings
+from pileus.services.network import metadata_signature
+from pileus.services.network.commands import (
+    DescribeNetworkDriver,
+    DescribeNetworks,
+    EnsureNetworks,
+    Wired,
+)
+from pileus.services.network.drivers.base import HostNetworkError, NetworkDriver, StillInUse
+from pileus.services.network.drivers.fake import FakeNetworkDriver
+from pileus.services.network.wanted import Facts, Inventory, PortSpec, PortWiring
+
+log = logging.getLogger(__name__)
+
+REMEMBERED = 100_000
+"""Things whose last stamp is remembered; the longest untouched are forgotten first."""
+KINDS = ("networks", "security_groups", "ports", "dhcp", "routers")
+"""What an inventory lists, in the order in which it can be made; removal goes the other way."""
+
+
+class NetworkHostSettings(Settings, frozen=True):
+    """What a host's agent needs to know, in table ``[network]``."""
+
+    tunnel_ip: str | None = None
+    """This host's address on the wires between the hosts; without one its networks end at the host."""
+    tunnel_port: int = 4789
+    physical_interfaces: dict[str, str] = {}
+    """Which interface of this host leads into which physical network."""
+    metadata_url: str | None = None
+    """Where guests' requests for metadata go; by default to the server on this machine."""
+
+
+class NetworkPart(AgentPart):
+    """Networks, ports and routers of one host."""
+
+    service = "network"
+
+    def __init__(self, driver: NetworkDriver) -> None:
+        self.driver = driver
+        self._stamps: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._wirings: dict[str, PortWiring] = {}
+        self._turn = asyncio.Lock()
+
+    @property
+    def handles(self) -> Mapping[type[Command[Any]], Handler]:
+        return {
+            EnsureNetworks: self.ensure_networks,
+            DescribeNetworks: self.describe_networks,
+            DescribeNetworkDriver: self.describe_driver,
+        }
+
+    async def start(self, host: HostContext) -> None:
+        try:
+            await self.driver.start()
+        except HostNetworkError as error:
+            raise Unavailable(str(error)) from error
+
+    async def stop(self) -> None:
+        await self.driver.close()
+
+    async def facts(self) -> dict[str, Any]:
+        facts = await self.describe_driver(DescribeNetworkDriver())
+        return {
+            "driver": facts.driver,
+            "tunnel_ip": facts.tunnel_ip,
+            "physical_networks": list(facts.physical_networks),
+            "versions": facts.versions,
+        }
+
+    async def clear(self, *, purge: bool) -> None:
+        try:
+            await (self.driver.ensure_all_gone() if purge else self.driver.stop_servers())
+        finally:
+            await self.driver.close()
+
+    async def describe_networks(self, command: DescribeNetworks) -> Inventory:
+        try:
+            return await self.driver.inventory()
+        except HostNetworkError as error:
+            raise Unavailable(str(error)) from error
+
+    async def describe_driver(self, command: DescribeNetworkDriver) -> Facts:
+        try:
+            return await self.driver.facts()
+        except HostNetworkError as error:
+            raise Unavailable(str(error)) from error
+
+    async def ensure_networks(self, command: EnsureNetworks) -> Wired:
+        """Obey as far as possible; what the host refused is told together, after all else has been done."""
+        refusals: list[str] = []
+        driver = self.driver
+        obey = self._obeyer(command.stamp, refusals)
+        for network in command.networks:
+            await obey("networks", network.id, lambda n=network: driver.ensure_network(n))
+        for external in command.externals:
+            await obey("networks", external.network.id, lambda e=external: driver.ensure_external_network(e))
+        for group in command.security_groups:
+            await obey("security_groups", group.id, lambda g=group: driver.ensure_security_group(g))
+        for port in command.ports:
+            await obey("ports", port.id, lambda p=port: self._plug(p))
+        for dhcp in command.dhcp:
+            await obey("dhcp", dhcp.network_id, lambda d=dhcp: driver.ensure_dhcp(d))
+        for router in command.routers:
+            await obey("routers", router.id, lambda r=router: driver.ensure_router(r))
+        await self._remove(command, obey)
+        if refusals:
+            raise Unavailable(" ".join(refusals))
+        return Wired(ports=tuple(self._wirings[port.id] for port in command.ports if port.id in self._wirings))
+
+    async def _plug(self, port: PortSpec) -> None:
+        self._wirings[port.id] = await self.driver.ensure_port(port)
+
+    async def _unplug(self, port_id: str) -> None:
+        await self.driver.ensure_port_gone(port_id)
+        self._wirings.pop(port_id, None)
+
+    async def _remove(
+        self, command: EnsureNetworks, obey: "Callable[[str, str, Callable[[], Awaitable[None]]], Awaitable[None]]"
+    ) -> None:
+        removers: dict[str, Callable[[str], Awaitable[None]]] = {
+            "routers": self.driver.ensure_router_gone,
+            "dhcp": self.driver.ensure_dhcp_gone,
+            "ports": self._unplug,
+            "security_groups": self.driver.ensure_security_group_gone,
+            "networks": self.driver.ensure_network_gone,
+        }
+        unwanted = await self._unwanted(command) if command.complete else {}
+        for kind in reversed(KINDS):
+            ids: Iterable[str] = (*getattr(command.gone, kind), *unwanted.get(kind, ()))
+            for id in ids:
+                await obey(kind, id, lambda remove=removers[kind], id=id: remove(id))
+
+    async def _unwanted(self, command: EnsureNetworks) -> dict[str, set[str]]:
+        """Tell what is here that a complete command does not name."""
+        found = await self.describe_networks(DescribeNetworks())
+        wanted = {
+            "networks": {n.id for n in command.networks} | {e.network.id for e in command.externals},
+            "security_groups": {g.id for g in command.security_groups},
+            "ports": {p.id for p in command.ports},
+            "dhcp": {d.network_id for d in command.dhcp},
+            "routers": {r.id for r in command.routers},
+        }
+        return {kind: set(getattr(found, kind)) - wanted[kind] for kind in KINDS}
+
+    def _obeyer(
+        self, stamp: int, refusals: list[str]
+    ) -> Callable[[str, str, Callable[[], Awaitable[None]]], Awaitable[None]]:
+        """Make the function that acts on one thing, unless a later word about it was obeyed already."""
+
+        async def obey(kind: str, id: str, act: Callable[[], Awaitable[None]]) -> None:
+            async with self._turn:
+                if self._stamps.get((kind, id), -1) > stamp:
+                    return
+                try:
+                    await act()
+                except StillInUse as error:
+                    log.info("%s", error)
+                    return
+                except HostNetworkError as error:
+                    refusals.append(str(error))
+                    return
+                self._stamps[kind, id] = stamp
+                self._stamps.move_to_end((kind, id))
+                if len(self._stamps) > REMEMBERED:
+                    self._stamps.popitem(last=False)
+
+        return obey
+
+
+def network_part(settings: AgentSettings) -> NetworkPart:
+    """Make a host's part with the driver that its settings name."""
+    if settings.fake:
+        return NetworkPart(FakeNetworkDriver())
+    # Imported where it is needed: a fake cloud runs on hosts that have none of what the Linux driver loads.
+    from pileus.services.network.drivers.linux.driver import LinuxNetworkDriver
+    from pileus.services.network.drivers.linux.host import Settings as LinuxSettings
+    from pileus.services.network.drivers.linux.metadata import MetadataUpstream
+
+    chosen = settings.config.get(NetworkHostSettings)
+    state = settings.config.state
+    here = f"unix://{state / 'run' / 'api.sock'}:{metadata_signature.PATH}"
+    return NetworkPart(
+        LinuxNetworkDriver(
+            LinuxSettings(
+                folder=settings.folder("network"),
+                cloud_id=settings.cloud_id,
+                tunnel_ip=chosen.tunnel_ip,
+                tunnel_port=chosen.tunnel_port,
+                physical_interfaces=chosen.physical_interfaces,
+            ),
+            MetadataUpstream(chosen.metadata_url or here, metadata_signature.shared_secret(state)),
+        )
+    )
