@@ -2,14 +2,14 @@
 
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import CatalogEntry, Service
-from pileus.services.identity.api import auth, versions
+from pileus.services.identity.api import auth, catalog, grants, regions, role_assignments, roles, versions
 from pileus.services.identity.api.router import api
 from pileus.services.identity.api.router import versions as versions_api
 from pileus.services.identity.app.passwords import Passwords
 from pileus.services.identity.app.validation import Tokens, authenticate
 from pileus.services.identity.bootstrap import bootstrap
 
-__all__ = ["SERVICE", "auth", "versions"]
+__all__ = ["SERVICE", "auth", "catalog", "grants", "regions", "role_assignments", "roles", "versions"]
 
 
 async def start(runtime: Runtime) -> None:

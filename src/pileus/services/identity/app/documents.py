@@ -26,6 +26,11 @@ def render_url(template: str, values: dict[str, str | None]) -> str | None:
     return None if missing else url
 
 
+def render_base(template: str, ctx: Context) -> str:
+    """Fill in the cloud's own address only, for the listing of endpoints."""
+    return template.replace("$(base_url)s", ctx.base_url)
+
+
 def catalog(tx: Tx, ctx: Context, *, project_id: str | None, user_id: str | None) -> list[dict[str, Any]]:
     """Return the catalog as this caller sees it."""
     values = {

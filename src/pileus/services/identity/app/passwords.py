@@ -20,6 +20,8 @@ from pileus.services.identity.model import IdentitySettings
 P = ParamSpec("P")
 T = TypeVar("T")
 
+LONGEST = 4096
+"""Characters of a password at most."""
 WAITING = 64
 """Checks that may wait at most: beyond it a client is told to come back."""
 

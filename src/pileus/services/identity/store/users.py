@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, delete, select, update
 
 from pileus.kernel.db import Tx
 from pileus.services.identity.model import Group, Membership, User
@@ -84,3 +84,14 @@ def members_of(tx: Tx, group_ids: Sequence[str]) -> dict[str, list[str]]:
 def delete_memberships(tx: Tx, *, user_ids: Sequence[str] = (), group_ids: Sequence[str] = ()) -> None:
     """Remove every membership of these users or in these groups."""
     tx.execute(delete(Membership).where(Membership.user_id.in_(user_ids) | Membership.group_id.in_(group_ids)))
+
+
+def delete_people(tx: Tx, user_ids: Sequence[str], group_ids: Sequence[str]) -> None:
+    """Remove users and groups."""
+    tx.execute(delete(User).where(User.id.in_(user_ids)))
+    tx.execute(delete(Group).where(Group.id.in_(group_ids)))
+
+
+def forget_default_project(tx: Tx, project_ids: Sequence[str]) -> None:
+    """Leave nobody with a default project that is gone."""
+    tx.execute(update(User).where(User.default_project_id.in_(project_ids)).values(default_project_id=None))

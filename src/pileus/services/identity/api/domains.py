@@ -1,0 +1,115 @@
+"""Domains."""
+
+from typing import Annotated, Any, NewType, cast
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from pileus.kernel import ids
+from pileus.kernel.context import Context
+from pileus.kernel.db import Tx
+from pileus.kernel.errors import Invalid
+from pileus.kernel.policy import Rule
+from pileus.kernel.rest import OpenBody, Page, Request, changes
+from pileus.services.identity.api.router import api, extra, listing, missing
+from pileus.services.identity.api.rules import SYSTEM_READER, seen_domain
+from pileus.services.identity.api.views import domain_view
+from pileus.services.identity.app import tenancy
+from pileus.services.identity.model import Project
+from pileus.services.identity.store import projects
+
+LIST_DOMAINS = Rule("identity:list_domains", f"{SYSTEM_READER} or (role:reader and domain_id:%(target.domain_id)s)")
+GET_DOMAIN = Rule(
+    "identity:get_domain",
+    f"{SYSTEM_READER} or (role:reader and domain_id:%(target.domain.id)s)"
+    " or (role:reader and project_domain_id:%(target.domain.id)s)",
+)
+CREATE_DOMAIN = Rule("identity:create_domain", "role:admin")
+UPDATE_DOMAIN = Rule("identity:update_domain", "role:admin")
+DELETE_DOMAIN = Rule("identity:delete_domain", "role:admin")
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\S")]
+Tags = list[Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^,/]*$")]]
+FILTERS = {"id": Project.id, "name": Project.name, "enabled": Project.enabled}
+
+
+class DomainCreate(OpenBody):
+    name: Name
+    description: str | None = None
+    enabled: bool = True
+    tags: Tags = []
+    options: dict[str, Any] = {}
+    explicit_domain_id: str | None = None
+    extra: dict[str, Any] = {}
+
+
+class DomainUpdate(OpenBody):
+    name: Name | UnsetType = UNSET
+    description: str | UnsetType | None = UNSET
+    enabled: bool | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
+    options: dict[str, Any] | UnsetType = UNSET
+    extra: dict[str, Any] = {}
+
+
+Domain = NewType("Domain", Project)
+"""A project row that is a domain: handlers ask for it by this type, so that a plain project is not found."""
+
+
+def load_domain(tx: Tx, ctx: Context, id: str) -> Project:
+    return projects.get_domain(tx, id) or missing(ctx, "domain", id)
+
+
+api.loaders[cast(type, Domain)] = load_domain
+
+
+@api.get("/domains", LIST_DOMAINS, wrap="domains")
+def list_domains(tx: Tx, ctx: Context, request: Request) -> Page:
+    statement = projects.select_projects(is_domain=True)
+    if (domain := seen_domain(ctx)) is not None:
+        statement = statement.where(Project.id == domain)
+    rows, marker = listing(tx, request, statement, Project, FILTERS)
+    tags = projects.tags_of(tx, [row.id for row in rows])
+    return Page([domain_view(ctx, row, tags.get(row.id)) for row in rows], marker)
+
+
+@api.get("/domains/{domain}", GET_DOMAIN, wrap="domain")
+def show_domain(tx: Tx, ctx: Context, domain: Domain) -> dict[str, Any]:
+    return domain_view(ctx, domain, projects.tags_of(tx, [domain.id]).get(domain.id))
+
+
+def create_as_project(tx: Tx, ctx: Context, **more: Any) -> Project:
+    """Add a domain that was asked for as a project with ``is_domain``."""
+    ctx.require(CREATE_DOMAIN)
+    return tenancy.create_domain(tx, ctx, **more)
+
+
+@api.post("/domains", CREATE_DOMAIN, wrap="domain", status=201)
+def create_domain(tx: Tx, ctx: Context, body: DomainCreate) -> dict[str, Any]:
+    if body.explicit_domain_id is not None and not ids.is_uuid(body.explicit_domain_id):
+        raise Invalid("explicit_domain_id must be a UUID in hexadecimal digits.")
+    row = tenancy.create_domain(
+        tx,
+        ctx,
+        name=body.name,
+        tags=body.tags,
+        id=body.explicit_domain_id,
+        description=body.description or "",
+        enabled=body.enabled,
+        options=body.options,
+        extra=extra(body.extra),
+    )
+    return domain_view(ctx, row, sorted(set(body.tags)))
+
+
+@api.patch("/domains/{domain}", UPDATE_DOMAIN, wrap="domain")
+def update_domain(tx: Tx, ctx: Context, domain: Domain, body: DomainUpdate) -> dict[str, Any]:
+    given = changes(body)
+    kept = extra(given.pop("extra"))
+    tenancy.update_project(tx, ctx, domain, given, kept)
+    return show_domain(tx, ctx, domain)
+
+
+@api.delete("/domains/{domain}", DELETE_DOMAIN)
+def delete_domain(tx: Tx, ctx: Context, domain: Domain) -> None:
+    tenancy.delete_domain(tx, ctx, domain)

@@ -1,0 +1,117 @@
+"""Groups and who is in them."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from pileus.kernel.context import Context
+from pileus.kernel.db import Tx
+from pileus.kernel.errors import NotFound
+from pileus.kernel.policy import Rule
+from pileus.kernel.rest import OpenBody, Page, Request, changes
+from pileus.services.identity.api.router import api, extra, listing, missing
+from pileus.services.identity.api.rules import LIST, manager_of, named, reader_of, seen_domain
+from pileus.services.identity.api.users import FILTERS as USER_FILTERS
+from pileus.services.identity.api.views import group_view, user_view
+from pileus.services.identity.app import people
+from pileus.services.identity.model import Group, User
+from pileus.services.identity.store import users
+
+LIST_GROUPS = Rule("identity:list_groups", LIST)
+GET_GROUP = Rule("identity:get_group", reader_of("group"))
+CREATE_GROUP = Rule("identity:create_group", manager_of("group"))
+UPDATE_GROUP = Rule("identity:update_group", manager_of("group"))
+DELETE_GROUP = Rule("identity:delete_group", manager_of("group"))
+LIST_USERS_IN = Rule("identity:list_users_in_group", reader_of("group"))
+_BOTH = "domain_id:%(target.group.domain_id)s and domain_id:%(target.user.domain_id)s"
+CHECK_USER_IN = Rule(
+    "identity:check_user_in_group", f"role:admin or (role:reader and system_scope:all) or (role:reader and {_BOTH})"
+)
+ADD_USER = Rule("identity:add_user_to_group", f"role:admin or (role:manager and {_BOTH})")
+REMOVE_USER = Rule("identity:remove_user_from_group", f"role:admin or (role:manager and {_BOTH})")
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+FILTERS = {"id": Group.id, "name": Group.name, "domain_id": Group.domain_id}
+
+
+class GroupCreate(OpenBody):
+    name: Name
+    domain_id: str | None = None
+    description: str | None = None
+    extra: dict[str, Any] = {}
+
+
+class GroupUpdate(OpenBody):
+    name: Name | UnsetType = UNSET
+    domain_id: str | UnsetType | None = UNSET
+    description: str | UnsetType = UNSET
+    extra: dict[str, Any] = {}
+
+
+@api.loader(Group)
+def load_group(tx: Tx, ctx: Context, id: str) -> Group:
+    return users.get_group(tx, id) or missing(ctx, "group", id)
+
+
+@api.get("/groups", LIST_GROUPS, wrap="groups")
+def list_groups(tx: Tx, ctx: Context, request: Request) -> Page:
+    statement = users.select_groups()
+    if (domain := seen_domain(ctx)) is not None:
+        statement = statement.where(Group.domain_id == domain)
+    rows, marker = listing(tx, request, statement, Group, FILTERS)
+    return Page([group_view(ctx, row) for row in rows], marker)
+
+
+@api.get("/groups/{group}", GET_GROUP, wrap="group")
+def show_group(ctx: Context, group: Group) -> dict[str, Any]:
+    return group_view(ctx, group)
+
+
+@api.post("/groups", CREATE_GROUP, wrap="group", status=201)
+def create_group(tx: Tx, ctx: Context, body: GroupCreate) -> dict[str, Any]:
+    domain_id = body.domain_id or people.own_domain(ctx)
+    named(ctx, CREATE_GROUP, group={"domain_id": domain_id})
+    kept = extra(body.extra)
+    row = people.create_group(
+        tx, ctx, name=body.name, domain_id=domain_id, description=body.description or "", extra=kept
+    )
+    return group_view(ctx, row)
+
+
+@api.patch("/groups/{group}", UPDATE_GROUP, wrap="group")
+def update_group(tx: Tx, ctx: Context, group: Group, body: GroupUpdate) -> dict[str, Any]:
+    given = changes(body)
+    kept = extra(given.pop("extra"))
+    people.update_group(tx, ctx, group, given, kept)
+    return group_view(ctx, group)
+
+
+@api.delete("/groups/{group}", DELETE_GROUP)
+def delete_group(tx: Tx, ctx: Context, group: Group) -> None:
+    people.delete_group(tx, ctx, group)
+
+
+@api.get("/groups/{group}/users", LIST_USERS_IN, wrap="users")
+def list_users_in(tx: Tx, ctx: Context, request: Request, group: Group) -> Page:
+    rows, marker = listing(tx, request, users.select_users_in(group.id), User, USER_FILTERS)
+    return Page([user_view(ctx, row) for row in rows], marker)
+
+
+@api.put("/groups/{group}/users/{user}", ADD_USER)
+def add_user(tx: Tx, ctx: Context, group: Group, user: User) -> None:
+    named(ctx, ADD_USER, group=group, user=user)
+    people.join_group(tx, user, group)
+
+
+@api.get("/groups/{group}/users/{user}", CHECK_USER_IN)
+def check_user(tx: Tx, ctx: Context, group: Group, user: User) -> None:
+    named(ctx, CHECK_USER_IN, group=group, user=user)
+    if users.get_membership(tx, user.id, group.id) is None:
+        raise NotFound(f"User {user.id} is not found in group {group.id}.")
+
+
+@api.delete("/groups/{group}/users/{user}", REMOVE_USER)
+def remove_user(tx: Tx, ctx: Context, group: Group, user: User) -> None:
+    named(ctx, REMOVE_USER, group=group, user=user)
+    people.leave_group(tx, user, group)

@@ -1,0 +1,163 @@
+"""Roles and what they imply."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from pileus.kernel.context import Context
+from pileus.kernel.db import Tx
+from pileus.kernel.errors import NotFound
+from pileus.kernel.policy import Rule
+from pileus.kernel.rest import OpenBody, Page, Request, changes
+from pileus.services.identity.api.router import api, extra, listing, missing, url
+from pileus.services.identity.api.rules import SYSTEM_READER
+from pileus.services.identity.api.views import role_view
+from pileus.services.identity.app import granting
+from pileus.services.identity.model import NO_DOMAIN, Role
+from pileus.services.identity.store import roles
+
+LIST_ROLES = Rule("identity:list_roles", f"{SYSTEM_READER} or role:manager")
+GET_ROLE = Rule("identity:get_role", f"{SYSTEM_READER} or role:manager")
+CREATE_ROLE = Rule("identity:create_role", "role:admin")
+UPDATE_ROLE = Rule("identity:update_role", "role:admin")
+DELETE_ROLE = Rule("identity:delete_role", "role:admin")
+GET_IMPLIED = Rule("identity:get_implied_role", SYSTEM_READER)
+LIST_IMPLIED = Rule("identity:list_implied_roles", SYSTEM_READER)
+CREATE_IMPLIED = Rule("identity:create_implied_role", "role:admin")
+DELETE_IMPLIED = Rule("identity:delete_implied_role", "role:admin")
+CHECK_IMPLIED = Rule("identity:check_implied_role", SYSTEM_READER)
+LIST_INFERENCES = Rule("identity:list_role_inference_rules", SYSTEM_READER)
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"\S")]
+FILTERS = {"id": Role.id, "name": Role.name}
+
+
+class RoleCreate(OpenBody):
+    name: Name
+    domain_id: str | None = None
+    description: str | None = None
+    options: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+
+
+class RoleUpdate(OpenBody):
+    name: Name | UnsetType = UNSET
+    domain_id: str | UnsetType | None = UNSET
+    description: str | UnsetType | None = UNSET
+    options: dict[str, Any] | UnsetType = UNSET
+    extra: dict[str, Any] = {}
+
+
+@api.loader(Role)
+def load_role(tx: Tx, ctx: Context, id: str) -> Role:
+    return roles.get_role(tx, id) or missing(ctx, "role", id)
+
+
+@api.get("/roles", LIST_ROLES, wrap="roles")
+def list_roles(tx: Tx, ctx: Context, request: Request) -> Page:
+    domain_id = dict(request.query_items()).get("domain_id", NO_DOMAIN)
+    statement = roles.select_roles().where(Role.domain_id == domain_id)
+    rows, marker = listing(tx, request, statement, Role, FILTERS)
+    return Page([role_view(ctx, row) for row in rows], marker)
+
+
+@api.get("/roles/{role}", GET_ROLE, wrap="role")
+def show_role(ctx: Context, role: Role) -> dict[str, Any]:
+    return role_view(ctx, role)
+
+
+@api.post("/roles", CREATE_ROLE, wrap="role", status=201)
+def create_role(tx: Tx, ctx: Context, body: RoleCreate) -> dict[str, Any]:
+    row = granting.create_role(
+        tx,
+        ctx,
+        name=body.name,
+        domain_id=body.domain_id or NO_DOMAIN,
+        description=body.description,
+        options=body.options,
+        extra=extra(body.extra),
+    )
+    return role_view(ctx, row)
+
+
+@api.patch("/roles/{role}", UPDATE_ROLE, wrap="role")
+def update_role(tx: Tx, ctx: Context, role: Role, body: RoleUpdate) -> dict[str, Any]:
+    given = changes(body)
+    kept = extra(given.pop("extra"))
+    granting.update_role(tx, ctx, role, given, kept)
+    return role_view(ctx, role)
+
+
+@api.delete("/roles/{role}", DELETE_ROLE)
+def delete_role(tx: Tx, ctx: Context, role: Role) -> None:
+    granting.delete_role(tx, ctx, role)
+
+
+def _short(ctx: Context, row: Role) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "description": row.description,
+        "domain_id": row.domain_id or None,
+        "links": {"self": url(ctx, f"/roles/{row.id}")},
+    }
+
+
+def _inference(ctx: Context, prior: Role, implied: Any) -> dict[str, Any]:
+    return {"prior_role": _short(ctx, prior), "implies": implied}
+
+
+@api.get("/roles/{role}/implies", LIST_IMPLIED)
+def list_implied(tx: Tx, ctx: Context, request: Request, role: Role) -> dict[str, Any]:
+    rows = roles.roles_by_id(tx, roles.implications(tx).get(role.id, []))
+    links = {"self": f"{ctx.base_url}{request.path}", "previous": None, "next": None}
+    return {"role_inference": _inference(ctx, role, [_short(ctx, row) for row in rows.values()]), "links": links}
+
+
+def _rule(tx: Tx, ctx: Context, request: Request) -> tuple[Role, Role]:
+    prior, implied = (load_role(tx, ctx, request.params[name]) for name in ("role", "implied"))
+    return prior, implied
+
+
+def _existing(tx: Tx, ctx: Context, request: Request) -> tuple[Role, Role]:
+    prior, implied = _rule(tx, ctx, request)
+    if roles.get_implied(tx, prior.id, implied.id) is None:
+        raise NotFound(f"{prior.id} does not imply {implied.id}.")
+    return prior, implied
+
+
+@api.put("/roles/{role}/implies/{implied}", CREATE_IMPLIED, status=201)
+def create_implied(tx: Tx, ctx: Context, request: Request) -> dict[str, Any]:
+    prior, implied = _rule(tx, ctx, request)
+    granting.imply(tx, ctx, prior, implied)
+    links = {"self": f"{ctx.base_url}{request.path}"}
+    return {"role_inference": _inference(ctx, prior, _short(ctx, implied)), "links": links}
+
+
+@api.get("/roles/{role}/implies/{implied}", GET_IMPLIED)
+def show_implied(tx: Tx, ctx: Context, request: Request) -> dict[str, Any]:
+    prior, implied = _existing(tx, ctx, request)
+    links = {"self": f"{ctx.base_url}{request.path}"}
+    return {"role_inference": _inference(ctx, prior, _short(ctx, implied)), "links": links}
+
+
+@api.head("/roles/{role}/implies/{implied}", CHECK_IMPLIED)
+def check_implied(tx: Tx, ctx: Context, request: Request) -> None:
+    _existing(tx, ctx, request)
+
+
+@api.delete("/roles/{role}/implies/{implied}", DELETE_IMPLIED)
+def delete_implied(tx: Tx, ctx: Context, request: Request) -> None:
+    granting.unimply(tx, ctx, *_existing(tx, ctx, request))
+
+
+@api.get("/role_inferences", LIST_INFERENCES)
+def list_inferences(tx: Tx, ctx: Context, request: Request) -> dict[str, Any]:
+    rows = roles.all_roles(tx)
+    found = [
+        _inference(ctx, rows[prior], [_short(ctx, rows[id]) for id in implied])
+        for prior, implied in roles.implications(tx).items()
+    ]
+    links = {"self": f"{ctx.base_url}{request.path}", "previous": None, "next": None}
+    return {"role_inferences": found, "links": links}

@@ -1,0 +1,152 @@
+"""Users: listed, shown, made, changed, removed; their passwords, groups and projects."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from pileus.kernel.context import Context
+from pileus.kernel.db import Database, Tx
+from pileus.kernel.policy import Rule
+from pileus.kernel.rest import Body, OpenBody, Page, Request, changes
+from pileus.kernel.runtime import Runtime
+from pileus.services.identity.api.router import api, extra, listing, missing
+from pileus.services.identity.api.rules import LIST, manager_of, named, reader_of, seen_domain
+from pileus.services.identity.api.views import group_view, project_view, user_view
+from pileus.services.identity.app import people, reach
+from pileus.services.identity.app.passwords import LONGEST, Passwords
+from pileus.services.identity.model import Group, User
+from pileus.services.identity.store import projects as project_rows
+from pileus.services.identity.store import users
+
+SELF = "user_id:%(target.user.id)s"
+LIST_USERS = Rule("identity:list_users", LIST)
+GET_USER = Rule("identity:get_user", f"{reader_of('user')} or {SELF}")
+CREATE_USER = Rule("identity:create_user", manager_of("user"))
+UPDATE_USER = Rule("identity:update_user", manager_of("user"))
+DELETE_USER = Rule("identity:delete_user", manager_of("user"))
+USER_GROUPS = Rule("identity:list_groups_for_user", f"{reader_of('user')} or {SELF}")
+USER_PROJECTS = Rule("identity:list_user_projects", f"{reader_of('user')} or {SELF}")
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+Password = Annotated[str, msgspec.Meta(max_length=LONGEST)]
+FILTERS = {
+    "id": User.id,
+    "name": User.name,
+    "domain_id": User.domain_id,
+    "enabled": User.enabled,
+    "password_expires_at": User.password_expires_at,
+}
+
+
+class UserCreate(OpenBody):
+    name: Name
+    password: Password | None = None
+    domain_id: str | None = None
+    enabled: bool = True
+    default_project_id: str | None = None
+    description: str | None = None
+    options: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+
+
+class UserUpdate(OpenBody):
+    name: Name | UnsetType = UNSET
+    password: Password | UnsetType | None = UNSET
+    domain_id: str | UnsetType | None = UNSET
+    enabled: bool | UnsetType = UNSET
+    default_project_id: str | UnsetType | None = UNSET
+    description: str | UnsetType | None = UNSET
+    options: dict[str, Any] | UnsetType = UNSET
+    extra: dict[str, Any] = {}
+
+
+class PasswordChange(Body):
+    password: Password
+    original_password: Password
+
+
+@api.loader(User)
+def load_user(tx: Tx, ctx: Context, id: str) -> User:
+    return users.get_user(tx, id) or missing(ctx, "user", id)
+
+
+@api.get("/users", LIST_USERS, wrap="users")
+def list_users(tx: Tx, ctx: Context, request: Request) -> Page:
+    statement = users.select_users()
+    if (domain := seen_domain(ctx)) is not None:
+        statement = statement.where(User.domain_id == domain)
+    rows, marker = listing(tx, request, statement, User, FILTERS)
+    return Page([user_view(ctx, row) for row in rows], marker)
+
+
+@api.get("/users/{user}", GET_USER, wrap="user")
+def show_user(ctx: Context, user: User) -> dict[str, Any]:
+    return user_view(ctx, user)
+
+
+@api.post("/users", CREATE_USER, wrap="user", status=201)
+async def create_user(ctx: Context, db: Database, runtime: Runtime, body: UserCreate) -> dict[str, Any]:
+    domain_id = body.domain_id or people.own_domain(ctx)
+    named(ctx, CREATE_USER, user={"domain_id": domain_id})
+    hashed = None if body.password is None else await runtime.part(Passwords).hash(body.password)
+    kept = extra(body.extra) | ({"description": body.description} if body.description is not None else {})
+
+    def create(tx: Tx) -> dict[str, Any]:
+        row = people.create_user(
+            tx,
+            ctx,
+            name=body.name,
+            domain_id=domain_id,
+            password_hash=hashed,
+            enabled=body.enabled,
+            default_project_id=body.default_project_id,
+            options=body.options,
+            extra=kept,
+        )
+        return user_view(ctx, row)
+
+    return await db.write(create)
+
+
+@api.patch("/users/{user}", UPDATE_USER, wrap="user")
+async def update_user(ctx: Context, db: Database, runtime: Runtime, user: User, body: UserUpdate) -> dict[str, Any]:
+    given = changes(body)
+    kept = extra(given.pop("extra"))
+    if "description" in given:
+        kept["description"] = given.pop("description")
+    if given.get("password") is not None:
+        given["password_hash"] = await runtime.part(Passwords).hash(given["password"])
+    if "password" in given and given.pop("password") is None:
+        given["password_hash"] = None
+
+    def update(tx: Tx) -> dict[str, Any]:
+        row = load_user(tx, ctx, user.id)
+        people.update_user(tx, ctx, row, given, kept)
+        return user_view(ctx, row)
+
+    return await db.write(update)
+
+
+@api.delete("/users/{user}", DELETE_USER)
+def delete_user(tx: Tx, ctx: Context, user: User) -> None:
+    people.delete_user(tx, ctx, user)
+
+
+@api.post("/users/{user}/password", None, body="user", status=204)
+async def change_password(ctx: Context, runtime: Runtime, request: Request, body: PasswordChange) -> None:
+    await people.change_password(runtime, ctx, request.params["user"], body.original_password, body.password)
+
+
+@api.get("/users/{user}/groups", USER_GROUPS, wrap="groups")
+def list_groups_of(tx: Tx, ctx: Context, request: Request, user: User) -> Page:
+    columns = {"id": Group.id, "name": Group.name}
+    rows, marker = listing(tx, request, users.select_groups_of(user.id), Group, columns)
+    return Page([group_view(ctx, row) for row in rows], marker)
+
+
+@api.get("/users/{user}/projects", USER_PROJECTS, wrap="projects")
+def list_projects_of(tx: Tx, ctx: Context, user: User) -> Page:
+    rows = reach.projects(tx, user.id)
+    tags = project_rows.tags_of(tx, [row.id for row in rows])
+    return Page([project_view(ctx, row, tags.get(row.id, [])) for row in rows])

@@ -1,0 +1,179 @@
+"""Users and groups: made, changed and removed so that nothing of them stays behind.
+
+Rule: whatever takes somebody's access away ends the tokens that rest on it, in the same transaction.
+"""
+
+from typing import Any
+
+from pileus.kernel import clock, events, ids
+from pileus.kernel.context import Context
+from pileus.kernel.db import Tx
+from pileus.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
+from pileus.kernel.runtime import Runtime
+from pileus.services.identity.app.fernet import REFUSAL
+from pileus.services.identity.app.passwords import Passwords
+from pileus.services.identity.model import DEFAULT_DOMAIN, Group, Membership, Project, User
+from pileus.services.identity.store import application_credentials, projects, roles, tokens, users
+
+
+def own_domain(ctx: Context) -> str:
+    """Return the domain of what a request makes without naming one."""
+    return ctx.domain_id or ctx.caller.project_domain_id or DEFAULT_DOMAIN
+
+
+def require_domain(tx: Tx, id: str) -> Project:
+    """Return a domain; raise NotFound."""
+    domain = projects.get_domain(tx, id)
+    if domain is None:
+        raise NotFound(f"Could not find domain: {id}.")
+    return domain
+
+
+def name_taken(noun: str, name: str, domain_id: str) -> Conflict:
+    """Return the refusal of a name that is in use."""
+    return Conflict(
+        f"Conflict occurred attempting to store {noun} - Duplicate entry found with name {name} at domain ID "
+        f"{domain_id}. Choose another name."
+    )
+
+
+def create_user(tx: Tx, ctx: Context, *, name: str, domain_id: str, password_hash: str | None, **more: Any) -> User:
+    """Add a user; raise Conflict when the name is taken in the domain."""
+    require_domain(tx, domain_id)
+    if users.find_user(tx, name, domain_id) is not None:
+        raise name_taken("user", name, domain_id)
+    _check_default_project(tx, more.get("default_project_id"))
+    now = clock.now()
+    row = User(
+        id=ids.new_hex_id(),
+        name=name,
+        domain_id=domain_id,
+        password_hash=password_hash,
+        password_changed_at=now if password_hash else None,
+        created_at=now,
+        **more,
+    )
+    tx.add(row)
+    events.emit(tx, "identity.user.created", row.id, ctx=ctx)
+    tx.flush()
+    return row
+
+
+def _check_default_project(tx: Tx, id: str | None) -> None:
+    project = projects.get_project(tx, id) if id else None
+    if project is not None and project.is_domain:
+        raise Invalid(f"User's default project ID cannot be a domain ID: {id}. Name a project.")
+
+
+def update_user(tx: Tx, ctx: Context, row: User, given: dict[str, Any], kept: dict[str, Any]) -> None:
+    """Change a user; a new password or a disabled user ends the tokens there are."""
+    if given.get("domain_id", row.domain_id) != row.domain_id:
+        raise Invalid(f"Cannot change Domain ID: user {row.id} stays in domain {row.domain_id}.")
+    name = given.get("name", row.name)
+    if name != row.name and users.find_user(tx, name, row.domain_id) is not None:
+        raise name_taken("user", name, row.domain_id)
+    _check_default_project(tx, given.get("default_project_id"))
+    ends = "password_hash" in given or given.get("enabled") is False
+    if "password_hash" in given:
+        row.password_changed_at = clock.now()
+    if "options" in given:
+        merged = {**row.options, **given.pop("options")}
+        row.options = {option: value for option, value in merged.items() if value is not None}
+    for field, value in given.items():
+        setattr(row, field, value)
+    row.extra = {**row.extra, **kept}
+    tx.flush()
+    if ends:
+        tokens.insert_revocation(tx, clock.now(), user_id=row.id)
+    else:
+        tokens.move_revision(tx)
+    events.emit(tx, "identity.user.updated", row.id, ctx=ctx)
+
+
+def delete_user(tx: Tx, ctx: Context, row: User) -> None:
+    """Remove a user with its memberships, assignments and application credentials."""
+    users.delete_memberships(tx, user_ids=[row.id])
+    roles.delete_assignments(tx, actor_ids=[row.id])
+    application_credentials.delete_application_credentials(tx, user_ids=[row.id], with_rules=True)
+    tokens.move_revision(tx)
+    events.emit(tx, "identity.user.deleted", row.id, ctx=ctx)
+    tx.delete(row)
+    tx.flush()
+
+
+async def change_password(runtime: Runtime, ctx: Context, user_id: str, original: str, new: str) -> None:
+    """Give a user who knows the old password a new one, and end the tokens there are."""
+
+    def look(tx: Tx) -> str | None:
+        row = users.get_user(tx, user_id)
+        return row.password_hash if row is not None and row.enabled else None
+
+    hashed = await runtime.db.read(look)
+    passwords = runtime.part(Passwords)
+    if not await passwords.matches(original, hashed):
+        raise Unauthenticated(REFUSAL)
+    if original == new:
+        raise Invalid("The new password cannot be identical to the one it replaces.")
+    fresh = await passwords.hash(new)
+
+    def change(tx: Tx) -> None:
+        row = users.get_user(tx, user_id)
+        if row is None or not row.enabled or row.password_hash != hashed:
+            raise Unauthenticated(REFUSAL)
+        if row.options.get("lock_password"):
+            raise Forbidden("This user's password is locked: only an administrator may change it.")
+        update_user(tx, ctx, row, {"password_hash": fresh}, {})
+
+    await runtime.db.write(change)
+
+
+def create_group(tx: Tx, ctx: Context, *, name: str, domain_id: str, **more: Any) -> Group:
+    """Add a group; raise Conflict when the name is taken in the domain."""
+    require_domain(tx, domain_id)
+    if users.find_group(tx, name, domain_id) is not None:
+        raise name_taken("group", name, domain_id)
+    row = Group(id=ids.new_hex_id(), name=name, domain_id=domain_id, **more)
+    tx.add(row)
+    events.emit(tx, "identity.group.created", row.id, ctx=ctx)
+    tx.flush()
+    return row
+
+
+def update_group(tx: Tx, ctx: Context, row: Group, given: dict[str, Any], kept: dict[str, Any]) -> None:
+    """Change a group."""
+    if given.get("domain_id", row.domain_id) != row.domain_id:
+        raise Invalid(f"Cannot change Domain ID: group {row.id} stays in domain {row.domain_id}.")
+    name = given.get("name", row.name)
+    if name != row.name and users.find_group(tx, name, row.domain_id) is not None:
+        raise name_taken("group", name, row.domain_id)
+    for field, value in given.items():
+        setattr(row, field, value)
+    row.extra = {**row.extra, **kept}
+    events.emit(tx, "identity.group.updated", row.id, ctx=ctx)
+    tx.flush()
+
+
+def delete_group(tx: Tx, ctx: Context, row: Group) -> None:
+    """Remove a group with its memberships and assignments."""
+    users.delete_memberships(tx, group_ids=[row.id])
+    roles.delete_assignments(tx, actor_ids=[row.id])
+    tokens.move_revision(tx)
+    events.emit(tx, "identity.group.deleted", row.id, ctx=ctx)
+    tx.delete(row)
+    tx.flush()
+
+
+def join_group(tx: Tx, user: User, group: Group) -> None:
+    """Put a user into a group; once is enough."""
+    if users.get_membership(tx, user.id, group.id) is None:
+        tx.add(Membership(user_id=user.id, group_id=group.id))
+        tokens.move_revision(tx)
+
+
+def leave_group(tx: Tx, user: User, group: Group) -> None:
+    """Take a user out of a group; raise NotFound when it is not in it."""
+    membership = users.get_membership(tx, user.id, group.id)
+    if membership is None:
+        raise NotFound(f"User {user.id} is not found in group {group.id}.")
+    tx.delete(membership)
+    tokens.move_revision(tx)
