@@ -230,7 +230,7 @@ def _scope(tx: Tx, user: User, asked: Scope | str | UnsetType | None, credential
         if domain is None or not domain.enabled or not roles.on_domain(tx, user.id, domain.id):
             raise _no_access("the domain asked for")
         return "d", domain.id
-    if asked.system.get("all") is not True:
+    if (asked.system or {}).get("all") is not True:
         raise Invalid('auth.scope.system must be {"all": true}.')
     if not roles.on_system(tx, user.id):
         raise _no_access("the system")
