@@ -5,7 +5,7 @@ The one rule: usage is never stored; counts and sizes are sums over these rows.
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pileus.kernel.db import JsonText, Row
@@ -71,7 +71,7 @@ class ObjectRow(Row):
     id: Mapped[int] = mapped_column(primary_key=True)
     container_id: Mapped[int] = mapped_column(ForeignKey("object_store_containers.id"))
     name: Mapped[str] = mapped_column(Name)
-    size: Mapped[int]
+    size: Mapped[int] = mapped_column(BigInteger)
     """Bytes a reader gets; for a static large object the sum over its segments."""
     etag: Mapped[str] = mapped_column(String(32))
     content_type: Mapped[str] = mapped_column(String(1024))
@@ -82,7 +82,7 @@ class ObjectRow(Row):
     """Where the bytes are; None when there are none of its own (empty, or a static large object)."""
     segments: Mapped[list[dict[str, object]] | None] = mapped_column(JsonText)
     """The manifest of a static large object."""
-    delete_at: Mapped[int | None]
+    delete_at: Mapped[int | None] = mapped_column(BigInteger)
     """Seconds since the epoch after which the object no longer exists."""
 
 

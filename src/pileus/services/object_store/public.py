@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path as File
 from typing import TYPE_CHECKING, TypeVar
 
-from pileus.kernel import clock
+from pileus.kernel import clock, ids
 from pileus.kernel.db import Tx, after_commit
 from pileus.kernel.errors import NotFound, Unavailable
 from pileus.services.object_store import store
-from pileus.services.object_store.app import objects
+from pileus.services.object_store.app import objects, tempurl
 from pileus.services.object_store.app.blobs import Arrived, Part, Sending, blobs_of
 from pileus.services.object_store.app.objects import Details, Path
 from pileus.services.object_store.drivers.base import BLOCK_BYTES, Blob, BlobNotFound
@@ -21,7 +21,21 @@ if TYPE_CHECKING:
     from pileus.kernel.runtime import Runtime
 
 T = TypeVar("T")
-__all__ = ["BLOCK_BYTES", "Arrived", "Path", "Sending", "data_path", "delete", "ensure_container", "get", "put", "size"]
+__all__ = [
+    "BLOCK_BYTES",
+    "Arrived",
+    "Path",
+    "Sending",
+    "data_path",
+    "delete",
+    "ensure_container",
+    "ensure_signing_key",
+    "get",
+    "move",
+    "put",
+    "signed_url",
+    "size",
+]
 
 
 def ensure_container(tx: Tx, account: str, container: str) -> None:
@@ -72,6 +86,29 @@ def delete(tx: Tx, runtime: "Runtime", path: Path) -> None:
     if row is not None:
         store.delete_object(tx, row)
         after_commit(tx, blobs_of(runtime).nudge)
+
+
+def move(tx: Tx, source: Path, target: Path) -> None:
+    """Give an object another name, in another container if need be; its bytes stay.  Raises NotFound."""
+    row = objects.object_at(tx, source)
+    _, container = objects.container_at(tx, target.account, target.container)
+    store.move_object(tx, row, container, target.name)
+
+
+def ensure_signing_key(tx: Tx, account: str) -> None:
+    """Give the account a key for ``signed_url``, when it has none."""
+    row = store.ensure_account(tx, account, clock.now())
+    if tempurl.KEY not in row.headers:
+        row.headers = {**row.headers, tempurl.KEY: ids.new_secret()}
+
+
+def signed_url(tx: Tx, path: Path, valid_s: int) -> str:
+    """Return a path and query below the cloud's base URL with which anyone may GET the object for a while."""
+    account = store.find(tx, path.account).account
+    key = account.headers.get(tempurl.KEY) if account is not None else None
+    if key is None:
+        raise NotFound(f"Account {path.account} has no signing key; call ensure_signing_key first.")
+    return tempurl.sign(path, key, int(clock.now().timestamp()) + valid_s)
 
 
 def size(tx: Tx, path: Path) -> int:

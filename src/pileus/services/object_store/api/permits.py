@@ -14,8 +14,6 @@ from pileus.services.object_store.app.objects import Path
 from pileus.services.object_store.model import ContainerRow
 from pileus.services.object_store.store import Found
 
-MOUNT = "/object-store"
-
 
 @dataclass(frozen=True, slots=True)
 class Permit:
@@ -46,8 +44,8 @@ def permit(tx: Tx, ctx: Context, request: Request, path: Path, *, write: bool) -
 
 
 def _temporary(ctx: Context, request: Request, path: Path, query: dict[str, str], found: Found) -> Permit:
-    plain = f"/v1{path}"
-    spellings = {plain, MOUNT + plain, quote(plain), quote(MOUNT + plain)}
+    plain, mounted = f"/v1{path}", f"{tempurl.MOUNT}{path}"
+    spellings = {plain, mounted, quote(plain), quote(mounted)}
     keys = tempurl.keys_of(found)
     scope = tempurl.check(request.method, spellings, path, query, request.source_ip, keys)
 

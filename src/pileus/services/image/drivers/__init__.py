@@ -1,0 +1,1 @@
+"""Where an import may take bytes from."""

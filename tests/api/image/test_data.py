@@ -1,0 +1,360 @@
+"""The bytes of images over HTTP: uploaded, checked, staged, imported, downloaded."""
+
+import asyncio
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from pileus.kernel.runtime import Runtime
+from pileus.services.image import public
+from pileus.services.object_store.app.blobs import blobs_of
+from pileus.services.object_store.drivers.fake import FakeDriver
+from tests.api.image.conftest import BINARY, create, upload
+
+QCOW2 = b"QFI\xfb" + (3).to_bytes(4, "big") + bytes(16) + (1 << 30).to_bytes(8, "big") + bytes(100)
+BACKED = QCOW2[:8] + (104).to_bytes(8, "big") + QCOW2[16:]
+
+
+async def test_upload_and_download(http: httpx.AsyncClient, data_files) -> None:
+    data = os.urandom(5_000_001)
+    id = (await create(http))["id"]
+    assert (await http.get(f"images/{id}/file")).status_code == 204
+    assert (await upload(http, id, data)).status_code == 204
+    image = (await http.get(f"images/{id}")).json()
+    assert (image["status"], image["size"], image["virtual_size"]) == ("active", len(data), len(data))
+    assert image["checksum"] == hashlib.md5(data).hexdigest()
+    assert (image["os_hash_algo"], image["os_hash_value"]) == ("sha512", hashlib.sha512(data).hexdigest())
+    assert image["stores"] == "object_store"
+    got = await http.get(f"images/{id}/file")
+    assert got.content == data
+    assert got.headers["content-md5"] == image["checksum"]
+    assert got.headers["content-type"] == "application/octet-stream"
+    [path] = data_files()
+    assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "content"),
+    [
+        ({"Range": "bytes=1-2"}, 206, b"at"),
+        ({"Range": "bytes=2-"}, 206, b"ta"),
+        ({"Range": "bytes=-1"}, 206, b"a"),
+        ({"Content-Range": "bytes 0-1/4"}, 206, b"da"),
+        ({"Range": "bytes=4-"}, 416, None),
+        ({"Range": "bytes=x"}, 416, None),
+    ],
+)
+async def test_ranges(http: httpx.AsyncClient, headers: dict, status: int, content: bytes | None) -> None:
+    id = (await create(http))["id"]
+    await upload(http, id, b"data")
+    got = await http.get(f"images/{id}/file", headers=headers)
+    assert got.status_code == status
+    if content is not None:
+        assert got.content == content
+
+
+async def test_an_upload_needs_a_queued_image_with_formats(http: httpx.AsyncClient, data_files) -> None:
+    bare = (await http.post("images", json={})).json()["id"]
+    assert (await upload(http, bare)).status_code == 400
+    id = (await create(http))["id"]
+    answer = await http.put(f"images/{id}/file", content=b"x", headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 415
+    answer = await http.put(f"images/{id}/file", content=b"x", headers=BINARY | {"X-OpenStack-Image-Size": "5"})
+    assert answer.status_code == 400
+    assert (await http.get(f"images/{id}")).json()["status"] == "queued"
+    assert data_files() == []
+    assert (await upload(http, id)).status_code == 204
+    answer = await upload(http, id)
+    assert answer.status_code == 409
+    assert "active" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("disk_format", "data", "words"),
+    [
+        ("qcow2", b"bogus" * 1000, "content is raw"),
+        ("raw", QCOW2, "content is qcow2"),
+        ("qcow2", BACKED, "backing file"),
+        ("vmdk", b"# Disk DescriptorFile\n", "points at other files"),
+    ],
+)
+async def test_wrong_bytes_are_refused(
+    http: httpx.AsyncClient, disk_format: str, data: bytes, words: str, data_files
+) -> None:
+    id = (await create(http, disk_format=disk_format))["id"]
+    answer = await upload(http, id, data)
+    assert answer.status_code == 415
+    assert words in answer.json()["message"]
+    image = (await http.get(f"images/{id}")).json()
+    assert (image["status"], image["size"]) == ("queued", None)
+    assert data_files() == []
+
+
+async def test_the_wrong_format_is_refused_before_all_has_arrived(cloud: Runtime, http: httpx.AsyncClient) -> None:
+    id = (await create(http, disk_format="qcow2"))["id"]
+    sent = 0
+
+    async def endless():
+        nonlocal sent
+        while True:
+            sent += 1 << 20
+            yield bytes(1 << 20)
+
+    answer = await http.put(f"images/{id}/file", content=endless(), headers=BINARY)
+    assert answer.status_code == 415
+    assert sent < 8 << 20
+
+
+async def test_the_virtual_size_is_the_guests(http: httpx.AsyncClient) -> None:
+    id = (await create(http, disk_format="qcow2"))["id"]
+    assert (await upload(http, id, QCOW2)).status_code == 204
+    assert (await http.get(f"images/{id}")).json()["virtual_size"] == 1 << 30
+
+
+class TestWithoutEnforcement:
+    @pytest.fixture
+    def settings(self) -> dict[str, Any]:
+        return {"image_format_enforcement": False}
+
+    @pytest.mark.parametrize("data", [b"bogus", BACKED])
+    async def test_any_bytes_are_taken(self, http: httpx.AsyncClient, data: bytes) -> None:
+        id = (await create(http, disk_format="qcow2"))["id"]
+        assert (await upload(http, id, data)).status_code == 204
+        assert (await http.get(f"images/{id}")).json()["virtual_size"] is None
+
+
+class TestQuota:
+    @pytest.fixture
+    def settings(self) -> dict[str, Any]:
+        return {"image_count_total": 2, "image_size_total": 3, "image_stage_total": 1, "image_size_cap": 5 << 20}
+
+    async def test_images_and_bytes(self, http: httpx.AsyncClient, other: httpx.AsyncClient, data_files) -> None:
+        first, second = (await create(http))["id"], (await create(http))["id"]
+        answer = await http.post("images", json={})
+        assert answer.status_code == 403
+        assert "image_count_total" in answer.json()["message"]
+        assert (await upload(http, first, bytes(2 << 20))).status_code == 204
+        assert (await upload(http, second, bytes(2 << 20))).status_code == 403
+
+        async def undeclared():
+            for _ in range(20):
+                yield bytes(100_000)
+
+        answer = await http.put(f"images/{second}/file", content=undeclared(), headers=BINARY)
+        assert answer.status_code == 413
+        assert (await http.get(f"images/{second}")).json()["status"] == "queued"
+        assert len(data_files()) == 1
+        assert (await http.put(f"images/{second}/stage", content=bytes(2 << 20), headers=BINARY)).status_code == 403
+        assert (await upload(other, (await create(other))["id"], bytes(3 << 20))).status_code == 204
+
+
+async def test_deleting_takes_the_bytes(cloud: Runtime, http: httpx.AsyncClient, data_files) -> None:
+    id = (await create(http))["id"]
+    await upload(http, id)
+    assert len(data_files()) == 1
+    assert (await http.delete(f"images/{id}")).status_code == 204
+    await blobs_of(cloud).clean_once()
+    assert data_files() == []
+
+
+async def test_an_image_deleted_during_its_upload(cloud: Runtime, http: httpx.AsyncClient, data_files) -> None:
+    id = (await create(http))["id"]
+
+    async def chunks():
+        yield b"first"
+        assert (await http.get(f"images/{id}")).json()["status"] == "saving"
+        assert (await upload(http, id)).status_code == 409
+        assert (await http.delete(f"images/{id}")).status_code == 204
+        yield b"second"
+
+    assert (await http.put(f"images/{id}/file", content=chunks(), headers=BINARY)).status_code == 410
+    await blobs_of(cloud).clean_once()
+    assert data_files() == []
+
+
+async def test_a_client_that_leaves_leaves_a_queued_image(cloud: Runtime, http: httpx.AsyncClient, data_files) -> None:
+    id = (await create(http))["id"]
+    messages = [{"type": "http.request", "body": bytes(3_000_000), "more_body": True}, {"type": "http.disconnect"}]
+    headers = [(b"x-auth-token", b"p1/u1/member"), (b"content-type", b"application/octet-stream")]
+    path = f"/image/v2/images/{id}/file"
+    scope = {"type": "http", "method": "PUT", "path": path, "headers": headers, "query_string": b""}
+
+    async def receive() -> dict:
+        return messages.pop(0)
+
+    async def send(message: dict) -> None:
+        raise AssertionError(f"nobody is there to receive {message}")
+
+    await cloud.app(scope, receive, send)
+    assert (await http.get(f"images/{id}")).json()["status"] == "queued"
+    assert data_files() == []
+
+
+async def test_a_full_disk(cloud: Runtime, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blobs_of(cloud), "driver", FakeDriver(capacity_bytes=3))
+    id = (await create(http))["id"]
+    answer = await upload(http, id)
+    assert answer.status_code == 507
+    assert "free space" in answer.json()["message"]
+    assert (await http.get(f"images/{id}")).json()["status"] == "queued"
+
+
+async def test_stage_and_import(cloud: Runtime, http: httpx.AsyncClient, data_files) -> None:
+    id = (await create(http))["id"]
+    direct = {"method": {"name": "glance-direct"}}
+    assert (await http.post(f"images/{id}/import", json=direct)).status_code == 409
+    assert (await http.put(f"images/{id}/stage", content=b"data", headers=BINARY)).status_code == 204
+    assert (await http.get(f"images/{id}")).json()["status"] == "uploading"
+    assert (await http.put(f"images/{id}/stage", content=b"data", headers=BINARY)).status_code == 409
+    assert (await http.post(f"images/{id}/import", json=direct)).status_code == 202
+    image = (await http.get(f"images/{id}")).json()
+    assert (image["status"], image["size"]) == ("active", 4)
+    assert image["checksum"] == hashlib.md5(b"data").hexdigest()
+    assert (await http.get(f"images/{id}/file")).content == b"data"
+    [task] = (await http.get(f"images/{id}/tasks")).json()["tasks"]
+    assert (task["status"], task["type"]) == ("success", "api_image_import")
+    assert (await http.get(f"tasks/{task['id']}")).json() == task
+    assert len(data_files()) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({}, 400),
+        ({"method": {}}, 400),
+        ({"method": {"name": "magic"}}, 400),
+        ({"method": {"name": "web-download"}}, 400),
+        ({"method": {"name": "web-download", "uri": "ftp://example.com/x"}}, 400),
+        ({"method": {"name": "web-download", "uri": "http://example.com:22/x"}}, 400),
+        ({"method": {"name": "web-download", "uri": "http://example.com:x/x"}}, 400),
+        ({"method": {"name": "glance-direct"}, "stores": ["none"]}, 400),
+        ({"method": {"name": "glance-direct"}}, 409),
+    ],
+)
+async def test_bad_imports(http: httpx.AsyncClient, body: dict, status: int) -> None:
+    id = (await create(http))["id"]
+    assert (await http.post(f"images/{id}/import", json=body)).status_code == status
+    assert (await http.get(f"images/{id}")).json()["status"] == "queued"
+    assert (await http.get(f"images/{id}/tasks")).json()["tasks"] == []
+
+
+class Web(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path == "/moved":
+            self.send_response(302)
+            self.send_header("Location", "/image")
+            self.end_headers()
+        elif self.path == "/image":
+            self.send_response(200)
+            self.send_header("Content-Length", "3000000")
+            self.end_headers()
+            self.wfile.write(b"w" * 3_000_000)
+        elif self.path == "/short":
+            self.send_response(200)
+            self.send_header("Content-Length", "3000000")
+            self.end_headers()
+            self.wfile.write(b"w")
+        else:
+            self.send_error(404)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def web() -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Web)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+class TestWebDownload:
+    @pytest.fixture
+    def settings(self, web: int) -> dict[str, Any]:
+        return {"web_download_ports": [web], "web_download_private": True}
+
+    async def fetch(self, http: httpx.AsyncClient, uri: str) -> tuple[dict, dict]:
+        id = (await create(http))["id"]
+        answer = await http.post(f"images/{id}/import", json={"method": {"name": "web-download", "uri": uri}})
+        assert answer.status_code == 202
+        for _ in range(200):
+            [task] = (await http.get(f"images/{id}/tasks")).json()["tasks"]
+            if task["status"] in ("success", "failure"):
+                break
+            await asyncio.sleep(0.02)
+        return task, (await http.get(f"images/{id}")).json()
+
+    async def test_it_arrives(self, http: httpx.AsyncClient, web: int) -> None:
+        task, image = await self.fetch(http, f"http://127.0.0.1:{web}/moved")
+        assert (task["status"], image["status"], image["size"]) == ("success", "active", 3_000_000)
+
+    @pytest.mark.parametrize(("path", "words"), [("none", "404"), ("short", "broke off")])
+    async def test_failures_are_told(
+        self, http: httpx.AsyncClient, web: int, path: str, words: str, data_files
+    ) -> None:
+        task, image = await self.fetch(http, f"http://127.0.0.1:{web}/{path}")
+        assert (task["status"], image["status"]) == ("failure", "queued")
+        assert words in task["message"]
+        assert data_files() == []
+
+
+class TestWebDownloadOfInsides(TestWebDownload):
+    @pytest.fixture
+    def settings(self, web: int) -> dict[str, Any]:
+        return {"web_download_ports": [web]}
+
+    async def test_it_arrives(self, http: httpx.AsyncClient, web: int) -> None:
+        task, image = await self.fetch(http, f"http://127.0.0.1:{web}/image")
+        assert (task["status"], image["status"]) == ("failure", "queued")
+        assert "no public address" in task["message"]
+
+    test_failures_are_told = None  # type: ignore[assignment]
+
+
+async def test_what_other_services_use(cloud: Runtime, http: httpx.AsyncClient, tmp_path: Path) -> None:
+    ctx = cloud.internal(project_id="p1")
+
+    async def chunks():
+        yield b"from "
+        yield b"compute"
+
+    image = await public.create_image_from_stream(cloud, ctx, chunks(), name="snap", disk_format="raw")
+    assert (image.is_active, image.size, image.project_id) == (True, 12, "p1")
+    assert (await http.get(f"images/{image.id}/file")).content == b"from compute"
+    path = await public.data_path(cloud, image.id)
+    assert path is not None
+    (tmp_path / "cache").hardlink_to(path)
+    sending = await public.stream(cloud, image.id, 5)
+    assert b"".join([chunk async for chunk in sending]) == b"compute"
+    await sending.aclose()
+    url = await cloud.db.read(public.download_url, image.id)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(cloud.app), base_url="http://cloud.test") as host:
+        assert (await host.get(url)).content == b"from compute"
+        assert (await host.get(url.replace(image.id, "x"))).status_code == 401
+    assert (await cloud.db.read(public.find_images, [image.id, "none"])).keys() == {image.id}
+    await cloud.db.write(public.delete_image, ctx, cloud, image.id)
+    await blobs_of(cloud).clean_once()
+    assert await public.data_path(cloud, image.id) is None
+    assert (tmp_path / "cache").read_bytes() == b"from compute"
+
+
+async def test_a_failing_stream_makes_no_image(cloud: Runtime, http: httpx.AsyncClient, data_files) -> None:
+    async def chunks():
+        yield b"some"
+        raise ConnectionError("the guest's disk went away")
+
+    with pytest.raises(ConnectionError):
+        await public.create_image_from_stream(
+            cloud, cloud.internal(project_id="p1"), chunks(), name="snap", disk_format="raw"
+        )
+    assert (await http.get("images")).json()["images"] == []
+    assert data_files() == []
