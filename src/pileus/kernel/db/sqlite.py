@@ -55,6 +55,7 @@ class SQLite:
         self._reader = _engine(path, "BEGIN", query_only=True)
         self._writer = _engine(path, "BEGIN IMMEDIATE")
         self._snapshot: Session | None = None
+        self._connection: Connection | None = None
         self._inline = inline
         self._queue: queue.Queue[_Job | None] = queue.Queue(QUEUE)
         self._thread: threading.Thread | None = None
@@ -101,8 +102,15 @@ class SQLite:
         if self._snapshot is not None:
             self._snapshot.connection().close()
             self._snapshot = None
+        self._let_go()
         self._reader.dispose()
         self._writer.dispose()
+
+    def _let_go(self) -> None:
+        """Close the writing connection; the next commit opens a new one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _serve(self) -> None:
         while (first := self._queue.get()) is not None:
@@ -123,12 +131,28 @@ class SQLite:
         """Run the batch in one transaction; if the engine itself fails, every job gets that failure."""
         outcomes: list[tuple[_Job, _Outcome]] = []
         try:
-            with _named(), self._writer.begin() as connection:
-                outcomes = [(job, _attempt(connection, job)) for job in batch]
+            if self._connection is None:
+                self._connection = self._writer.connect()
+            if len(batch) == 1:
+                return [(batch[0], _alone(self._connection, batch[0]))]
+            with _named(), self._connection.begin():
+                outcomes = [(job, _attempt(self._connection, job)) for job in batch]
         except Exception as error:
+            self._let_go()
             log.exception("a commit failed; %d requests are refused", len(batch))
             return [(job, _Outcome(error=error)) for job in batch]
         return outcomes
+
+
+def _alone(connection: Connection, job: _Job) -> _Outcome:
+    """Run one job in a transaction of its own: no savepoint is needed where nobody else is touched."""
+    try:
+        with _named(), Session(connection, expire_on_commit=False, join_transaction_mode="control_fully") as tx:
+            result = job.work(tx, *job.args, **job.kwargs)
+            tx.commit()
+            return _Outcome(result, None, tuple(tx.info.get("after_commit", ())))
+    except Exception as error:
+        return _Outcome(error=error)
 
 
 def _attempt(connection: Connection, job: _Job) -> _Outcome:
