@@ -8,12 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pileus.services.network.drivers.contract import new_id
 from pileus.services.network.drivers.linux.driver import LinuxNetworkDriver
 from pileus.services.network.drivers.linux.host import Settings
-from pileus.services.network.wanted import ExternalNetworkSpec, Inventory
+from pileus.services.network.wanted import ExternalNetworkSpec, Inventory, NetworkSpec
 from tests.host.network import scenario
 from tests.host.network.conftest import host_state, new_cloud_id
-from tests.host.network.guests import Guest, pings
+from tests.host.network.guests import Guest, pings, run
 
 pytestmark = pytest.mark.host
 
@@ -94,6 +95,23 @@ async def test_everything_again_changes_nothing(driver: LinuxNetworkDriver, sett
     assert await driver.inventory() == EVERYTHING
     await scenario.down(driver)
     assert await driver.inventory() == Inventory()
+
+
+async def test_the_last_cloud_gives_the_hosts_settings_back(tmp_path: Path) -> None:
+    before = host_state()
+    first, second = (LinuxNetworkDriver(Settings(folder=tmp_path, cloud_id=new_cloud_id())) for _ in range(2))
+    outside = [
+        ExternalNetworkSpec(network=NetworkSpec(id=new_id()), host_addresses=(address,), masquerade=True)
+        for address in ("203.0.113.1/28", "203.0.113.17/28")
+    ]
+    await first.ensure_external_network(outside[0])
+    await second.ensure_external_network(outside[1])
+    await first.ensure_all_gone()
+    assert run("sysctl", "-n", "net.ipv4.ip_forward") == "1\n", "the second cloud still forwards"
+    await second.ensure_all_gone()
+    for driver in (first, second):
+        await driver.close()
+    assert host_state() == before
 
 
 async def test_clouds_side_by_side_do_not_touch_each_other(driver: LinuxNetworkDriver, tmp_path: Path) -> None:

@@ -100,14 +100,17 @@ def test_a_guard_knows_every_address_of_its_port() -> None:
     )
     text = filters.port("t", "tap0", 7, port)
     assert "ether saddr != { fa:16:3e:00:00:01, fa:16:3e:00:00:09 } drop" in text
-    assert "ether saddr . ip saddr { fa:16:3e:00:00:01 . 10.0.0.5, fa:16:3e:00:00:09 . 10.0.0.64/30 } accept" in text
+    assert "ether saddr fa:16:3e:00:00:01 ip saddr 10.0.0.5 accept" in text
+    assert "arp saddr ether fa:16:3e:00:00:09 arp saddr ip 10.0.0.64/30 accept" in text
+    assert "ether saddr fa:16:3e:00:00:01 ip saddr 10.0.0.64/30" not in text
     assert filters.link_local("fa:16:3e:00:00:01") == "fe80::f816:3eff:fe00:1"
 
 
 def test_a_port_without_addresses_may_still_ask_for_one() -> None:
     text = filters.port("t", "tap0", 7, PortSpec(id=PORT_ID, network_id="n", mac="fa:16:3e:00:00:01"))
-    assert "udp sport 68 udp dport 67 accept" in text
-    assert "ether saddr . ip saddr" not in text
+    assert "jump guard_first" in text
+    assert " ip saddr 1" not in text
+    assert "udp sport 68 udp dport 67 accept" in filters.tables("t").split("guard_first")[3]
 
 
 class TestDnsmasq:

@@ -35,6 +35,27 @@ _NEIGHBOURS = (
     "{ nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, mld2-listener-report }"
 )
 
+# What is the same for every port stands in shared chains: nft loads every anonymous set there is for each transaction.
+_GUARD_FIRST = (
+    "ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept",
+    "ether type ip udp sport 67 udp dport 68 drop",
+    "ether type ip6 udp sport 547 udp dport 546 drop",
+    "icmpv6 type { nd-router-advert, nd-redirect } drop",
+)
+_GUARD_LAST = (f"ip6 saddr :: icmpv6 type {_NEIGHBOURS} accept",)
+_OUT_FIRST = (
+    "udp sport 68 udp dport 67 accept",
+    "udp sport 546 udp dport 547 accept",
+    f"icmpv6 type {_NEIGHBOURS} accept",
+    "ct state invalid drop",
+)
+_IN_FIRST = (
+    "udp sport 67 udp dport 68 accept",
+    "udp sport 547 udp dport 546 accept",
+    "icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-query } accept",
+    "ct state invalid drop",
+)
+
 
 def tables(table: str) -> str:
     """Make the two tables with their base chains; applied again it changes nothing."""
@@ -48,6 +69,8 @@ add rule bridge {table} prerouting iifname vmap @guards
 add chain bridge {table} forward {{ type filter hook forward priority -200; policy accept; }}
 flush chain bridge {table} forward
 add rule bridge {table} forward oifname vmap @receivers
+{_shared("bridge", table, "guard_first", _GUARD_FIRST)}
+{_shared("bridge", table, "guard_last", _GUARD_LAST)}
 add table inet {table}
 add set inet {table} bridges {{ type ifname; }}
 add map inet {table} zones {{ type ifname : verdict; }}
@@ -66,6 +89,8 @@ flush chain inet {table} to_guest
 add rule inet {table} to_guest iifname != @bridges accept
 add rule inet {table} to_guest ct state established,related accept
 add rule inet {table} to_guest meta mark vmap @ingress
+{_shared("inet", table, "out_first", _OUT_FIRST)}
+{_shared("inet", table, "in_first", _IN_FIRST)}
 """
 
 
@@ -187,50 +212,35 @@ def _guard(number: int, spec: PortSpec) -> list[str]:
     pairs += [(pair.mac, pair.ip) for pair in spec.allowed_address_pairs]
     macs = sorted({spec.mac, *(mac for mac, _ in pairs)})
     four = _pairs(pairs, 4)
-    six = sorted({*_pairs(pairs, 6), *(f"{mac} . {link_local(mac)}" for mac in macs)})
-    own_six = sorted({pair.split(" . ")[1] for pair in six})
-    lines = [
+    six = sorted({*_pairs(pairs, 6), *((mac, link_local(mac)) for mac in macs)})
+    return [
         f"meta mark set {EGRESS | number:#x}",
-        f"ether saddr != {{ {', '.join(macs)} }} drop",
-        f"arp saddr ether . arp saddr ip {{ {', '.join([*four, *(f'{mac} . 0.0.0.0' for mac in macs)])} }} accept",
-        "ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept",
-        "ether type ip udp sport 67 udp dport 68 drop",
-    ]
-    if four:
-        lines += [f"ether saddr . ip saddr {{ {', '.join(four)} }} accept"]
-    lines += ["icmpv6 type { nd-router-advert, nd-redirect } drop", "ether type ip6 udp sport 547 udp dport 546 drop"]
-    if not any("/" in ip for ip in own_six):
-        # A neighbour advertisement may speak for the guest's own addresses only (the target is at byte 8).
-        targets = ", ".join(f"{int(ipaddress.IPv6Address(ip)):#034x}" for ip in own_six)
-        lines += [f"icmpv6 type nd-neighbor-advert @th,64,128 != {{ {targets} }} drop"]
-    lines += [
-        f"ether saddr . ip6 saddr {{ {', '.join(six)} }} accept",
-        f"ip6 saddr :: icmpv6 type {_NEIGHBOURS} accept",
+        f"ether saddr != {macs[0] if len(macs) == 1 else '{ ' + ', '.join(macs) + ' }'} drop",
+        "jump guard_first",
+        *(f"ether saddr {mac} ip saddr {ip} accept" for mac, ip in four),
+        *(f"arp saddr ether {mac} arp saddr ip {ip} accept" for mac, ip in four),
+        *(f"arp saddr ether {mac} arp saddr ip 0.0.0.0 accept" for mac in macs),
+        *(f"icmpv6 type nd-neighbor-advert @th,64,128 {_target(ip)} accept" for _, ip in six),
+        "icmpv6 type nd-neighbor-advert drop",
+        *(f"ether saddr {mac} ip6 saddr {ip} accept" for mac, ip in six),
+        "jump guard_last",
         "drop",
     ]
-    return lines
 
 
 def _egress(spec: PortSpec) -> list[str]:
-    return [
-        "udp sport 68 udp dport 67 accept",
-        "udp sport 546 udp dport 547 accept",
-        f"icmpv6 type {_NEIGHBOURS} accept",
-        "ct state invalid drop",
-        *(f"jump {group_chain(id, 'egress')}" for id in spec.security_group_ids),
-        "drop",
-    ]
+    return ["jump out_first", *(f"jump {group_chain(id, 'egress')}" for id in spec.security_group_ids), "drop"]
 
 
 def _ingress(spec: PortSpec) -> list[str]:
-    return [
-        "udp sport 67 udp dport 68 accept",
-        "udp sport 547 udp dport 546 accept",
-        "icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-query } accept",
-        "ct state invalid drop",
-        *(f"jump {group_chain(id, 'ingress')}" for id in spec.security_group_ids),
-        "drop",
-    ]
+    return ["jump in_first", *(f"jump {group_chain(id, 'ingress')}" for id in spec.security_group_ids), "drop"]
+
+
+def _target(ip: str) -> str:
+    """Match the target of a neighbour advertisement (at byte 8 of ICMPv6), which has no name in older nft."""
+    network = ipaddress.IPv6Network(ip)
+    first, last = int(network.network_address), int(network.broadcast_address)
+    return f"{first:#034x}" if first == last else f"{first:#034x}-{last:#034x}"
 
 
 def link_local(mac: str) -> str:
@@ -240,12 +250,12 @@ def link_local(mac: str) -> str:
     return str(ipaddress.IPv6Address(b"\xfe\x80" + b"\0" * 6 + bytes(octets[:3]) + b"\xff\xfe" + bytes(octets[3:])))
 
 
-def _pairs(pairs: Iterable[tuple[str, str]], version: int) -> list[str]:
-    """Write (mac, ip or cidr) pairs of one IP version as set elements; overlapping cidrs of one mac are merged."""
+def _pairs(pairs: Iterable[tuple[str, str]], version: int) -> list[tuple[str, str]]:
+    """Return the (mac, ip or cidr) pairs of one IP version; overlapping cidrs of one mac are merged."""
     by_mac: dict[str, list[str]] = {}
     for mac, ip in pairs:
         by_mac.setdefault(mac, []).append(ip)
-    return [f"{mac} . {ip}" for mac in sorted(by_mac) for ip in _collapse(by_mac[mac], version)]
+    return [(mac, ip) for mac in sorted(by_mac) for ip in _collapse(by_mac[mac], version)]
 
 
 def _collapse(ips: Iterable[str], version: int) -> list[str]:
@@ -268,7 +278,12 @@ def _member_sets(table: str, group_id: str) -> str:
     )
 
 
-def _rules(family: str, table: str, chain: str, rules: list[str]) -> list[str]:
+def _shared(family: str, table: str, chain: str, rules: Iterable[str]) -> str:
+    head = f"add chain {family} {table} {chain}\nflush chain {family} {table} {chain}"
+    return "\n".join([head, *_rules(family, table, chain, rules)])
+
+
+def _rules(family: str, table: str, chain: str, rules: Iterable[str]) -> list[str]:
     return [f"add rule {family} {table} {chain} {text}" for text in rules]
 
 

@@ -3,7 +3,11 @@
 One rule: a Host is made and used by one thread only, the driver's worker; so verbs never race for the kernel.
 """
 
+import fcntl
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +17,7 @@ from pileus.services.network.drivers.linux.netlink import Link, Netlink
 from pileus.services.network.drivers.linux.nftables import Nft
 from pileus.services.network.wanted import SecurityGroupSpec
 
+RECORDS = Path("/run/pileus")
 BRIDGE_FILTERS = ("net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables")
 
 
@@ -81,33 +86,25 @@ class Host:
 
     def change_sysctl(self, path: str, value: str) -> None:
         """Change one of the host's own settings, remembering what it was."""
-        was = Path("/proc/sys", path).read_text().strip()
-        if was == value:
-            return
-        settings = self._changed()
-        settings.setdefault(path, was)
-        self._changes_file.write_text(json.dumps(settings))
-        namespaces.set_sysctl(path, value)
+        with changed_sysctls() as changed:
+            was = Path("/proc/sys", path).read_text().strip()
+            if was != value:
+                changed.setdefault(path, was)
+                namespaces.set_sysctl(path, value)
 
     def restore_sysctls(self) -> None:
-        """Give back what was changed, unless another cloud on this machine still needs it."""
-        others = [
-            entry["table"]["name"]
-            for entry in self.nft.list("tables")
-            if "table" in entry and entry["table"]["name"].startswith(f"{PREFIX}_")
-        ]
-        if others:
-            return
-        for path, value in self._changed().items():
-            namespaces.set_sysctl(path, value)
-        self._changes_file.unlink(missing_ok=True)
+        """Give back what clouds changed on this host, but for what another cloud still needs."""
+        tables = [entry["table"] for entry in self.nft.list("tables") if "table" in entry]
+        others = [table["name"] for table in tables if table["name"].startswith(f"{PREFIX}_")]
+        with changed_sysctls() as changed:
+            for path in list(changed):
+                needed = others if path in BRIDGE_FILTERS else [name for name in others if self._masquerades(name)]
+                if not needed:
+                    namespaces.set_sysctl(path, changed.pop(path))
 
-    @property
-    def _changes_file(self) -> Path:
-        return self.settings.folder / "changed-sysctls.json"
-
-    def _changed(self) -> dict[str, str]:
-        return json.loads(self._changes_file.read_text()) if self._changes_file.exists() else {}
+    def _masquerades(self, table: str) -> bool:
+        chains = (entry["chain"]["name"] for entry in self.nft.list(f"table inet {table}") if "chain" in entry)
+        return any(name.startswith("masquerade_") for name in chains)
 
     def _filter_bridges(self) -> None:
         if not Path("/proc/sys", BRIDGE_FILTERS[0]).exists():
@@ -125,6 +122,24 @@ class Host:
                 jumps = (part["jump"]["target"] for part in entry["rule"]["expr"] if "jump" in part)
                 ids = {filters.chain_group(target) for target in jumps}
                 self.port_groups.setdefault(chain.removeprefix("in_"), set()).update(ids)
+
+
+@contextmanager
+def changed_sysctls() -> Iterator[dict[str, str]]:
+    """Open the record of what this machine's settings were before the first cloud changed them.
+
+    It lasts as long as the settings themselves (until a reboot), for all clouds and agents of one host together.
+    """
+    namespace = os.stat("/proc/thread-self/ns/net").st_ino
+    RECORDS.mkdir(exist_ok=True)
+    with open(RECORDS / f"sysctls-{namespace}", "a+") as record:
+        fcntl.flock(record, fcntl.LOCK_EX)
+        record.seek(0)
+        text = record.read()
+        changed: dict[str, str] = json.loads(text) if text else {}
+        yield changed
+        record.truncate(0)
+        record.write(json.dumps(changed))
 
 
 def zone_of(bridge_index: int) -> int:
