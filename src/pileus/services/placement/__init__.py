@@ -1,0 +1,1 @@
+"""Placement: who offers how much of what, and who holds it."""

@@ -1,0 +1,1 @@
+"""Decisions of placement: what fits where, and who may take it."""

@@ -1,0 +1,203 @@
+"""Providers, what they offer, their traits and aggregates, and the names of classes and traits."""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, delete, func, insert, select, update
+
+from pileus.kernel.db import Tx
+from pileus.services.placement.model import (
+    Allocation,
+    CustomClass,
+    CustomTrait,
+    Inventory,
+    Provider,
+    ProviderAggregate,
+    ProviderTrait,
+    Stock,
+)
+
+Room = dict[str, tuple[Stock, int]]
+"""Resource class to what is offered and how much of it is used."""
+
+
+def get_provider(tx: Tx, uuid: str) -> Provider | None:
+    """Return a provider."""
+    return tx.get(Provider, uuid)
+
+
+def find_provider(tx: Tx, name: str) -> Provider | None:
+    """Return the provider of that name."""
+    return tx.scalar(select(Provider).where(Provider.name == name))
+
+
+def providers_by_uuid(tx: Tx, uuids: Iterable[str]) -> dict[str, Provider]:
+    """Return providers by uuid."""
+    wanted = set(uuids)
+    return {row.uuid: row for row in tx.scalars(select(Provider).where(Provider.uuid.in_(wanted)))} if wanted else {}
+
+
+def select_providers() -> Select[Any]:
+    """Return the statement of a listing."""
+    return select(Provider).order_by(Provider.created_at, Provider.uuid)
+
+
+def providers_in_trees(tx: Tx, roots: Collection[str]) -> list[Provider]:
+    """Return every provider of these trees."""
+    return list(tx.scalars(select(Provider).where(Provider.root_uuid.in_(roots))))
+
+
+def has_children(tx: Tx, uuid: str) -> bool:
+    """Tell whether providers stand below one."""
+    return tx.scalar(select(Provider.uuid).where(Provider.parent_uuid == uuid).limit(1)) is not None
+
+
+def take_generation(tx: Tx, uuid: str, generation: int, now: datetime) -> bool:
+    """Raise a provider's generation by one if it still is ``generation``; tell whether it was."""
+    statement = update(Provider).where(Provider.uuid == uuid, Provider.generation == generation)
+    done: Any = tx.execute(
+        statement.values(generation=generation + 1, updated_at=now), execution_options={"synchronize_session": "fetch"}
+    )
+    return done.rowcount == 1
+
+
+def raise_generations(tx: Tx, uuids: Collection[str], now: datetime) -> None:
+    """Raise the generation of every given provider."""
+    tx.execute(
+        update(Provider).where(Provider.uuid.in_(uuids)).values(generation=Provider.generation + 1, updated_at=now),
+        execution_options={"synchronize_session": "fetch"},
+    )
+
+
+def delete_provider(tx: Tx, provider: Provider) -> None:
+    """Remove a provider with its inventories, traits and aggregates."""
+    for row in (Inventory, ProviderTrait, ProviderAggregate):
+        tx.execute(delete(row).where(row.provider_uuid == provider.uuid))
+    tx.delete(provider)
+    tx.flush()
+
+
+def stocks_of(tx: Tx, uuid: str) -> dict[str, Stock]:
+    """Return what a provider offers, by resource class."""
+    rows = tx.scalars(select(Inventory).where(Inventory.provider_uuid == uuid).order_by(Inventory.resource_class))
+    return {row.resource_class: row.stock for row in rows}
+
+
+def put_stock(tx: Tx, uuid: str, resource_class: str, stock: Stock, now: datetime) -> None:
+    """Set what a provider offers of one class."""
+    row = tx.get(Inventory, (uuid, resource_class))
+    if row is None:
+        row = Inventory(provider_uuid=uuid, resource_class=resource_class)
+        tx.add(row)
+    row.total, row.reserved = stock.total, stock.reserved
+    row.min_unit, row.max_unit, row.step_size = stock.min_unit, stock.max_unit, stock.step_size
+    row.allocation_ratio, row.updated_at = stock.allocation_ratio, now
+
+
+def delete_stocks(tx: Tx, uuid: str, classes: Collection[str]) -> None:
+    """Remove what a provider offers of these classes."""
+    tx.execute(delete(Inventory).where(Inventory.provider_uuid == uuid, Inventory.resource_class.in_(classes)))
+
+
+def used_of(tx: Tx, uuid: str) -> dict[str, int]:
+    """Return what is used of a provider, by resource class (used ones only)."""
+    statement = select(Allocation.resource_class, func.sum(Allocation.used)).where(Allocation.provider_uuid == uuid)
+    return {name: int(used) for name, used in tx.execute(statement.group_by(Allocation.resource_class))}
+
+
+def _words(tx: Tx, key: Any, word: Any, keys: Collection[str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    if keys:
+        for owner, value in tx.execute(select(key, word).where(key.in_(keys))):
+            found.setdefault(owner, set()).add(value)
+    return found
+
+
+def traits_of(tx: Tx, uuids: Collection[str]) -> dict[str, set[str]]:
+    """Return the traits of providers."""
+    return _words(tx, ProviderTrait.provider_uuid, ProviderTrait.trait, uuids)
+
+
+def aggregates_of(tx: Tx, uuids: Collection[str]) -> dict[str, set[str]]:
+    """Return the aggregates of providers."""
+    return _words(tx, ProviderAggregate.provider_uuid, ProviderAggregate.aggregate_uuid, uuids)
+
+
+def _replace(tx: Tx, row: Any, field: str, uuid: str, words: Iterable[str]) -> None:
+    tx.execute(delete(row).where(row.provider_uuid == uuid))
+    values = [{"provider_uuid": uuid, field: word} for word in sorted(set(words))]
+    if values:
+        tx.execute(insert(row), values)
+
+
+def set_traits(tx: Tx, uuid: str, traits: Iterable[str]) -> None:
+    """Replace the traits of a provider."""
+    _replace(tx, ProviderTrait, "trait", uuid, traits)
+
+
+def set_aggregates(tx: Tx, uuid: str, aggregates: Iterable[str]) -> None:
+    """Replace the aggregates of a provider."""
+    _replace(tx, ProviderAggregate, "aggregate_uuid", uuid, aggregates)
+
+
+def custom_traits(tx: Tx, names: Collection[str] | None = None) -> dict[str, datetime]:
+    """Return this cloud's own traits (of ``names``, if given) and when they were made."""
+    statement = select(CustomTrait.name, CustomTrait.updated_at)
+    statement = statement if names is None else statement.where(CustomTrait.name.in_(names))
+    return {row.name: row.updated_at for row in tx.execute(statement)}
+
+
+def used_traits(tx: Tx) -> set[str]:
+    """Return the traits that any provider has."""
+    return set(tx.scalars(select(ProviderTrait.trait).distinct()))
+
+
+def custom_classes(tx: Tx, names: Collection[str] | None = None) -> dict[str, datetime]:
+    """Return this cloud's own resource classes (of ``names``, if given) and when they were made."""
+    statement = select(CustomClass.name, CustomClass.updated_at)
+    statement = statement if names is None else statement.where(CustomClass.name.in_(names))
+    return {row.name: row.updated_at for row in tx.execute(statement)}
+
+
+def class_in_use(tx: Tx, name: str) -> bool:
+    """Tell whether any provider offers a class."""
+    return tx.scalar(select(Inventory.provider_uuid).where(Inventory.resource_class == name).limit(1)) is not None
+
+
+def room(
+    tx: Tx, classes: Collection[str], uuids: Collection[str] | None = None
+) -> Mapping[str, dict[str, tuple[Stock, int]]]:
+    """Return, for every provider that offers any of ``classes``, its stock and what is used of it: one query."""
+    used = (
+        select(Allocation.provider_uuid, Allocation.resource_class, func.sum(Allocation.used).label("used"))
+        .where(Allocation.resource_class.in_(classes))
+        .group_by(Allocation.provider_uuid, Allocation.resource_class)
+        .subquery()
+    )
+    statement = (
+        select(
+            Inventory.provider_uuid,
+            Inventory.resource_class,
+            Inventory.total,
+            Inventory.reserved,
+            Inventory.min_unit,
+            Inventory.max_unit,
+            Inventory.step_size,
+            Inventory.allocation_ratio,
+            func.coalesce(used.c.used, 0),
+        )
+        .outerjoin(
+            used,
+            (used.c.provider_uuid == Inventory.provider_uuid) & (used.c.resource_class == Inventory.resource_class),
+        )
+        .where(Inventory.resource_class.in_(classes))
+    )
+    if uuids is not None:
+        statement = statement.where(Inventory.provider_uuid.in_(uuids))
+    found: dict[str, Room] = {}
+    for row in tx.execute(statement):
+        uuid, name, total, reserved, smallest, largest, step, ratio, taken = row
+        stock = Stock(total, reserved, smallest, largest, step, ratio)
+        found.setdefault(uuid, {})[name] = (stock, int(taken))
+    return found
