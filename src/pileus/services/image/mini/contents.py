@@ -13,6 +13,7 @@ from pileus.services.image.mini.tree import Tree
 
 LABEL = "pileus-mini"
 USER = "demo"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PACKAGES = (
     "busybox", "busybox-static", "ca-certificates", "curl", "dropbear-bin", "e2fsprogs", "grub-common", "grub-pc-bin",
     "iputils-ping", "libpam-modules", "mount", "netcat-openbsd", "openssh-sftp-server", "socat", "sudo", "util-linux",
@@ -182,13 +183,13 @@ def _modules(tree: Tree, modules: Modules, scratch: Path) -> None:
 
 
 def _configuration(tree: Tree, shelf: Shelf, password_hash: str) -> None:
-    for name in ("rc", "hotplug"):
+    for name in ("rc", "stop", "hotplug"):
         tree.file(f"usr/lib/boot/{name}", script(name), 0o755)
     tree.file("usr/lib/boot/cloud", script("cloud"))
     tree.file("etc/udhcpc/default.script", script("dhcp"), 0o755)
     tree.link("usr/share/udhcpc/default.script", "/etc/udhcpc/default.script")
     tree.file("etc/inittab", script("inittab"))
-    tree.file("etc/acpi/PWRF/00000080", "#!/bin/sh\nexec /bin/poweroff\n", 0o755)
+    tree.file("etc/acpi/PWRF/00000080", "#!/usr/lib/boot/busybox sh\n/usr/lib/boot/stop\nexec poweroff -f\n", 0o755)
     tree.file("etc/hostname", f"{LABEL}\n")
     tree.file("etc/hosts", f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {LABEL}\n")
     tree.file("etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n")
@@ -198,14 +199,18 @@ def _configuration(tree: Tree, shelf: Shelf, password_hash: str) -> None:
     tree.file("etc/shells", "/bin/sh\n")
     tree.file(
         "etc/profile",
-        "export PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin PS1='\\u@\\h:\\w\\$ '\n",
+        "export PATH={PATH} PS1='\\u@\\h:\\w\\$ '\n",
     )
     tree.file("etc/issue", f"{LABEL} \\n \\l (user {USER}, password gocubsgo)\n")
     tree.file("etc/os-release", f'NAME="{LABEL}"\nID={LABEL}\nID_LIKE=debian\nPRETTY_NAME="Pileus mini guest"\n')
     tree.file("etc/passwd", f"root:x:0:0:root:/root:/bin/sh\n{USER}:x:1000:1000::/home/{USER}:/bin/sh\n")
     tree.file("etc/shadow", f"root:*:19000:0:99999:7:::\n{USER}:{password_hash}:19000:0:99999:7:::\n", 0o600)
     tree.file("etc/group", f"root:x:0:\ntty:x:5:\nsudo:x:27:{USER}\n{USER}:x:1000:\n")
-    tree.file("etc/sudoers", f"root ALL=(ALL:ALL) ALL\n{USER} ALL=(ALL:ALL) NOPASSWD: ALL\n", 0o440)
+    tree.file(
+        "etc/sudoers",
+        f"Defaults secure_path={PATH}\nroot ALL=(ALL:ALL) ALL\n{USER} ALL=(ALL:ALL) NOPASSWD: ALL\n",
+        0o440,
+    )
     tree.file(
         "etc/pam.d/sudo",
         "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_permit.so\n",

@@ -1,0 +1,182 @@
+"""The disks of guests' own: copies of images, overlays over them, empty disks.
+
+One rule: a file from a user is read once, by qemu-img with bounded memory and time, into a plain raw file; nothing
+it says of other files (backing, data, extents) is ever followed. Source: QEMU docs/interop/qcow2.
+"""
+
+import asyncio
+import json
+import os
+import re
+import resource
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pileus.kernel import clock
+from pileus.kernel.errors import Invalid, OutOfSpace, Unavailable
+from pileus.services.compute.commands import Blank, FromImage
+
+FORMATS = {
+    "raw": "raw",
+    "iso": "raw",
+    "ami": "raw",
+    "qcow2": "qcow2",
+    "vmdk": "vmdk",
+    "vdi": "vdi",
+    "vhdx": "vhdx",
+    "vhd": "vpc",
+}
+"""Disk formats of the image service -> QEMU's names for those that can be read safely."""
+_ALONE = ("monolithicSparse", "streamOptimized")
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+MEMORY_LIMIT_BYTES, TIME_LIMIT_S = 2 << 30, 1800.0
+
+
+async def run(*command: str | Path, timeout_s: float = TIME_LIMIT_S) -> str:
+    """Run a disk tool with bounded memory and time and return what it printed; its own words go into the error."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *map(str, command),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=os.environ | {"LC_ALL": "C"},
+        )
+    except FileNotFoundError as error:
+        raise Unavailable(f"The program '{command[0]}' is not installed on this host.") from error
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
+    try:
+        out, said = await asyncio.wait_for(process.communicate(), timeout_s)
+    except TimeoutError as error:
+        raise Unavailable(f"The program '{command[0]}' did not end within {timeout_s:.0f} seconds.") from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        words = said.decode(errors="replace").strip().splitlines()[-1:] or [f"exit status {process.returncode}"]
+        if "No space left" in words[0]:
+            raise OutOfSpace(f"The host's disk is full: {words[0]}")
+        raise Unavailable(f"The program '{command[0]}' failed: {words[0]}")
+    return out.decode()
+
+
+async def inspect(path: str | Path, disk_format: str) -> dict[str, Any]:
+    """Return what qemu-img says of an image read as `disk_format`; raise Invalid if it refers to other files."""
+    qemu_format = FORMATS.get(disk_format)
+    if qemu_format is None:
+        raise Invalid(f"Disk format {disk_format} cannot be run; convert the image to one of {', '.join(FORMATS)}.")
+    try:
+        found = json.loads(
+            await run("qemu-img", "info", "--output=json", "--image-opts", _options(qemu_format, path), timeout_s=30)
+        )
+    except Unavailable as error:
+        raise Invalid(f"The image is not a readable {disk_format} disk: {error.message}") from error
+    specific = found.get("format-specific", {}).get("data", {})
+    if "backing-filename" in found or "full-backing-filename" in found:
+        raise Invalid("The image has a backing file; flatten it (qemu-img convert) and upload it again.")
+    if "data-file" in specific:
+        raise Invalid("The image keeps its data in another file; convert it (qemu-img convert) and upload it again.")
+    if found.get("encrypted"):
+        raise Invalid("The image is encrypted; convert it to an open one and upload it again.")
+    if qemu_format == "vmdk" and specific.get("create-type") not in _ALONE:
+        raise Invalid(
+            f"A VMDK of type {specific.get('create-type')} may refer to other files; use one of {', '.join(_ALONE)}."
+        )
+    return found
+
+
+def _options(qemu_format: str, path: str | Path) -> str:
+    return f"driver={qemu_format},file.driver=file,file.locking=off,file.filename={str(path).replace(',', ',,')}"
+
+
+class Images:
+    """The host's copies of images: raw, sparse, read-only, one per image id."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    def file(self, image_id: str) -> Path:
+        if not _SAFE_NAME.fullmatch(image_id):
+            raise Invalid(f"Image id {image_id!r} is not usable as a file's name.")
+        return self.folder / f"{image_id}.raw"
+
+    async def ensure(self, source: FromImage) -> Path:
+        """Return the host's copy of the image, making it first if it is not here."""
+        file = self.file(source.image_id)
+        async with self._locks.setdefault(source.image_id, asyncio.Lock()):
+            if file.exists():
+                os.utime(file)
+                return file
+            _expect_here(source)
+            await inspect(source.path, source.format)
+            unnamed = file.with_suffix(".part")
+            options = _options(FORMATS[source.format], source.path)
+            await run("qemu-img", "convert", "--image-opts", "-O", "raw", options, unnamed)
+            unnamed.chmod(0o444)
+            unnamed.rename(file)
+            return file
+
+    def forget(self, used: Iterable[str], older_than_s: float = 86400.0) -> None:
+        """Delete copies that no guest uses and none has asked for lately, and unfinished ones."""
+        keep = {self.file(image_id) for image_id in used}
+        limit = clock.now().timestamp() - older_than_s
+        for file in self.folder.iterdir():
+            if file.suffix == ".part" or (file not in keep and file.stat().st_mtime < limit):
+                file.unlink()
+
+
+def _expect_here(source: FromImage) -> None:
+    if not os.path.exists(source.path):
+        raise Unavailable(f"Image {source.image_id} is not on this host: there is no file {source.path}.")
+
+
+def _overlay_size(base: Path, source: FromImage) -> int:
+    """Return the size in bytes of a disk made from an image; a size of 0 GiB means the image's own."""
+    least = base.stat().st_size
+    if source.size_gib == 0:
+        return least
+    if source.size_gib << 30 < least:
+        needed = -(-least >> 30)
+        raise Invalid(f"Image {source.image_id} needs a disk of {needed} GiB; the flavor's has {source.size_gib} GiB.")
+    return source.size_gib << 30
+
+
+async def make_overlay(base: Path, target: Path, source: FromImage) -> None:
+    """Make a qcow2 disk whose unwritten parts are read from the image; atomic."""
+    size_bytes = _overlay_size(base, source)
+    unnamed = target.with_suffix(".part")
+    await run("qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", unnamed, str(size_bytes))
+    unnamed.rename(target)
+
+
+async def make_blank(target: Path, source: Blank) -> None:
+    """Make an empty sparse raw disk, formatted if the source says how; atomic."""
+    unnamed = target.with_suffix(".part")
+    with unnamed.open("wb") as file:
+        file.truncate(source.size_mib << 20)
+    if source.format == "ext4":
+        await run("mkfs.ext4", "-q", "-F", *(("-L", source.label[:16]) if source.label else ()), unnamed)
+    elif source.format == "vfat":
+        await run("mkfs.vfat", *(("-n", source.label[:11]) if source.label else ()), unnamed)
+    elif source.format == "swap":
+        await run("mkswap", *(("-L", source.label[:16]) if source.label else ()), unnamed)
+    unnamed.rename(target)
+
+
+async def virtual_size(path: Path, qemu_format: str) -> int:
+    """Return the size in bytes that a guest sees of one of our own disks."""
+    options = _options(qemu_format, path)
+    return int(json.loads(await run("qemu-img", "info", "--output=json", "--image-opts", options))["virtual-size"])
+
+
+async def grow(path: Path, qemu_format: str, size_bytes: int) -> None:
+    """Grow a disk that no process has open."""
+    await run("qemu-img", "resize", "-q", "-f", qemu_format, path, str(size_bytes))
+
+
+async def copy(path: Path, qemu_format: str, target: Path) -> None:
+    """Write a disk that no process has open as a self-contained qcow2 file."""
+    await run("qemu-img", "convert", "-f", qemu_format, "-O", "qcow2", "-m", "4", path, target)

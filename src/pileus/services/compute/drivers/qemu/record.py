@@ -1,0 +1,104 @@
+"""What is kept of a guest on disk, beside its disks. One rule: written whole or not at all, before it is relied on."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from pileus.kernel.errors import Invalid
+from pileus.services.compute.commands import Blank, DiskSource, FromImage, GuestSpec, LocalFile, NbdSocket
+from pileus.services.compute.drivers.qemu.arguments import DiskFile
+
+CONSOLE_LOG, MEMORY_FILE, CONFIG_DRIVE = "console.log", "memory", "config.iso"
+_RECORD = "guest.json"
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+
+
+class Record(msgspec.Struct):
+    """`wanted` is what was last asked for; a guest that is wanted on and has no process has crashed.
+
+    `made` are the disks of its own that have been made, with what they were made from; one of them that is missing is
+    a loss, not something to make again.
+    """
+
+    spec: GuestSpec
+    wanted: Literal["off", "on", "suspended"] = "off"
+    made: dict[str, DiskSource] = {}
+    reason: str | None = None
+
+
+class GuestFolder:
+    """The folder of one guest and the folder of its sockets."""
+
+    def __init__(self, guest_id: str, guests: Path, sockets: Path, owner: int | None) -> None:
+        if not _ID.fullmatch(guest_id):
+            raise Invalid(f"Guest id {guest_id!r} is not usable as a folder's name.")
+        self.path = guests / guest_id
+        self.sockets = sockets / guest_id
+        self._owner = owner
+
+    @property
+    def monitor(self) -> Path:
+        return self.sockets / "monitor"
+
+    @property
+    def storage_monitor(self) -> Path:
+        return self.sockets / "storage"
+
+    @property
+    def vnc(self) -> Path:
+        return self.sockets / "vnc"
+
+    def make(self) -> None:
+        for folder in (self.path, self.sockets):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.give(folder)
+
+    def give(self, path: Path | str) -> None:
+        """Let QEMU's user open a file."""
+        if self._owner is not None:
+            os.chown(path, self._owner, self._owner)
+
+    def remove(self) -> None:
+        # The record goes first: what is left of a removal that was cut short is no guest any more.
+        (self.path / _RECORD).unlink(missing_ok=True)
+        shutil.rmtree(self.path, ignore_errors=True)
+        shutil.rmtree(self.sockets, ignore_errors=True)
+        if self.path.exists():
+            shutil.rmtree(self.path)
+
+    def load(self) -> Record | None:
+        try:
+            return msgspec.json.decode((self.path / _RECORD).read_bytes(), type=Record)
+        except FileNotFoundError:
+            return None
+
+    def save(self, record: Record) -> None:
+        unnamed = self.path / f"{_RECORD}.part"
+        with unnamed.open("wb") as file:
+            file.write(msgspec.json.encode(record))
+            file.flush()
+            os.fsync(file.fileno())
+        unnamed.rename(self.path / _RECORD)
+
+    def own_file(self, disk_id: str, source: DiskSource) -> Path | None:
+        """Return the file of a disk of the guest's own, None for a volume."""
+        if isinstance(source, FromImage | Blank):
+            if not _ID.fullmatch(disk_id):
+                raise Invalid(f"Disk id {disk_id!r} is not usable as a file's name.")
+            return self.path / f"{disk_id}.{'qcow2' if isinstance(source, FromImage) else 'raw'}"
+        return None
+
+    def disk_file(self, disk_id: str, source: DiskSource) -> DiskFile:
+        """Return where QEMU finds a disk's bytes, its user allowed to open them."""
+        own = self.own_file(disk_id, source)
+        if own is not None:
+            return DiskFile(str(own), own.suffix[1:])
+        assert isinstance(source, LocalFile | NbdSocket)
+        self.give(source.path)
+        if isinstance(source, LocalFile):
+            return DiskFile(source.path, source.format, read_only=source.read_only)
+        return DiskFile(source.path, export=source.export, read_only=source.read_only)
