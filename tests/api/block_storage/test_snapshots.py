@@ -40,7 +40,7 @@ async def test_a_volume_with_snapshots_goes_only_with_them(cloud: Cloud) -> None
     [
         ({}, 400),
         ({"volume_id": MISSING}, 404),
-        ({"volume_id": None}, 400),
+        ({"volume_id": None}, 404),
         ({"volume_id": MISSING, "name": "x" * 256}, 400),
         ({"volume_id": MISSING, "metadata": {"k": 1}}, 400),
         ({"volume_id": MISSING, "force": False}, 400),

@@ -97,11 +97,26 @@ async def test_a_page_can_tell_how_many_there_are(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["sort_key=colour", "sort=name:sideways", "limit=-1", "limit=x", "offset=-1", "metadata=oops", "marker=nowhere",
-     "bootable=perhaps", "sort=name&sort_key=name", "colour=red"],
-)  # fmt: skip
+    [
+        "sort_key=colour",
+        "sort=name:sideways",
+        "limit=-1",
+        "limit=x",
+        "offset=-1",
+        "metadata=oops",
+        "bootable=perhaps",
+        "sort=name&sort_key=name",
+        "colour=red",
+    ],
+)
 async def test_bad_queries_are_refused(cloud: Cloud, query: str) -> None:
     assert (await cloud.http.get(f"/volume/v3/volumes?{query}")).status_code == 400
+
+
+async def test_a_marker_that_is_gone_is_named(cloud: Cloud) -> None:
+    answer = await cloud.http.get(f"/volume/v3/volumes?marker={MISSING}")
+    assert answer.status_code == 404
+    assert MISSING in answer.json()["itemNotFound"]["message"]
 
 
 async def test_a_volume_is_renamed_and_told_apart_by_version(cloud: Cloud) -> None:

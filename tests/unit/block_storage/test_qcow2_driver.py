@@ -12,6 +12,7 @@ import pytest
 from pileus.kernel.errors import Conflict, Invalid, NotFound, OutOfSpace, Unavailable
 from pileus.services.block_storage.drivers.base import Blank, FromSnapshot, FromVolume, ImageFile, LocalFile
 from pileus.services.block_storage.drivers.contract import OTHER, SNAPSHOT, VOLUME, VolumeDriverContract
+from pileus.services.block_storage.drivers.fake import FakeVolumeDriver
 from pileus.services.block_storage.drivers.qcow2 import Qcow2Driver, qemu_img
 
 pytestmark = [
@@ -220,6 +221,26 @@ async def test_a_file_that_is_not_the_format_it_claims_is_refused(pool: Qcow2Poo
     image.write_bytes(b"not a disk")
     with pytest.raises(Invalid, match="not a readable qcow2"):
         await pool.driver.ensure_volume(VOLUME, 1, ImageFile(path=str(image), format="qcow2"))
+
+
+async def test_a_volume_goes_through_every_image_format(pool: Qcow2Pool, tmp_path: Path) -> None:
+    await pool.driver.ensure_volume(VOLUME, 1, Blank())
+    await pool.write(VOLUME, b"template")
+    for format in ("raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx"):
+        path = str(tmp_path / f"image.{format}")
+        await pool.driver.write_image(VOLUME, path, format)
+        await pool.driver.ensure_volume(OTHER, 2, ImageFile(path=path, format=format))
+        assert await pool.read(OTHER, 8) == b"template"
+        await pool.driver.ensure_volume_gone(OTHER)
+
+
+async def test_the_fake_driver_writes_images_that_qemu_can_read(tmp_path: Path) -> None:
+    fake = FakeVolumeDriver(tmp_path / "fake")
+    await fake.start()
+    await fake.ensure_volume(VOLUME, 3, Blank())
+    await fake.write_image(VOLUME, str(tmp_path / "image.qcow2"), "qcow2")
+    assert (await qemu_img.info(str(tmp_path / "image.qcow2"), "qcow2")).virtual_size_bytes == 3 << 30
+    await command("qemu-img", "check", str(tmp_path / "image.qcow2"))
 
 
 async def test_a_damaged_volume_is_named(pool: Qcow2Pool) -> None:

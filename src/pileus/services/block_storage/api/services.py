@@ -101,6 +101,8 @@ def update_service(tx: Tx, verb: str, body: ServiceUpdate) -> dict[str, Any] | N
     if not body.host:
         raise Invalid("Missing required element 'host' in request body.")
     if verb in ("freeze", "thaw"):
+        if body.host not in {backend.name for backend in backends.list_backends(tx)}:
+            raise Invalid(f"Host {body.host} could not be found: it has no volume backend.")
         flags = _flags(tx, VOLUME_BINARY, body.host)
         flags.frozen = verb == "freeze"
         return {}

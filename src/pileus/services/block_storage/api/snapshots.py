@@ -34,7 +34,7 @@ UPDATE = Rule("volume:update_snapshot", policy.ADMIN_OR_MEMBER)
 DELETE = Rule("volume:delete_snapshot", policy.ADMIN_OR_MEMBER)
 RESET = Rule("volume_extension:snapshot_admin_actions:reset_status", policy.ADMIN)
 FORCE_DELETE = Rule("volume_extension:snapshot_admin_actions:force_delete", policy.ADMIN)
-UPDATE_STATUS = Rule("snapshot_extension:snapshot_actions:update_snapshot_status", policy.ADMIN_OR_SERVICE)
+UPDATE_STATUS = Rule("snapshot_extension:snapshot_actions:update_snapshot_status", policy.ADMIN_OR_MEMBER)
 ACTION = "/snapshots/{snapshot}/action"
 
 
@@ -56,7 +56,7 @@ FILTERS = frozenset(
 
 
 class SnapshotCreate(OpenBody):
-    volume_id: str
+    volume_id: str | None  # null names no volume, which is 404 and not 400
     name: Name | None = None
     display_name: Name | None = None
     description: Name | None = None
@@ -113,7 +113,7 @@ def create(tx: Tx, ctx: Context, body: SnapshotCreate) -> views.SnapshotView:
         if body.force is not None and not force:
             raise Invalid("Invalid input: 'force' cannot be false in version 3.66 and later: leave it out.")
         force = True
-    volume = access.get_volume(tx, ctx, body.volume_id)
+    volume = access.get_volume(tx, ctx, str(body.volume_id))
     snapshot = app.create_snapshot(
         tx,
         ctx,

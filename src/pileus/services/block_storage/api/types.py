@@ -51,14 +51,14 @@ class TypeView(View):
     qos_specs_id: str | UnsetType | None = UNSET
 
 
-def type_view(ctx: Context, row: VolumeType) -> TypeView:
-    """Return a type; users see only the extra specs meant for them."""
+def type_view(ctx: Context, row: VolumeType, *, fresh: bool = False) -> TypeView:
+    """Return a type; users see only the extra specs meant for them, the answer to its creation no QoS specs."""
     view = TypeView(
         id=row.id, name=row.name, description=row.description, is_public=row.is_public, public_label=row.is_public
     )
     if ctx.allows(SEE_SPECS):
         view.extra_specs = visible_specs(ctx, row)
-    if ctx.allows(SEE_QOS):
+    if ctx.allows(SEE_QOS) and not fresh:
         view.qos_specs_id = row.qos_specs_id
     return view
 
@@ -119,7 +119,7 @@ def create(tx: Tx, ctx: Context, body: TypeCreate) -> TypeView:
         updated_at=None,
     )
     tx.add(row)
-    return type_view(ctx, row)
+    return type_view(ctx, row, fresh=True)
 
 
 class TypeUpdate(OpenBody):

@@ -1,18 +1,26 @@
 """What can be done to a volume with ``POST /volumes/{id}/action``."""
 
+from typing import Any
+
+import msgspec
+
 from pileus.kernel import clock, policy
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody
+from pileus.kernel.runtime import Runtime
 from pileus.services.block_storage import model
+from pileus.services.block_storage.api import views
 from pileus.services.block_storage.api.base import api
 from pileus.services.block_storage.api.queries import boolean
+from pileus.services.block_storage.api.types import type_view
 from pileus.services.block_storage.api.volumes import Metadata, Name, read_size
-from pileus.services.block_storage.app import access, attachments
+from pileus.services.block_storage.app import access, attachments, uploads
 from pileus.services.block_storage.app import volumes as app
 from pileus.services.block_storage.model import Volume
+from pileus.services.block_storage.store import types
 
 PATH = "/volumes/{volume}/action"
 
@@ -30,6 +38,7 @@ FORCE_DETACH = Rule("volume_extension:volume_admin_actions:force_detach", policy
 IMAGE_METADATA = Rule("volume_extension:volume_image_metadata:set", policy.ADMIN_OR_MEMBER)
 IMAGE_METADATA_REMOVE = Rule("volume_extension:volume_image_metadata:remove", policy.ADMIN_OR_MEMBER)
 IMAGE_METADATA_SHOW = Rule("volume_extension:volume_image_metadata:show", policy.ADMIN_OR_READER)
+UPLOAD_PUBLIC = Rule("volume_extension:volume_actions:upload_public", policy.ADMIN)
 RETYPE = Rule("volume:retype", policy.ADMIN_OR_MEMBER)
 
 
@@ -199,3 +208,40 @@ def unset_image_metadata(volume: Volume, body: UnsetImageMetadata) -> None:
 @api.action(PATH, "os-show_image_metadata", IMAGE_METADATA_SHOW, status=200, wrap="metadata")
 def show_image_metadata(volume: Volume) -> dict[str, str]:
     return volume.image_properties or {}
+
+
+class UploadImage(OpenBody):
+    image_name: Name
+    force: bool | str = False
+    container_format: str = "bare"
+    disk_format: str = "raw"
+    visibility: str | None = None
+    protected: bool | str = False
+
+
+@api.action(PATH, "os-volume_upload_image", member("upload_image"), status=202, wrap="os-volume_upload_image")
+def upload_image(tx: Tx, ctx: Context, runtime: Runtime, volume: Volume, body: UploadImage) -> dict[str, Any]:
+    if body.visibility == "public":
+        ctx.require(UPLOAD_PUBLIC, volume)
+    wanted = uploads.NewImage(
+        name=body.image_name,
+        disk_format=body.disk_format,
+        container_format=body.container_format,
+        visibility=body.visibility or "shared",
+        protected=boolean(body.protected, "protected", default=False),
+        force=boolean(body.force, "force", default=False),
+    )
+    image_id = uploads.upload_volume(tx, ctx, runtime, volume, wanted)
+    return {
+        "id": volume.id,
+        "updated_at": views.moment(volume.updated_at),
+        "status": volume.status,
+        "display_description": volume.description,
+        "size": volume.size,
+        "volume_type": msgspec.to_builtins(type_view(ctx, types.type_of(tx, volume))),
+        "image_id": image_id,
+        "container_format": wanted.container_format,
+        "disk_format": wanted.disk_format,
+        "image_name": wanted.name,
+        **({"visibility": wanted.visibility, "protected": wanted.protected} if ctx.version >= (3, 1) else {}),
+    }

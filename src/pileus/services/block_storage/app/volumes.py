@@ -41,6 +41,7 @@ class _Origin(msgspec.Struct):
     bootable: bool = False
     zone: str | None = None
     image_properties: dict[str, str] | None = None
+    image_format: str = "raw"
 
 
 def create_volume(tx: Tx, ctx: Context, wanted: NewVolume) -> Volume:
@@ -81,7 +82,13 @@ def create_volume(tx: Tx, ctx: Context, wanted: NewVolume) -> Volume:
     )
     tx.add(volume)
     _begin(
-        tx, ctx, "create", volume, operations.CreateVolume(volume_id=volume.id, size_gib=size, image_id=wanted.image_id)
+        tx,
+        ctx,
+        "create",
+        volume,
+        operations.CreateVolume(
+            volume_id=volume.id, size_gib=size, image_id=wanted.image_id, image_format=origin.image_format
+        ),
     )
     events.emit(tx, "block_storage.volume.created", volume.id, ctx=ctx)
     return volume
@@ -97,7 +104,12 @@ def _origin(tx: Tx, ctx: Context, wanted: NewVolume) -> _Origin:
         return _from_volume(tx, ctx, wanted.source_volid)
     if wanted.image_id:
         image = images.get_image(tx, ctx, wanted.image_id)
-        return _Origin(least_gib=image.least_gib, bootable=True, image_properties=image.properties)
+        return _Origin(
+            least_gib=image.least_gib,
+            bootable=True,
+            image_properties=image.properties,
+            image_format=image.format,
+        )
     return _Origin()
 
 

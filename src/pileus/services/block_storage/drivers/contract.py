@@ -163,11 +163,13 @@ class VolumeDriverContract:
     ) -> None:
         await pool.driver.ensure_volume(VOLUME, 1, Blank())
         await pool.write(VOLUME, b"template")
-        target = tmp_path / "upload.qcow2"
-        size = await pool.driver.write_image(VOLUME, str(target), "qcow2")
+        target = tmp_path / "upload.raw"
+        size = await pool.driver.write_image(VOLUME, str(target), "raw")
         assert size == target.stat().st_size
-        await pool.driver.ensure_volume(OTHER, 1, ImageFile(path=str(target), format="qcow2"))
+        await pool.driver.ensure_volume(OTHER, 1, ImageFile(path=str(target), format="raw"))
         assert await pool.read(OTHER, 8) == b"template"
+        assert await pool.driver.write_image(VOLUME, str(tmp_path / "upload.qcow2"), "qcow2") > 0
+        assert (tmp_path / "upload.qcow2").read_bytes()[:4] == b"QFI\xfb"
         with pytest.raises(Invalid, match="docker"):
             await pool.driver.write_image(VOLUME, str(tmp_path / "x"), "docker")
 

@@ -5,6 +5,7 @@ One rule: it keeps every promise of ``base.py`` that does not need a disk, acros
 
 import base64
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from pileus.services.block_storage.drivers.base import (
 
 PACKAGES: tuple[str, ...] = ()
 SAMPLE_BYTES = 65536
+SECTOR_BYTES = 512
+CLUSTER_BYTES = 65536
 FORMATS = frozenset({"raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx", "iso", "ami", "ploop"})
 
 
@@ -103,10 +106,13 @@ class FakeVolumeDriver:
             self._write("volume", volume_id, disk)
 
     async def write_image(self, volume_id: str, path: str, format: str, monitor: str | None = None) -> int:
-        if format not in FORMATS:
+        disk = self._get("volume", volume_id)
+        if format == "qcow2":
+            return _write_file(path, _empty_qcow2(disk.size_gib))
+        if format != "raw":
             raise Invalid(f"Volume {volume_id} cannot be written as '{format}': use raw or qcow2.")
-        content = base64.b64decode(self._get("volume", volume_id).content)
-        return _write_file(path, content)
+        content = base64.b64decode(disk.content)
+        return _write_file(path, content + bytes(-len(content) % SECTOR_BYTES or SECTOR_BYTES))
 
     async def inventory(self) -> Inventory:
         volumes = list(self._all("volume"))
@@ -182,3 +188,17 @@ def _sample(path: str, size_gib: int) -> str:
 
 def _write_file(path: str, content: bytes) -> int:
     return Path(path).write_bytes(content)
+
+
+def _empty_qcow2(size_gib: int) -> bytes:
+    """Return a valid, empty image: header, refcount table, refcount block, L1 table (QEMU docs/interop/qcow2.rst)."""
+    l1_entries = -(-(size_gib << 30) // (CLUSTER_BYTES * CLUSTER_BYTES // 8))
+    l1_clusters = -(-l1_entries * 8 // CLUSTER_BYTES)
+    header = struct.pack(
+        ">4sIQIIQIIQQIIQQQQII",
+        b"QFI\xfb", 3, 0, 0, 16, size_gib << 30, 0, l1_entries, 3 * CLUSTER_BYTES,
+        CLUSTER_BYTES, 1, 0, 0, 0, 0, 0, 4, 104,
+    )  # fmt: skip
+    refcounts = struct.pack(">H", 1) * (3 + l1_clusters)
+    clusters = (header, struct.pack(">Q", 2 * CLUSTER_BYTES), refcounts)
+    return b"".join(part.ljust(CLUSTER_BYTES, b"\0") for part in clusters) + bytes(l1_clusters * CLUSTER_BYTES)

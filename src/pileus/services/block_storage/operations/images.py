@@ -1,10 +1,85 @@
-"""Images on their way to a volume."""
+"""Image bytes on their way between the image service and a volume's host.
 
-from pileus.kernel.errors import Unavailable
-from pileus.kernel.operations import Operation
-from pileus.services.block_storage.commands import ImageFile
+One rule: a file lives in ``STATE/block_storage/images`` under the operation's own name and no longer than it.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from pileus.kernel.db import Database
+from pileus.kernel.runtime import runtime_of
+from pileus.services.image import public as image_service
+
+BLOCK_BYTES = 1 << 20
 
 
-async def stage(op: Operation, host: str, image_id: str) -> ImageFile:
-    """Bring an image's bytes to the host that will make a volume of it."""
-    raise Unavailable(f"Image {image_id} cannot be read: the image service is not part of this cloud yet.")
+def path_for(db: Database, name: str) -> Path:
+    """Return where an operation keeps its image file; the folder is made when missing."""
+    folder = runtime_of(db).config.state / "block_storage" / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / name
+
+
+async def fetch(db: Database, image_id: str, name: str) -> str:
+    """Put an image's bytes into a file and return its path: a hard link where the bytes lie on this machine.
+
+    The link keeps them readable when the image is deleted meanwhile.
+    """
+    target = path_for(db, name)
+    local = await image_service.data_path(runtime_of(db), image_id)
+    if local is not None and await asyncio.to_thread(_link, local, target):
+        return str(target)
+    await _copy(db, image_id, target)
+    return str(target)
+
+
+def _link(source: Path, target: Path) -> bool:
+    with contextlib.suppress(OSError):  # another file system, or the image was deleted: its bytes are streamed
+        target.unlink(missing_ok=True)
+        os.link(source, target)
+        return True
+    return False
+
+
+async def _copy(db: Database, image_id: str, target: Path) -> None:
+    chunks = await image_service.stream(runtime_of(db), image_id)
+    file = await asyncio.to_thread(target.open, "wb")
+    try:
+        async for chunk in chunks:
+            await asyncio.to_thread(file.write, chunk)
+    finally:
+        await asyncio.to_thread(file.close)
+        await chunks.aclose()
+
+
+async def send(db: Database, image_id: str, name: str, project_id: str, user_id: str) -> None:
+    """Fill a queued image from the operation's file; nothing happens when that has been done."""
+    runtime = runtime_of(db)
+    known = (await db.read(image_service.find_images, [image_id])).get(image_id)
+    if known is None or not known.is_active:
+        ctx = runtime.internal(project_id=project_id, user_id=user_id)
+        await image_service.upload(runtime, ctx, image_id, _blocks(path_for(db, name)))
+
+
+async def _blocks(path: Path) -> AsyncIterator[bytes]:
+    file = await asyncio.to_thread(path.open, "rb")
+    try:
+        while block := await asyncio.to_thread(file.read, BLOCK_BYTES):
+            yield block
+    finally:
+        await asyncio.to_thread(file.close)
+
+
+async def drop(db: Database, name: str) -> None:
+    """Remove the operation's file."""
+    await asyncio.to_thread(path_for(db, name).unlink, missing_ok=True)
+
+
+async def forget_image(db: Database, image_id: str, project_id: str, user_id: str) -> None:
+    """Delete an image that could not be filled."""
+    runtime = runtime_of(db)
+    ctx = runtime.internal(project_id=project_id, user_id=user_id)
+    await db.write(image_service.delete_image, ctx, runtime, image_id)

@@ -3,11 +3,11 @@
 import msgspec
 
 from pileus.kernel import clock, events
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Database, Tx
 from pileus.kernel.errors import NotFound
 from pileus.kernel.operations import Operation, operation
 from pileus.services.block_storage import commands, model
-from pileus.services.block_storage.commands import Blank, FromSnapshot, FromVolume, Source
+from pileus.services.block_storage.commands import Blank, FromSnapshot, FromVolume, ImageFile, Source
 from pileus.services.block_storage.model import Snapshot, Volume
 from pileus.services.block_storage.operations import images, scheduling
 from pileus.services.block_storage.store import messages, volumes
@@ -17,6 +17,7 @@ class CreateVolume(msgspec.Struct, frozen=True):
     volume_id: str
     size_gib: int
     image_id: str | None = None
+    image_format: str = "raw"
 
 
 class DeleteVolume(msgspec.Struct, frozen=True):
@@ -108,14 +109,21 @@ async def create_volume(op: Operation, input: CreateVolume) -> None:
     planned = await op.commit("plan", plan, input.volume_id)
     source = planned.source
     if input.image_id is not None:
-        source = await images.stage(op, planned.host, input.image_id)
+        path = await op.step("fetch image", images.fetch, op.db, input.image_id, op.id, undo=_drop_image)
+        source = ImageFile(path=path, format=input.image_format)
     await op.command(
         "make",
         planned.host,
         commands.EnsureVolume(volume_id=input.volume_id, size_gib=input.size_gib, source=source),
         undo=commands.EnsureVolumeGone(volume_id=input.volume_id),
     )
+    if input.image_id is not None:
+        await op.step("drop image copy", images.drop, op.db, op.id)
     await op.finish(_available, input.volume_id)
+
+
+async def _drop_image(db: Database, image_id: str, name: str) -> None:
+    await images.drop(db, name)
 
 
 def _available(tx: Tx, volume_id: str) -> None:

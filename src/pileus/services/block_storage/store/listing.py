@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Select, Text, func, type_coerce
 
 from pileus.kernel.db import Tx
+from pileus.kernel.errors import NotFound
 from pileus.kernel.rest.paging import MAX_LIMIT, page
 
 R = TypeVar("R")
@@ -27,6 +28,8 @@ def fetch(tx: Tx, statement: Select[Any], row: type[R], window: Window) -> tuple
     A full page always names a next one, even when that turns out empty: upstream does so, and clients that
     follow links rely on it.
     """
+    if window.marker and tx.get(row, window.marker) is None:
+        raise NotFound(f"Marker {window.marker} could not be found: it must be the id of an entry of this list.")
     if window.offset:
         statement = statement.offset(window.offset)
     found, marker = page(tx, statement, row, order=window.order, limit=window.limit, marker=window.marker)

@@ -38,6 +38,11 @@ def find_type(tx: Tx, name_or_id: str, project_id: str | None) -> VolumeType | N
     return next((row for row in found if row.id == name_or_id), found[0] if found else None)
 
 
+def type_of(tx: Tx, volume: Volume) -> VolumeType:
+    """Return a volume's type; a type in use cannot be deleted."""
+    return tx.scalars(select(VolumeType).where(VolumeType.id == volume.volume_type_id)).one()
+
+
 def default_type(tx: Tx) -> VolumeType:
     """Return the type of volumes that ask for none; bootstrap made it and nobody can delete it."""
     return tx.scalars(select(VolumeType).where(VolumeType.name == DEFAULT_TYPE)).one()
