@@ -417,6 +417,27 @@ async def test_an_upload_that_breaks_off_leaves_nothing(cloud: Runtime, box: htt
     assert data_files() == []
 
 
+async def test_a_download_ends_when_the_client_leaves(cloud: Runtime, box: httpx.AsyncClient) -> None:
+    await box.put("o", content=bytes(8 << 20))
+    scope = {"type": "http", "method": "GET", "path": f"{ROOT}/AUTH_p1/box/o", "query_string": b""}
+    scope["headers"] = [(b"x-auth-token", b"p1/u1/member")]
+    left, sent = asyncio.Event(), 0
+
+    async def receive() -> dict:
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict) -> None:
+        nonlocal sent
+        sent += len(message.get("body", b""))
+        if sent:
+            left.set()
+        await asyncio.sleep(0)
+
+    await cloud.app(scope, receive, send)
+    assert 0 < sent <= 2 << 20
+
+
 async def test_a_full_device_is_507(cloud: Runtime, box: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blobs_of(cloud), "driver", FakeDriver(capacity_bytes=10))
     answer = await box.put("o", content=b"more than ten bytes")

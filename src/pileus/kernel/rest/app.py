@@ -63,7 +63,7 @@ class App:
             log.info("client left", extra={"request_id": ctx.request_id, "path": request.path})
             return None
         try:
-            await response.send(send, head=request.method == "HEAD")
+            await response.send(send, head=request.method == "HEAD", receive=receive)
         finally:
             telemetry.request_done(self.names.get(first, first), request, ctx, response, time.perf_counter() - started)
         return None

@@ -1,5 +1,6 @@
 """One HTTP exchange over ASGI.  Rule: bodies stream; only small JSON bodies are ever held whole."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -119,8 +120,8 @@ class Response:
     length: int | None = None
     """Content-Length of a streamed body, when known."""
 
-    async def send(self, send: Send, *, head: bool = False) -> None:
-        """Send it; for HEAD only its headers.  A streamed body is closed whatever happens."""
+    async def send(self, send: Send, *, head: bool = False, receive: Receive | None = None) -> None:
+        """Send it; for HEAD only its headers.  A streamed body ends when the client leaves, and is always closed."""
         body = self.body
         headers = self.headers
         length = len(body) if self.length is None and isinstance(body, bytes) else self.length
@@ -128,19 +129,32 @@ class Response:
             headers = [*headers, ("Content-Length", str(length))]
         if self.media_type is not None and (body or self.length is not None or self.status not in (204, 304)):
             headers = [*headers, ("Content-Type", self.media_type)]
-        await send({"type": "http.response.start", "status": self.status, "headers": encode_headers(headers)})
+        start = {"type": "http.response.start", "status": self.status, "headers": encode_headers(headers)}
         if isinstance(body, bytes):
+            await send(start)
             await send({"type": "http.response.body", "body": b"" if head else body})
             return
+        gone = asyncio.ensure_future(_gone(receive)) if receive is not None and not head else None
         try:
+            await send(start)
             if not head:
                 async for chunk in body:
+                    if gone is not None and gone.done():
+                        return  # the server swallows what is sent to nobody: stop reading it from the disk
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         finally:
+            if gone is not None:
+                gone.cancel()
             close = getattr(body, "aclose", None)
             if close is not None:
                 await close()
+
+
+async def _gone(receive: Receive) -> None:
+    """Return when the client has left; what it still sends meanwhile is passed over."""
+    while (await receive())["type"] != "http.disconnect":
+        continue
 
 
 def encode_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
