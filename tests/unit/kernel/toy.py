@@ -154,3 +154,79 @@ def world(tx: Tx) -> dict[str, Any]:
     """Return what the database says of towers."""
     towers = {row.id: (row.status, row.task_state) for row in tx.scalars(select(TowerRow))}
     return {"towers": towers, "claims": len(list(tx.scalars(select(ClaimRow))))}
+
+
+class Errand(msgspec.Struct, frozen=True):
+    id: str
+    host: str = "fake-1"
+    timeout_s: float | None = None
+    undo: bool = True
+    deadline: bool = False
+
+
+@operation("toy.errand", input=Errand, cancellable=False)
+async def errand(op: Operation, input: Errand) -> None:
+    """One block."""
+    undo = EnsureBlockGone(id=input.id) if input.undo else None
+    await op.command("block", input.host, EnsureBlock(id=input.id), undo=undo, timeout_s=input.timeout_s)
+
+
+@operation("toy.short", input=Errand, deadline_s=0.2)
+async def short(op: Operation, input: Errand) -> None:
+    """Two blocks in too little time."""
+    for name in ("first", "second"):
+        id = f"{input.id}-{name}"
+        await op.command(name, input.host, EnsureBlock(id=id), undo=EnsureBlockGone(id=id))
+
+
+class Choose(msgspec.Struct, frozen=True):
+    id: str
+    sides: list[str]
+
+
+@operation("toy.choose", input=Choose)
+async def choose(op: Operation, input: Choose) -> None:
+    """One block on the first side that takes it."""
+
+    async def build(side: str) -> None:
+        await op.command(
+            side, "fake-1", EnsureBlock(id=f"{input.id}-{side}"), undo=EnsureBlockGone(id=f"{input.id}-{side}")
+        )
+
+    reasons: list[str] = []
+    for side in input.sides:
+        outcome = await op.attempt(f"try {side}", build, side)
+        if outcome.error is None:
+            return
+        reasons.append(outcome.error)
+    raise Conflict(" ".join(reasons))
+
+
+class Follow(msgspec.Struct, frozen=True):
+    other: str
+
+
+@operation("toy.follow", input=Follow)
+async def follow(op: Operation, input: Follow) -> None:
+    """Nothing, after another."""
+    await op.wait("other", input.other)
+
+
+class Typed(msgspec.Struct, frozen=True):
+    id: str = "typed"
+
+
+def make_blocks(tx: Tx) -> dict[str, tuple[Block, ...]]:
+    return {"pair": (Block("a", 1), Block("b", 2))}
+
+
+def same(tx: Tx, blocks: dict[str, tuple[Block, ...]]) -> bool:
+    return blocks == make_blocks(tx)
+
+
+@operation("toy.typed", input=Typed)
+async def typed(op: Operation, input: Typed) -> None:
+    """A result of structs within containers, used after a crash."""
+    blocks = await op.commit("first", make_blocks)
+    if not await op.commit("second", same, blocks):
+        raise Conflict(f"the journal gave back {blocks}")

@@ -62,6 +62,10 @@ class CommandFailed(errors.ApiError):
     title = "Host command failed"
 
 
+class Unreachable(errors.Unavailable):
+    """The host is not connected: the command has not left the sender."""
+
+
 class StaleEpoch(errors.Unavailable):
     """The host has obeyed a later epoch of this operation."""
 
@@ -139,6 +143,16 @@ def answer_failed(id: str, error: BaseException) -> Answer:
     if isinstance(error, errors.ApiError):
         return Answer(id, _NIL, type(error).__name__, error.message, error.status)
     return Answer(id, _NIL, CommandFailed.__name__, f"{type(error).__name__}: {error}", 500)
+
+
+def unreachable(host: str) -> Unreachable:
+    """Return the failure of a call to a host whose agent is not there."""
+    return Unreachable(f"Host {host} is not reachable: its agent is not running or not connected.")
+
+
+def no_answer(host: str, command: Command[Any], timeout_s: float) -> errors.Unavailable:
+    """Return the failure of a call that was not answered in time."""
+    return errors.Unavailable(f"Host {host} did not answer {type(command).__name__} within {timeout_s:.3g} s.")
 
 
 def _failure(answer: Answer, host: str) -> errors.ApiError:

@@ -11,7 +11,18 @@ import msgspec
 
 from pileus.kernel.agent.command import Command
 from pileus.kernel.agent.host import Host
-from pileus.kernel.bus.base import NOBODY, Answer, Caller, Envelope, Listener, Subscriptions, envelope, result_of
+from pileus.kernel.bus.base import (
+    NOBODY,
+    Answer,
+    Caller,
+    Envelope,
+    Listener,
+    Subscriptions,
+    envelope,
+    no_answer,
+    result_of,
+    unreachable,
+)
 from pileus.kernel.errors import Unavailable
 
 R = TypeVar("R")
@@ -58,7 +69,7 @@ class MemoryBus:
         except TimeoutError as error:
             raise no_answer(host, command, timeout_s) from error
         if self._hosts.get(host) is not there:
-            raise unreachable(host)
+            raise Unavailable(f"Host {host} vanished before it answered.")
         return result_of(answer, host, type(command).returns)
 
     def publish(self, topic: str, message: Any = None) -> None:
@@ -66,13 +77,3 @@ class MemoryBus:
 
     def subscribe(self, topic: str, listener: Listener) -> Callable[[], None]:
         return self._subscriptions.subscribe(topic, listener)
-
-
-def unreachable(host: str) -> Unavailable:
-    """Return the failure of a call to a host whose agent is not there."""
-    return Unavailable(f"Host {host} is not reachable: its agent is not running or not connected.")
-
-
-def no_answer(host: str, command: Command[Any], timeout_s: float) -> Unavailable:
-    """Return the failure of a call that was not answered in time."""
-    return Unavailable(f"Host {host} did not answer {type(command).__name__} within {timeout_s:.0f} s.")

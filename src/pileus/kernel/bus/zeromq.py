@@ -20,8 +20,17 @@ from pileus.kernel import clock
 from pileus.kernel.agent.command import Command
 from pileus.kernel.agent.host import Registration
 from pileus.kernel.bus import keys, wire
-from pileus.kernel.bus.base import NOBODY, Answer, Caller, Listener, Subscriptions, envelope, result_of
-from pileus.kernel.bus.memory import no_answer, unreachable
+from pileus.kernel.bus.base import (
+    NOBODY,
+    Answer,
+    Caller,
+    Listener,
+    Subscriptions,
+    envelope,
+    no_answer,
+    result_of,
+    unreachable,
+)
 from pileus.kernel.errors import Unavailable
 
 R = TypeVar("R")

@@ -15,14 +15,14 @@ import msgspec
 
 from pileus.kernel import clock
 from pileus.kernel.agent.command import Command
-from pileus.kernel.bus.base import Bus, Caller
+from pileus.kernel.bus.base import Bus, Caller, Unreachable
 from pileus.kernel.db import Database
-from pileus.kernel.errors import Conflict, Unavailable
+from pileus.kernel.errors import ApiError, Conflict, Unavailable
 from pileus.kernel.operations.begin import outcome
 from pileus.kernel.operations.journal import Journal, Step, Unwind
 from pileus.kernel.operations.listeners import Claimed
 from pileus.kernel.operations.model import DONE, FAILED, SUCCEEDED, UNDOING
-from pileus.kernel.operations.patience import PASSING, insist, sentence
+from pileus.kernel.operations.patience import PASSING, GaveUp, insist, sentence
 from pileus.kernel.operations.results import decode, encoder, result_type
 from pileus.kernel.operations.scopes import Frame, Scope, Undo, current
 
@@ -39,11 +39,11 @@ UNDO_PATIENCE_S = 300.0
 """How long an undo is tried before the operation raises an alarm."""
 
 
-class DeadlinePassed(Exception):
+class DeadlinePassed(ApiError):
     """The operation took longer than it may."""
 
 
-class UndoFailed(Exception):
+class UndoFailed(ApiError):
     """A step could not be taken back for as long as it was tried."""
 
     def __init__(self, step: str, reason: str) -> None:
@@ -77,13 +77,20 @@ class Operation:
         self.concluded = False
         self.frame = Frame(None, journal.undoing)
         self.scope = Scope(self.frame)
-        self.turned_back = asyncio.Event()
+        self._turned_back = asyncio.Event()
+        self._calls: set[asyncio.Timeout] = set()
         self._observe = observe
         self._names: set[str] = set()
 
     def uuid(self, key: str) -> str:
         """Return the same fresh id for the same key however often the operation is resumed."""
         return str(uuid5(UUID(self.id), key))
+
+    def turn_back(self) -> None:
+        """Take the way forward no further than the step under way; stop waiting for hosts and pauses now."""
+        self._turned_back.set()
+        while self._calls:
+            self._calls.pop().reschedule(0)
 
     async def commit(
         self,
@@ -275,28 +282,51 @@ class Operation:
         returns: Any,
         timeout_s: float | None,
     ) -> T:
-        """Run a step outside the database; its undo is registered first, since it may fail half-way."""
+        """Run a step outside the database; its undo is registered first, since it may fail half-way.
+
+        Only where the host was never reached, and this is the operation's first run, is there nothing to undo.
+        """
         step = self._recall(name)
-        if step.state != DONE and not current.get().frame.replaying:
+        replaying = current.get().frame.replaying
+        if step.state != DONE and not replaying:
             self._enter(name)
+        begun = step.state == DONE or self.journal.resumed
         if undo is not None:
 
             async def undo_and_record(op: Operation, step: Step) -> None:
-                await undo(clock.now() + timedelta(seconds=PATIENCE_S))
+                if begun:
+                    await undo(clock.now() + timedelta(seconds=PATIENCE_S))
                 await op.journal.undo(step, None, ())
 
             self._register(name, undo_and_record)
         if step.state == DONE:
             return decode(step.result, returns)
-        if current.get().frame.replaying:
+        if replaying:
             raise Unwind(name)
+
+        async def once() -> T:
+            nonlocal begun
+            try:
+                return await do(until)
+            except Unreachable:
+                raise
+            except BaseException:
+                begun = True
+                raise
+
+        until = self.deadline
+        if timeout_s is not None:
+            until = min(until, clock.now() + timedelta(seconds=timeout_s))
         with self._failing():
-            until = self.deadline
-            if timeout_s is not None:
-                until = min(until, clock.now() + timedelta(seconds=timeout_s))
             await insist(self.journal.flush, self.deadline, pause=self._pause)
             self._observe(f"before {name}", self)
-            result = encoder(name)(await insist(lambda: do(until), until, pause=self._pause, failed=self._note(step)))
+            try:
+                result = encoder(name)(await insist(once, until, pause=self._pause, failed=self._note(step)))
+            except GaveUp as error:
+                if until < self.deadline:
+                    raise
+                raise DeadlinePassed(f"{error.message}; that was the time limit of {self.kind}") from error
+            begun = True
             self._observe(f"after {name}", self)
             self.journal.done_later(self.journal.steps.get(name, step), result)
         return decode(result, returns)
@@ -305,7 +335,16 @@ class Operation:
         limit = min(until, self.lease_expires_at - timedelta(seconds=LEASE_MARGIN_S))
         patience_s = min(PATIENCE_S, (until - clock.now()).total_seconds())
         caller = Caller(self.id, self.resource, name, self.journal.epoch, limit.timestamp(), self.request_id or "")
-        return await self.bus.call(host, command, caller, timeout_s=max(patience_s, 0.05))
+        call = asyncio.timeout(None)
+        try:
+            async with call:
+                if not current.get().frame.closed:
+                    self._calls.add(call)
+                return await self.bus.call(host, command, caller, timeout_s=max(patience_s, 0.05))
+        except TimeoutError:
+            raise Unwind("told to turn back") from None
+        finally:
+            self._calls.discard(call)
 
     def _recall(self, name: str) -> Step:
         if name in self._names:
@@ -317,7 +356,7 @@ class Operation:
         """Let a new step begin, or say why not."""
         if self.concluded:
             raise RuntimeError(f"operation {self.kind} goes on to {name!r} after its end")
-        if current.get().frame.closed or self.turned_back.is_set():
+        if current.get().frame.closed or self._turned_back.is_set():
             raise Unwind(name)
         with self._failing():
             if clock.now() >= self.deadline:
@@ -339,13 +378,13 @@ class Operation:
     async def _pause(self, seconds: float) -> None:
         """Wait, but not longer than until the operation is told to turn back."""
         sleep = asyncio.ensure_future(clock.sleep(seconds))
-        told = asyncio.ensure_future(self.turned_back.wait())
+        told = asyncio.ensure_future(self._turned_back.wait())
         try:
             await asyncio.wait((sleep, told), return_when=asyncio.FIRST_COMPLETED)
         finally:
             sleep.cancel()
             told.cancel()
-        if self.turned_back.is_set():
+        if self._turned_back.is_set():
             raise Unwind("told to turn back")
 
     async def _look_again(self, error: Exception, attempts: int) -> None:

@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import msgspec
 
-from pileus.kernel import clock
+from pileus.kernel import clock, telemetry
 from pileus.kernel.bus.base import Bus
 from pileus.kernel.db import Database
 from pileus.kernel.errors import ApiError
-from pileus.kernel.operations.body import DeadlinePassed, Observer, Operation, UndoFailed
+from pileus.kernel.operations.body import Observer, Operation, UndoFailed
 from pileus.kernel.operations.declare import Declaration, declaration
 from pileus.kernel.operations.journal import Fenced, Journal, Unwind
 from pileus.kernel.operations.listeners import Claimed
@@ -49,6 +49,7 @@ class Execution:
         except Fenced:
             log.info("operation %s goes on elsewhere", self.claimed.id, extra=self._fields())
             return None
+        telemetry.OPERATIONS.labels(self.claimed.kind, state).inc()
         log.info("operation %s %s", self.claimed.kind, state, extra={**self._fields(), "state": state})
         return state
 
@@ -71,22 +72,25 @@ class Execution:
             if self.op.concluded:
                 log.exception("operation %s failed after its end", self.claimed.id, extra=self._fields())
                 return SUCCEEDED
-            reason = self._reason(error)
+            reason = await self._reason(error)
         return await self._unwind(declared, input, reason or "failed")
 
-    def _reason(self, error: BaseException) -> str:
+    async def _reason(self, error: BaseException) -> str:
         """Return why the operation fails, for its user; a defect of ours is logged with its traceback."""
         if self.journal.undoing:
             return self.journal.error or "failed"
         cause = self.op.frame.failure or error
-        if not isinstance(cause, (ApiError, DeadlinePassed, UndoFailed, Unwind)):
+        if isinstance(cause, Unwind):
+            return await self.journal.reason() or "cancelled"
+        if not isinstance(cause, ApiError):
             log.error("operation %s met a defect", self.claimed.kind, exc_info=cause, extra=self._fields())
-        return str(cause) if isinstance(cause, Unwind | DeadlinePassed) else sentence(cause)
+        return sentence(cause)
 
     async def _unwind(self, declared: Declaration, input: msgspec.Struct, reason: str) -> str:
         hopeless = self.op.frame.failure if isinstance(self.op.frame.failure, UndoFailed) else None
         if not self.journal.undoing and next(self.op.scope.last_first(), None) is not None:
             await self._insist_on(lambda: self.journal.turn_back(reason))
+        self.op.frame.undoing = True
         try:
             if hopeless is not None:
                 raise hopeless

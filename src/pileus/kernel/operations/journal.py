@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import bindparam, insert, literal_column, select, update
+from sqlalchemy import bindparam, func, insert, literal_column, select, update
 
 from pileus.kernel import clock
 from pileus.kernel.db import Database, Tx
@@ -102,7 +102,7 @@ _CONCLUDE = (
         release(
             state=bindparam("new_state"),
             live_resource=None,
-            error=bindparam("new_error"),
+            error=func.coalesce(_operations.c.error, bindparam("new_error")),
             alarm=None,
             updated_at=bindparam("now"),
             finished_at=bindparam("now"),
@@ -116,7 +116,7 @@ _UNDOING = (
     .values(
         state=UNDOING,
         epoch=bindparam("new_epoch"),
-        error=bindparam("new_error"),
+        error=func.coalesce(_operations.c.error, bindparam("new_error")),
         updated_at=bindparam("now"),
     )
 )
@@ -152,6 +152,8 @@ class Journal:
         self.pending: list[Step] = []
         """Host steps done but not written yet: the next transaction takes them along."""
         self._writing = asyncio.Lock()
+        self.resumed = not claimed.fresh
+        """Whether somebody has run it before: steps without an entry may have been begun."""
         self.undoing = claimed.state != RUNNING
         self.error = claimed.error
 
@@ -159,9 +161,10 @@ class Journal:
         """Read what earlier runs have recorded."""
         self.steps = await self.db.read(read_steps, self.id)
 
-    def step(self, name: str) -> Step | None:
-        """Return what is known of a step."""
-        return self.steps.get(name)
+    async def reason(self) -> str | None:
+        """Return why the operation is to turn back, if somebody else has told it to."""
+        row = await self.db.read(lambda tx: tx.connection().execute(_PRESENT, {"id": self.id}).first())
+        return None if row is None else row.error
 
     def new_step(self, name: str) -> Step:
         """Return a fresh entry, not written yet."""

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from pileus.kernel import clock, ids
+from pileus.kernel import clock, ids, telemetry
 from pileus.kernel.bus.base import Bus
 from pileus.kernel.db import Database
 from pileus.kernel.operations import claims
@@ -101,7 +101,7 @@ class Worker:
 
     def cancelled(self, operation_id: str) -> None:
         if operation_id in self._running:
-            self._running[operation_id][0].op.turned_back.set()
+            self._running[operation_id][0].op.turn_back()
         else:
             self._look.set()
 
@@ -113,6 +113,7 @@ class Worker:
         execution = Execution(self._db, self._bus, claimed, self._observe)
         task = asyncio.create_task(self._see_through(execution), name=f"operation {claimed.kind} {claimed.id}")
         self._running[claimed.id] = execution, task
+        telemetry.LIVE.inc()
 
     async def _see_through(self, execution: Execution) -> None:
         id = execution.claimed.id
@@ -122,6 +123,7 @@ class Worker:
             log.exception("operation %s was left for later", id, extra={"operation_id": id})
         finally:
             self._running.pop(id, None)
+            telemetry.LIVE.dec()
             if self._followers.pop(id, None) or self._more:
                 self._look.set()
 
@@ -174,4 +176,4 @@ class Worker:
                     continue
                 execution.op.lease_expires_at = until
                 if not kept[id]:
-                    execution.op.turned_back.set()
+                    execution.op.turn_back()

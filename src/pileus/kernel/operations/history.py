@@ -1,0 +1,40 @@
+"""How long ended operations are remembered.  Rule: live ones are never touched."""
+
+from datetime import timedelta
+
+from sqlalchemy import delete, select
+
+from pileus.kernel import clock
+from pileus.kernel.db import Tx
+from pileus.kernel.operations.model import OperationRow, StepRow
+from pileus.kernel.reconcile import World, reconciler
+
+KEEP_SUCCEEDED = timedelta(days=1)
+KEEP_FAILED = timedelta(days=14)
+CHUNK = 500
+
+
+def forget(tx: Tx, limit: int = CHUNK) -> int:
+    """Delete ended operations that are old enough, with their steps; return how many there were, at most ``limit``."""
+    now = clock.now()
+    old = [
+        id
+        for state, age in (("succeeded", KEEP_SUCCEEDED), ("failed", KEEP_FAILED))
+        for id in tx.scalars(
+            select(OperationRow.id)
+            .where(OperationRow.state == state, OperationRow.finished_at < now - age)
+            .order_by(OperationRow.finished_at)
+            .limit(limit)
+        )
+    ][:limit]
+    if old:
+        tx.execute(delete(StepRow).where(StepRow.operation_id.in_(old)))
+        tx.execute(delete(OperationRow).where(OperationRow.id.in_(old)))
+    return len(old)
+
+
+@reconciler("kernel.operation_history", every_s=3600)
+async def prune_history(world: World) -> None:
+    """Forget old operations, a chunk at a time so that no transaction is long."""
+    while await world.db.write(forget) == CHUNK:
+        await clock.sleep(0.1)
