@@ -128,7 +128,7 @@ async def test_silence_means_down(place):
 
 async def test_no_answer_in_time(place):
     _, bus, *_ = place
-    with pytest.raises(errors.Unavailable, match="Host fake-1 did not answer Ring within 0.05 s"):
+    with pytest.raises(errors.Unavailable, match=r"Host fake-1 did not answer Ring within 0\.05 s"):
         await bus.call("fake-1", Ring(times=11), timeout_s=0.05)
 
 
