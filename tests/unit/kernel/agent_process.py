@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pileus.kernel.agent.process import serve
 
-from .toy import EnsureBlock, Yard
+from .yard import EnsureBlock, Yard
 
 
 def before(command):

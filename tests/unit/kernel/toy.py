@@ -1,19 +1,18 @@
 """A toy service for the kernel's tests: towers with blocks on a host, built and razed by operations."""
 
-import asyncio
-import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from pileus.kernel.agent import AgentPart, Command
 from pileus.kernel.db import Row, Tx
 from pileus.kernel.errors import Conflict
-from pileus.kernel.operations import Operation, operation
+from pileus.kernel.operations import Operation, begin, operation
+
+from .yard import Block, EnsureBlock, EnsureBlockGone, Yard
+
+__all__ = ["Block", "EnsureBlock", "EnsureBlockGone", "Yard"]
 
 
 class TowerRow(Row):
@@ -30,60 +29,11 @@ class ClaimRow(Row):
     tower_id: Mapped[str]
 
 
-class Block(msgspec.Struct, frozen=True):
-    id: str
-    height: int
-
-
-class EnsureBlock(Command[Block]):
-    id: str
-    kind: str = "block"
-
-
-class EnsureBlockGone(Command[None]):
-    id: str
-
-
 class BuildTower(msgspec.Struct, frozen=True):
     tower_id: str
     host: str = "fake-1"
     blocks: int = 2
     kind: str = "block"
-
-
-class Yard(AgentPart):
-    """Keeps blocks as files, so that they outlive the process that put them there."""
-
-    service = "toy"
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self.calls: list[str] = []
-        self.before: Callable[[Command[Any]], Any] | None = None
-
-    @property
-    def handles(self):
-        return {EnsureBlock: self.ensure_block, EnsureBlockGone: self.ensure_block_gone}
-
-    async def ensure_block(self, command: EnsureBlock) -> Block:
-        await self._note(command)
-        (self.folder / command.id).write_text(json.dumps({"kind": command.kind}))
-        return Block(command.id, 3)
-
-    async def ensure_block_gone(self, command: EnsureBlockGone) -> None:
-        await self._note(command)
-        (self.folder / command.id).unlink(missing_ok=True)
-
-    async def _note(self, command: Command[Any]) -> None:
-        self.calls.append(f"{type(command).__name__} {command.id}")  # type: ignore[attr-defined]
-        if self.before is not None:
-            outcome = self.before(command)
-            if asyncio.iscoroutine(outcome):
-                await outcome
-
-    async def facts(self) -> dict[str, Any]:
-        return {"blocks": len(list(self.folder.iterdir()))}
 
 
 def insert_tower(tx: Tx, tower_id: str) -> None:
@@ -141,7 +91,6 @@ UNDOS = ["spire", "side 1", "side 0", "base", "claim"]
 
 async def build_row(db, tower_id: str, **input: Any) -> str:
     """Insert a tower and begin to build it, as a request would."""
-    from pileus.kernel.operations import begin
 
     def transaction(tx: Tx) -> str:
         insert_tower(tx, tower_id)
