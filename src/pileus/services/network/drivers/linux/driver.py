@@ -8,8 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Concatenate, ParamSpec, TypeVar
 
+from pileus.services.network.drivers.linux import advertise, metadata, namespaces, nftables, ports, routers, switches
 from pileus.services.network.drivers.linux import dhcp as dhcp_server
-from pileus.services.network.drivers.linux import metadata, namespaces, nftables, ports, routers, switches
+from pileus.services.network.drivers.linux.advertise import Advertiser
 from pileus.services.network.drivers.linux.host import Host, Settings, alias_id
 from pileus.services.network.drivers.linux.metadata import MetadataProxy, MetadataUpstream
 from pileus.services.network.wanted import (
@@ -34,6 +35,7 @@ class LinuxNetworkDriver:
     def __init__(self, settings: Settings, upstream: MetadataUpstream | None = None) -> None:
         self._settings = settings
         self._proxy = MetadataProxy(upstream) if upstream else None
+        self._advertiser = Advertiser()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
         self._host: Host | None = None
 
@@ -44,6 +46,7 @@ class LinuxNetworkDriver:
             await self._answer_metadata(namespace, kind, id)
 
     async def close(self) -> None:
+        self._advertiser.hush_all()
         if self._proxy is not None:
             await self._proxy.close()
         await self._do(Host.close)
@@ -96,19 +99,30 @@ class LinuxNetworkDriver:
 
     async def ensure_router(self, router: RouterSpec) -> None:
         namespace = await self._do(routers.ensure, router)
+        await self._advertise(namespace, router)
         if router.metadata and router.interfaces:
             await self._answer_metadata(namespace, "router", router.id)
         else:
             await self._stop_metadata(namespace)
 
     async def ensure_router_gone(self, router_id: str) -> None:
-        await self._stop_metadata(await self._do(lambda host: host.names.router_namespace(router_id)))
+        namespace = await self._do(lambda host: host.names.router_namespace(router_id))
+        await self._advertise(namespace, RouterSpec(id=router_id))
+        await self._stop_metadata(namespace)
         await self._do(routers.ensure_gone, router_id)
 
     async def ensure_all_gone(self) -> None:
+        self._advertiser.hush_all()
         if self._proxy is not None:
             await self._proxy.close()
         await self._do(_ensure_all_gone)
+
+    async def _advertise(self, namespace: str, router: RouterSpec) -> None:
+        wanted, present = set(advertise.voices(namespace, router)), self._advertiser.said_in(namespace)
+        for voice in present - wanted:
+            self._advertiser.hush(voice)
+        for voice in wanted - present:
+            self._advertiser.speak(voice, await self._do(lambda _, v=voice: advertise.speaker(v)))
 
     async def _answer_metadata(self, namespace: str, kind: str, id: str) -> None:
         if self._proxy is None or namespace in self._proxy.served:

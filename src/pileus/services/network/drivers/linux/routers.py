@@ -130,6 +130,8 @@ def _set_leg(netlink: Netlink, leg: RouterLeg, name: str, addresses: set[str], m
     if link is None:
         raise HostNetworkError(f"Interface {name} is not in its router's namespace; ensure the router again.")
     if link.mac != leg.mac.lower() or link.mtu != mtus[name] or not link.up:
+        # The control plane hands out MACs, so link-local addresses are unique; advertisements need them at once.
+        namespaces.set_sysctl(f"net/ipv6/conf/{name}/accept_dad", "0")
         netlink.set_link(link.index, up=True, mac=leg.mac, mtu=mtus[name])
     added, removed = _set_addresses(netlink, link, addresses)
     conntrack.cut(0, [address.split("/")[0] for address in removed])
