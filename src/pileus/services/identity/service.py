@@ -2,14 +2,34 @@
 
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import CatalogEntry, Service
-from pileus.services.identity.api import auth, catalog, grants, regions, role_assignments, roles, versions
+from pileus.services.identity.api import (
+    application_credentials,
+    auth,
+    catalog,
+    grants,
+    regions,
+    role_assignments,
+    roles,
+    versions,
+)
 from pileus.services.identity.api.router import api
 from pileus.services.identity.api.router import versions as versions_api
 from pileus.services.identity.app.passwords import Passwords
 from pileus.services.identity.app.validation import Tokens, authenticate
 from pileus.services.identity.bootstrap import bootstrap
 
-__all__ = ["SERVICE", "auth", "catalog", "grants", "regions", "role_assignments", "roles", "versions"]
+RESOURCES = (application_credentials, auth, catalog, grants, regions, role_assignments, roles, versions)
+"""Imported so that their routes are declared; the others are imported by these."""
+    "SERVICE",
+    "application_credentials",
+    "auth",
+    "catalog",
+    "grants",
+    "regions",
+    "role_assignments",
+    "roles",
+    "versions",
+]
 
 
 async def start(runtime: Runtime) -> None:
