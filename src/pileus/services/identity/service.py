@@ -20,16 +20,6 @@ from pileus.services.identity.bootstrap import bootstrap
 
 RESOURCES = (application_credentials, auth, catalog, grants, regions, role_assignments, roles, versions)
 """Imported so that their routes are declared; the others are imported by these."""
-    "SERVICE",
-    "application_credentials",
-    "auth",
-    "catalog",
-    "grants",
-    "regions",
-    "role_assignments",
-    "roles",
-    "versions",
-]
 
 
 async def start(runtime: Runtime) -> None:
