@@ -1,15 +1,26 @@
 """Transactions: a unit of work is a plain function of an open session; the engine decides where it runs."""
 
-from pileus.kernel.db.base import JsonText, Row, Tx, UtcDateTime, after_commit, case_insensitive_like
+from pileus.kernel.db.base import (
+    JsonText,
+    NeedsWrite,
+    Row,
+    Tx,
+    UtcDateTime,
+    after_commit,
+    case_insensitive_like,
+    writable,
+)
 from pileus.kernel.db.engine import Database, open_database
 
 __all__ = [
     "Database",
     "JsonText",
+    "NeedsWrite",
     "Row",
     "Tx",
     "UtcDateTime",
     "after_commit",
     "case_insensitive_like",
     "open_database",
+    "writable",
 ]

@@ -72,6 +72,15 @@ class Row(DeclarativeBase):
     }
 
 
+class NeedsWrite(Exception):
+    """A transaction that only reads finds that something has to be added first: run it again as one that writes."""
+
+
+def writable(tx: Tx) -> bool:
+    """Tell whether this request's transaction may write; one that must raises ``NeedsWrite`` otherwise."""
+    return bool(tx.info.get("writable"))
+
+
 def after_commit(tx: Tx, callback: Callable[[], object]) -> None:
     """Run ``callback`` on the event loop once this transaction is durable; never if it is rolled back."""
     tx.info.setdefault("after_commit", []).append(callback)

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from pileus.kernel import ids, telemetry
 from pileus.kernel.context import ANONYMOUS, Context
-from pileus.kernel.db import Tx
+from pileus.kernel.db import NeedsWrite, Tx
 from pileus.kernel.errors import ApiError, Conflict, Invalid, MethodNotAllowed, NotFound, Unauthenticated
 from pileus.kernel.rest.binding import Endpoint
 from pileus.kernel.rest.formats import identity_error
@@ -115,10 +115,18 @@ class App:
     async def _call(self, endpoint: Endpoint, request: Request, ctx: Context, raw: Any) -> Response:
         db = self.runtime.db
         if not endpoint.is_async:
-            run = db.read if endpoint.route.reads else db.write
-            return await run(self._run, endpoint, request, ctx, raw)
+            if endpoint.route.reads:
+                try:
+                    return await db.read(self._run, endpoint, request, ctx, raw)
+                except NeedsWrite:
+                    log.debug("a read needs to write first", extra={"request_id": ctx.request_id})
+            return await db.write(self._run_writing, endpoint, request, ctx, raw)
         arguments = await db.read(self.prepare, endpoint, request, ctx, raw)
         return endpoint.respond(await endpoint.route.handler(**arguments), ctx, request)
+
+    def _run_writing(self, tx: Tx, endpoint: Endpoint, request: Request, ctx: Context, raw: Any) -> Response:
+        tx.info["writable"] = True
+        return self._run(tx, endpoint, request, ctx, raw)
 
     def _run(self, tx: Tx, endpoint: Endpoint, request: Request, ctx: Context, raw: Any) -> Response:
         arguments = self.prepare(tx, endpoint, request, ctx, raw)

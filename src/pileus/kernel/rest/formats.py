@@ -30,6 +30,19 @@ _COMPUTE_KEYS = {
     503: "serviceUnavailable",
 }
 
+_NETWORK_TYPES = {
+    400: "HTTPBadRequest",
+    401: "HTTPUnauthorized",
+    403: "PolicyNotAuthorized",
+    404: "HTTPNotFound",
+    405: "HTTPMethodNotAllowed",
+    409: "HTTPConflict",
+    412: "HTTPPreconditionFailed",
+    413: "HTTPRequestEntityTooLarge",
+    500: "HTTPInternalServerError",
+    503: "HTTPServiceUnavailable",
+}
+
 
 def error_headers(error: ApiError) -> list[tuple[str, str]]:
     """Return the headers of a refusal."""
@@ -56,7 +69,11 @@ def identity_error(error: ApiError, request_id: str) -> Response:
 
 def network_error(error: ApiError, request_id: str) -> Response:
     """``{"NeutronError": {"type": ..., "message": ..., "detail": ""}}``: Networking."""
-    content = {"type": error.kind or f"HTTP{type(error).__name__}", "message": error.message, "detail": ""}
+    content = {
+        "type": error.kind or _NETWORK_TYPES.get(error.status, f"HTTP{type(error).__name__}"),
+        "message": error.message,
+        "detail": "",
+    }
     return json_response({"NeutronError": content}, error.status, error_headers(error))
 
 

@@ -1,0 +1,138 @@
+"""Regular resources: one annotated struct yields the bodies, the view, the filters and the sort keys.
+
+Rule: everything is worked out once, when the resource is declared; a request only looks things up.
+"""
+
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from pileus.kernel import clock
+from pileus.kernel.errors import Invalid
+
+
+@dataclass(frozen=True)
+class Attr:
+    """Where an attribute may appear and who may touch it.
+
+    ``on``: c in the create body, u in the update body, v in the view.  ``find``: f is a filter, s a sort key.
+    ``create``, ``update``, ``get`` are policy checks of their own ("create_network:shared").  ``source`` is the
+    row's attribute when it is not called like the field; "" when the value comes from ``related``.
+    """
+
+    on: str = "cuv"
+    find: str = "fs"
+    create: str | None = None
+    update: str | None = None
+    get: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Field:
+    """One attribute of a resource, as declared."""
+
+    name: str
+    api: str
+    hint: Any
+    attr: Attr
+    info: Any
+
+    @property
+    def source(self) -> str:
+        return self.name if self.attr.source is None else self.attr.source
+
+
+def fields_of(attributes: type[msgspec.Struct]) -> list[Field]:
+    """Return the attributes in their order."""
+    hints = typing.get_type_hints(attributes, include_extras=True)
+    found = []
+    for info in msgspec.structs.fields(attributes):
+        marks = getattr(hints[info.name], "__metadata__", ())
+        attr = next((mark for mark in marks if isinstance(mark, Attr)), Attr())
+        found.append(Field(info.name, info.encode_name, hints[info.name], attr, info))
+    return found
+
+
+def derive(attributes: type[msgspec.Struct], use: str) -> type[msgspec.Struct]:
+    """Return the struct of one use: "c" or "u", where an update's fields are all optional, or "v"."""
+    chosen: list[Any] = []
+    for field in fields_of(attributes):
+        if use not in field.attr.on:
+            continue
+        default: dict[str, Any] = {}
+        if use in "uv":
+            default["default"] = UNSET
+        elif field.info.default is not msgspec.NODEFAULT:
+            default["default"] = field.info.default
+        elif field.info.default_factory is not msgspec.NODEFAULT:
+            default["default_factory"] = field.info.default_factory
+        name = field.api if field.api != field.name else None
+        hint = field.hint if use == "c" else (field.hint | msgspec.UnsetType if use == "u" else Any)
+        chosen.append((field.name, hint, msgspec.field(**default, name=name)))
+    suffix = {"c": "Create", "u": "Update", "v": "View"}[use]
+    return msgspec.defstruct(attributes.__name__ + suffix, chosen, kw_only=use != "v")
+
+
+class Encoder:
+    """Turns rows into views without looking anything up by name.
+
+    ``related`` maps an attribute to its values by row id; an attribute that neither the row nor ``related``
+    knows gets the declared default.
+    """
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self.fields = [field for field in fields if "v" in field.attr.on]
+        self.names = [field.name for field in self.fields]
+        self.stored = [(at, field) for at, field in enumerate(self.fields) if field.source]
+        self._get: Callable[[Any], tuple[Any, ...]] = attrgetter(*(field.source for _, field in self.stored), "id")
+        self._at = [at for at, _ in self.stored]
+        self._times = [at for at, field in self.stored if _is_time(field.hint)]
+        self._empty: list[Any] = [None] * len(self.fields)
+        self.loose = {field.name: at for at, field in enumerate(self.fields) if not field.source}
+
+    def values(self, row: Any, related: dict[str, dict[str, Any]]) -> list[Any]:
+        """Return the row's values in the order of ``fields``."""
+        found = self._empty.copy()
+        *stored, id = self._get(row)
+        for at, value in zip(self._at, stored, strict=True):
+            found[at] = value
+        for at in self._times:
+            found[at] = None if found[at] is None else clock.iso(found[at])
+        for name, at in self.loose.items():
+            values = related.get(name)
+            found[at] = values[id] if values is not None and id in values else self._default(at)
+        return found
+
+    def _default(self, at: int) -> Any:
+        info = self.fields[at].info
+        if info.default_factory is not msgspec.NODEFAULT:
+            return info.default_factory()
+        return None if info.default is msgspec.NODEFAULT else info.default
+
+
+def _is_time(hint: Any) -> bool:
+    plain = typing.get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
+    return plain in (datetime, datetime | None)
+
+
+def decode(raw: dict[str, Any], kind: type[msgspec.Struct]) -> Any:
+    """Return a body as its struct, numbers and booleans as text allowed; raise Invalid naming the attribute."""
+    try:
+        return msgspec.convert(raw, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise Invalid(_readable(str(error))) from None
+
+
+def _readable(message: str) -> str:
+    reason, at, path = message.partition(" - at `$.")
+    reason = reason.replace("`", "'")
+    if not at:
+        return f"Invalid input: {reason}."
+    return f"Invalid input for {path.rstrip('`')}. Reason: {reason}."

@@ -1,0 +1,101 @@
+"""Routers, their interfaces and their extra routes."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+
+from pileus.kernel.context import Context
+from pileus.kernel.db import Tx
+from pileus.kernel.policy import ADMIN_OR_MEMBER, Rule
+from pileus.kernel.rest import Body
+from pileus.kernel.rest.regular import SIGNED_IN, Attr, Name, Resource, Tagged, add_tag_routes
+from pileus.services.network.api.root import api
+from pileus.services.network.app import routers as app
+from pileus.services.network.model import ZONE, Router
+from pileus.services.network.store import ports as port_store
+
+
+class RouterAttributes(Tagged, kw_only=True):
+    name: Name = ""
+    admin_state_up: bool = True
+    status: Annotated[str, Attr(on="v")] = "ACTIVE"
+    external_gateway_info: Annotated[dict[str, Any] | None, Attr(find="", source="")] = None
+    routes: Annotated[list[dict[str, Any]] | None, Attr(on="uv", find="")] = None
+    availability_zone_hints: Annotated[list[str], Attr(on="cv", find="")] = []
+    availability_zones: Annotated[list[str], Attr(on="v", find="", source="")] = []
+
+
+class InterfaceBody(Body):
+    subnet_id: str | None = None
+    port_id: str | None = None
+
+
+class RoutesBody(msgspec.Struct, forbid_unknown_fields=True):
+    routes: list[dict[str, Any]]
+
+
+ADD = Rule("add_router_interface", ADMIN_OR_MEMBER)
+REMOVE = Rule("remove_router_interface", ADMIN_OR_MEMBER)
+ADD_ROUTES = Rule("add_extraroutes", ADMIN_OR_MEMBER)
+REMOVE_ROUTES = Rule("remove_extraroutes", ADMIN_OR_MEMBER)
+
+routers = Resource(api, "router", "routers", RouterAttributes, Router, title="Router")
+routers.create()(app.create_router)
+routers.update()(app.update_router)
+routers.delete()(app.delete_router)
+add_tag_routes(routers)
+
+
+@routers.related
+def related(tx: Tx, ctx: Context, rows: Sequence[Router], wanted: frozenset[str]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {
+        "availability_zones": {row.id: [ZONE] for row in rows if row.host},
+    }
+    if "external_gateway_info" in wanted:
+        gateways = {row.gateway_port_id: row for row in rows if row.gateway_port_id is not None}
+        held = port_store.addresses_of_ports(tx, list(gateways)) if gateways else {}
+        found["external_gateway_info"] = {
+            row.id: {
+                "network_id": row.gateway_network_id,
+                "enable_snat": row.enable_snat,
+                "external_fixed_ips": held.get(port_id, []),
+            }
+            for port_id, row in gateways.items()
+        }
+    return found
+
+
+@api.put("/routers/{id}/add_router_interface", SIGNED_IN, body="")
+def add_interface(tx: Tx, ctx: Context, id: str, body: InterfaceBody) -> dict[str, Any]:
+    router = routers.load_for(tx, ctx, id, ADD)
+    port, subnet_ids = app.add_interface(tx, ctx, router, body.subnet_id, body.port_id)
+    routers.touch(tx, ctx, router, "interface_added")
+    return app.interface_view(router, port, subnet_ids)
+
+
+@api.put("/routers/{id}/remove_router_interface", SIGNED_IN, body="")
+def remove_interface(tx: Tx, ctx: Context, id: str, body: InterfaceBody) -> dict[str, Any]:
+    router = routers.load_for(tx, ctx, id, REMOVE)
+    port, subnet_ids = app.remove_interface(tx, ctx, router, body.subnet_id, body.port_id)
+    routers.touch(tx, ctx, router, "interface_removed")
+    return app.interface_view(router, port, subnet_ids)
+
+
+@api.put("/routers/{id}/add_extraroutes", SIGNED_IN, wrap="router")
+def add_routes(tx: Tx, ctx: Context, id: str, body: RoutesBody) -> Any:
+    """Add routes to those there are; one that is there already stays."""
+    router = routers.load_for(tx, ctx, id, ADD_ROUTES)
+    there = [*router.routes, *(route for route in body.routes if route not in router.routes)]
+    app.update_router(tx, ctx, router, {"routes": there})
+    routers.touch(tx, ctx, router)
+    return routers.views(tx, ctx, [router])[0]
+
+
+@api.put("/routers/{id}/remove_extraroutes", SIGNED_IN, wrap="router")
+def remove_routes(tx: Tx, ctx: Context, id: str, body: RoutesBody) -> Any:
+    """Remove routes; one that is not there is as good as removed."""
+    router = routers.load_for(tx, ctx, id, REMOVE_ROUTES)
+    app.update_router(tx, ctx, router, {"routes": [route for route in router.routes if route not in body.routes]})
+    routers.touch(tx, ctx, router)
+    return routers.views(tx, ctx, [router])[0]

@@ -1,0 +1,92 @@
+"""Subnet pools and address scopes."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from sqlalchemy import ColumnElement, or_
+
+from pileus.kernel.context import Context
+from pileus.kernel.db import Tx
+from pileus.kernel.policy import ADMIN, ADMIN_OR_MEMBER, Rule
+from pileus.kernel.rest.regular import SIGNED_IN, Attr, Name, Resource, Standard, Tagged, add_tag_routes, boolean
+from pileus.services.network.api.root import api
+from pileus.services.network.app import pools as app
+from pileus.services.network.model import SHARED, AddressScope, SubnetPool
+from pileus.services.network.store import sharing
+
+
+class PoolAttributes(Tagged, kw_only=True):
+    name: Name
+    prefixes: Annotated[list[str], Attr(find="")]
+    ip_version: Annotated[int, Attr(on="v")] = 4
+    default_prefixlen: int | None = None
+    min_prefixlen: int | None = None
+    max_prefixlen: int | None = None
+    default_quota: Annotated[int | None, msgspec.Meta(ge=0)] = None
+    shared: Annotated[bool, Attr(on="cv", find="f", create=ADMIN, source="")] = False
+    address_scope_id: str | None = None
+    is_default: Annotated[bool, Attr(create=ADMIN, update=ADMIN)] = False
+
+
+class ScopeAttributes(Standard, kw_only=True):
+    name: Name = ""
+    ip_version: Annotated[Literal[4, 6], Attr(on="cv")]
+    shared: Annotated[bool, Attr(find="f", create=ADMIN, update=ADMIN, source="")] = False
+
+
+class PrefixesBody(msgspec.Struct, forbid_unknown_fields=True):
+    prefixes: list[str]
+
+
+ADD = Rule("add_prefixes", ADMIN_OR_MEMBER)
+REMOVE = Rule("remove_prefixes", ADMIN_OR_MEMBER)
+
+pools = Resource(
+    api, "subnetpool", "subnetpools", PoolAttributes, SubnetPool, title="Subnet pool", kind="SubnetPool",
+    visible=sharing.own_or_shared(SubnetPool, "subnetpool", SHARED),
+)  # fmt: skip
+pools.create()(app.create_pool)
+pools.update()(app.update_pool)
+pools.delete()(app.delete_pool)
+add_tag_routes(pools)
+
+scopes = Resource(
+    api, "address_scope", "address_scopes", ScopeAttributes, AddressScope, title="Address scope", tagged=False,
+    visible=sharing.own_or_shared(AddressScope, "address_scope", SHARED),
+)  # fmt: skip
+scopes.create()(app.create_scope)
+scopes.update()(app.update_scope)
+scopes.delete()(app.delete_scope)
+
+
+def _with_sharing(resource: Resource[Any], kind: str, row: Any) -> None:
+    @resource.related
+    def related(tx: Tx, ctx: Context, rows: Sequence[Any], wanted: frozenset[str]) -> dict[str, dict[str, Any]]:
+        actions = sharing.share_actions(tx, kind, [row.id for row in rows], ctx.project_id)
+        return {"shared": {id: SHARED in held for id, held in actions.items()}}
+
+    @resource.filter("shared")
+    def by_share(ctx: Context, values: list[str]) -> ColumnElement[bool]:
+        shared = row.id.in_(sharing.shared_ids(kind, ctx.project_id, [SHARED]))
+        return or_(*(shared if boolean("shared", value) else ~shared for value in values))
+
+
+_with_sharing(pools, "subnetpool", SubnetPool)
+_with_sharing(scopes, "address_scope", AddressScope)
+
+
+@api.put("/subnetpools/{id}/add_prefixes", SIGNED_IN, body="")
+def add_prefixes(tx: Tx, ctx: Context, id: str, body: PrefixesBody) -> dict[str, list[str]]:
+    pool = pools.load_for(tx, ctx, id, ADD)
+    app.update_pool(tx, ctx, pool, {"prefixes": [*pool.prefixes, *body.prefixes]})
+    pools.touch(tx, ctx, pool)
+    return {"prefixes": pool.prefixes}
+
+
+@api.put("/subnetpools/{id}/remove_prefixes", SIGNED_IN, body="")
+def remove_prefixes(tx: Tx, ctx: Context, id: str, body: PrefixesBody) -> dict[str, list[str]]:
+    pool = pools.load_for(tx, ctx, id, REMOVE)
+    app.remove_prefixes(tx, pool, body.prefixes)
+    pools.touch(tx, ctx, pool)
+    return {"prefixes": pool.prefixes}

@@ -1,0 +1,72 @@
+"""Subnets."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from sqlalchemy import ColumnElement, or_
+
+from pileus.kernel.context import Context
+from pileus.kernel.db import Tx
+from pileus.kernel.policy import ADMIN
+from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, add_tag_routes, boolean
+from pileus.services.network.api.root import api
+from pileus.services.network.app import subnets as app
+from pileus.services.network.model import SHARED, Subnet
+from pileus.services.network.store import networks, sharing
+
+Mode = Literal["slaac", "dhcpv6-stateful", "dhcpv6-stateless"]
+ADMIN_OR_NETWORK_OWNER = "role:admin or (role:member and project_id:%(network_project_id)s)"
+ADMIN_OR_OWNERS = "role:admin or (role:member and (project_id:%(project_id)s or project_id:%(network_project_id)s))"
+
+
+class SubnetAttributes(Tagged, kw_only=True):
+    name: Name = ""
+    network_id: Annotated[str, Attr(on="cv")]
+    ip_version: Annotated[int | None, Attr(on="cv")] = None
+    cidr: Annotated[str | None, Attr(on="cv")] = None
+    subnetpool_id: Annotated[str | None, Attr(on="cv")] = None
+    prefixlen: Annotated[int | None, Attr(on="c")] = None
+    use_default_subnetpool: Annotated[bool, Attr(on="c")] = False
+    gateway_ip: str | None = app.UNSPECIFIED
+    enable_dhcp: bool = True
+    allocation_pools: Annotated[list[dict[str, Any]], Attr(find="")] = []
+    dns_nameservers: Annotated[list[str] | None, Attr(find="")] = msgspec.field(default_factory=list)
+    host_routes: Annotated[list[dict[str, Any]] | None, Attr(find="")] = msgspec.field(default_factory=list)
+    ipv6_ra_mode: Annotated[Mode | None, Attr(on="cv")] = None
+    ipv6_address_mode: Annotated[Mode | None, Attr(on="cv")] = None
+    service_types: Annotated[list[str], Attr(find="", create=ADMIN, update=ADMIN)] = []
+    segment_id: Annotated[str | None, Attr(on="", find="")] = None
+    dns_publish_fixed_ip: bool = False
+    shared: Annotated[bool, Attr(on="", find="f", source="")] = False
+
+
+def visible(ctx: Context) -> ColumnElement[bool] | None:
+    """A project sees its own subnets, those on its networks and those on networks shared with it."""
+    if sharing.sees_all(ctx):
+        return None
+    return or_(
+        Subnet.project_id == ctx.project_id,
+        Subnet.network_id.in_(sharing.shared_ids("network", ctx.project_id, [SHARED])),
+        Subnet.network_id.in_(sharing.own_networks(ctx.project_id)),
+    )
+
+
+subnets = Resource(api, "subnet", "subnets", SubnetAttributes, Subnet, title="Subnet", visible=visible)
+subnets.create(ADMIN_OR_NETWORK_OWNER)(app.create_subnet)
+subnets.update(ADMIN_OR_OWNERS)(app.update_subnet)
+subnets.delete(ADMIN_OR_OWNERS)(app.delete_subnet)
+add_tag_routes(subnets)
+
+
+@subnets.target
+def target(tx: Tx, thing: Any) -> dict[str, Any]:
+    """Rules about subnets look at the owner of the network too."""
+    network = networks.get_network(tx, thing.network_id)
+    owner = network.project_id if network is not None else thing.project_id
+    return {"project_id": thing.project_id, "network_project_id": owner}
+
+
+@subnets.filter("shared")
+def by_share(ctx: Context, values: list[str]) -> ColumnElement[bool]:
+    shared = Subnet.network_id.in_(sharing.shared_ids("network", ctx.project_id, [SHARED]))
+    return or_(*(shared if boolean("shared", value) else ~shared for value in values))

@@ -1,0 +1,1 @@
+"""The decisions of the network service, by noun.  Rule: each runs in the caller's transaction and refuses in words."""

@@ -1,0 +1,384 @@
+"""Ports: their MAC, their groups, who carries them, and when they may go."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import delete
+
+from pileus.kernel import ids
+from pileus.kernel.context import Context
+from pileus.kernel.db import Tx
+from pileus.kernel.errors import Conflict, Invalid
+from pileus.services.network.app import addressing, groups, limits, telling
+from pileus.services.network.app.ranges import network_of
+from pileus.services.network.app.refusals import network_not_found
+from pileus.services.network.model import (
+    ACTIVE,
+    BUILD,
+    DHCP,
+    DOWN,
+    FLOATING_IP,
+    MAC_PREFIX,
+    ROUTER_GATEWAY,
+    ROUTER_INTERFACE,
+    SHARED,
+    FloatingIp,
+    Network,
+    Port,
+    PortGroup,
+)
+from pileus.services.network.store import addresses, networks, routers, sharing, stamps
+from pileus.services.network.store import ports as store
+
+MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+MAX_PAIRS = 10
+ROUTED = (ROUTER_INTERFACE, ROUTER_GATEWAY, FLOATING_IP)
+
+
+def new_mac(tx: Tx, network_id: str) -> str:
+    """Return a MAC that no port of the network has."""
+    while True:
+        tail = ids.random_bytes(3).hex()
+        mac = f"{MAC_PREFIX}:{tail[:2]}:{tail[2:4]}:{tail[4:]}"
+        if not store.mac_taken(tx, network_id, mac):
+            return mac
+
+
+def valid_mac(text: str) -> str:
+    """Return a MAC in its usual form; raise Invalid for what is none or is not for one station."""
+    mac = text.lower().replace("-", ":")
+    if MAC.fullmatch(mac) is None or int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
+        raise Invalid(f"Invalid input for mac_address. Reason: '{text}' is not a valid MAC address.")
+    return mac
+
+
+def create_port(tx: Tx, ctx: Context, body: Any) -> Port:
+    """Add a port as a user asked for it."""
+    network = networks.get_network(tx, body.network_id)
+    if network is None or not (
+        sharing.may_use(tx, ctx, "network", network, SHARED)
+        or sharing.may_use(tx, ctx, "network", network, sharing.EXTERNAL)
+    ):
+        raise network_not_found(body.network_id)
+    fixed = addressing.wishes(body.fixed_ips) if body.fixed_ips is not None else None
+    secure = network.port_security_enabled if body.port_security_enabled is None else body.port_security_enabled
+    port = Port(
+        id=ids.new_id(),
+        project_id=body.project_id,
+        name=body.name,
+        description=body.description,
+        network_id=network.id,
+        mac_address=_mac(tx, network.id, body.mac_address),
+        admin_state_up=body.admin_state_up,
+        device_id=body.device_id,
+        device_owner=body.device_owner,
+        port_security_enabled=secure,
+        allowed_address_pairs=_pairs(body.allowed_address_pairs, secure),
+        extra_dhcp_opts=_options(body.extra_dhcp_opts),
+        dns_name=_dns_name(body.dns_name),
+        dns_domain=body.dns_domain,
+        vnic_type=body.vnic_type,
+        binding_profile=body.binding_profile or {},
+    )
+    _complete_pairs(port)
+    wanted = _groups(tx, ctx, port, body.security_groups)
+    add_port(tx, port, fixed, wanted)
+    if body.binding_host:
+        rebind(tx, port, body.binding_host)
+    return port
+
+
+def add_port(
+    tx: Tx, port: Port, fixed: list[addressing.Wish] | None = None, group_ids: Sequence[str] = (), *, claim: bool = True
+) -> Port:
+    """Add a port with its addresses and groups; the quota of its project pays for it."""
+    if claim and port.project_id:
+        limits.claim(tx, port.project_id, "port")
+    tx.add(port)
+    tx.flush()
+    addressing.allocate(tx, port, fixed)
+    tx.add_all(PortGroup(port_id=port.id, group_id=group_id) for group_id in group_ids)
+    return port
+
+
+def _mac(tx: Tx, network_id: str, given: str | None) -> str:
+    if given is None:
+        return new_mac(tx, network_id)
+    mac = valid_mac(given)
+    if store.mac_taken(tx, network_id, mac):
+        raise Conflict(
+            f"Unable to complete operation for network {network_id}. The mac address {mac} is in use.",
+            kind="MacAddressInUse",
+        )
+    return mac
+
+
+def _groups(tx: Tx, ctx: Context, port: Port, given: list[str] | None) -> list[str]:
+    """Return the groups a port shall have; the project's default group when none were named."""
+    if given:
+        if not port.port_security_enabled:
+            raise Invalid(
+                "Port security must be enabled and port must have an IP address in order to use security groups.",
+                kind="PortSecurityAndIPRequiredForSecurityGroups",
+            )
+        return groups.usable_groups(tx, ctx, given)
+    if given is not None or not port.port_security_enabled or port.device_owner.startswith("network:"):
+        return []
+    return [groups.default_group(tx, port.project_id)] if port.project_id else []
+
+
+def _pairs(given: list[dict[str, Any]] | None, secure: bool) -> list[dict[str, Any]]:
+    """Return allowed address pairs, checked; the MAC of an entry without one is the port's own."""
+    found: list[dict[str, Any]] = []
+    for entry in given or []:
+        if not isinstance(entry, dict) or "ip_address" not in entry or entry.keys() - {"ip_address", "mac_address"}:
+            raise Invalid(
+                "Invalid input for allowed_address_pairs. Reason: each entry has an ip_address and may have a"
+                " mac_address."
+            )
+        ip = _address_or_range(entry["ip_address"])
+        mac = valid_mac(entry["mac_address"]) if entry.get("mac_address") else None
+        pair = {"ip_address": ip, "mac_address": mac}
+        if pair in found:
+            raise Invalid(f"Request contains duplicate address pair: {ip}.", kind="DuplicateAddressPairInRequest")
+        found.append(pair)
+    if len(found) > MAX_PAIRS:
+        raise Invalid(
+            f"The number of allowed address pair exceeds the maximum {MAX_PAIRS}.", kind="AllowedAddressPairExhausted"
+        )
+    if found and not secure:
+        raise Conflict(
+            "Port Security must be enabled in order to have allowed address pairs on a port.",
+            kind="AddressPairAndPortSecurityRequired",
+        )
+    return found
+
+
+def _address_or_range(text: Any) -> str:
+    if not isinstance(text, str):
+        raise Invalid(f"Invalid input for allowed_address_pairs. Reason: {text!r} is not an address or a range.")
+    try:
+        network = network_of(text)
+    except Invalid:
+        raise Invalid(
+            f"Invalid input for allowed_address_pairs. Reason: '{text}' is not a valid IP address or subnet."
+        ) from None
+    return str(network) if "/" in text else str(network[0])
+
+
+def _complete_pairs(port: Port) -> None:
+    port.allowed_address_pairs = [
+        {**pair, "mac_address": pair["mac_address"] or port.mac_address} for pair in port.allowed_address_pairs
+    ]
+
+
+def _options(given: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for entry in given or []:
+        if not isinstance(entry, dict) or "opt_name" not in entry or "opt_value" not in entry:
+            raise Invalid("Invalid input for extra_dhcp_opts. Reason: each entry has an opt_name and an opt_value.")
+        name, value, version = entry["opt_name"], entry["opt_value"], entry.get("ip_version", 4)
+        good = isinstance(name, str) and name.strip() and (value is None or (isinstance(value, str) and value.strip()))
+        if not good or str(version) not in ("4", "6") or any(c in f"{name}{value}" for c in "\r\n"):
+            raise Invalid(f"Invalid input for extra_dhcp_opts. Reason: {entry!r} is not a DHCP option.")
+        key = (name, int(version))
+        found[key] = {"opt_name": name, "opt_value": value, "ip_version": int(version)}
+    return [option for option in found.values() if option["opt_value"] is not None]
+
+
+def _dns_name(name: str) -> str:
+    if name and not re.fullmatch(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?", name):
+        raise Invalid(f"Invalid input for dns_name. Reason: '{name}' is not a valid name of the DNS.")
+    return name.lower()
+
+
+def update_port(tx: Tx, ctx: Context, row: Port, changes: dict[str, Any]) -> None:
+    """Apply changes, and tell the host that carries the port and those that filter by it."""
+    before = set(store.groups_of_ports(tx, [row.id]).get(row.id, []))
+    host = changes.pop("binding_host", None)
+    if changes.get("mac_address", row.mac_address) != row.mac_address:
+        changes["mac_address"] = _new_mac(tx, row, changes["mac_address"])
+    secure = changes.get("port_security_enabled", row.port_security_enabled)
+    wanted_groups = changes.pop("security_groups", None)
+    _check_security(row, secure, wanted_groups if wanted_groups is not None else before, changes)
+    if "allowed_address_pairs" in changes:
+        changes["allowed_address_pairs"] = _pairs(changes["allowed_address_pairs"], secure)
+    if "extra_dhcp_opts" in changes:
+        changes["extra_dhcp_opts"] = _merged_options(row.extra_dhcp_opts, changes["extra_dhcp_opts"])
+    if "dns_name" in changes:
+        changes["dns_name"] = _dns_name(changes["dns_name"])
+    fixed = changes.pop("fixed_ips", None)
+    for name, value in changes.items():
+        setattr(row, name, value)
+    _complete_pairs(row)
+    if fixed is not None:
+        _set_addresses(tx, row, addressing.wishes(fixed))
+    after = _set_groups(tx, ctx, row, wanted_groups, before)
+    if host is not None and host != row.binding_host:
+        rebind(tx, row, host)
+    if fixed is not None or "allowed_address_pairs" in changes or before != after:
+        telling.groups_changed(tx, sorted(before | after))
+    telling.port_changed(tx, row)
+
+
+def _check_security(row: Port, secure: bool, group_ids: Any, changes: dict[str, Any]) -> None:
+    if secure:
+        return
+    if group_ids:
+        raise Invalid(
+            "Port security must be enabled and port must have an IP address in order to use security groups.",
+            kind="PortSecurityAndIPRequiredForSecurityGroups",
+        )
+    if row.port_security_enabled and row.allowed_address_pairs and "allowed_address_pairs" not in changes:
+        raise Conflict(
+            "Port Security must be enabled in order to have allowed address pairs on a port.",
+            kind="AddressPairAndPortSecurityRequired",
+        )
+
+
+def _merged_options(before: list[dict[str, Any]], given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """An update adds and replaces; an option whose value is null goes."""
+    gone = {(e.get("opt_name"), int(e.get("ip_version", 4))) for e in given if isinstance(e, dict)}
+    kept = [option for option in before if (option["opt_name"], option["ip_version"]) not in gone]
+    return kept + _options(given)
+
+
+def _new_mac(tx: Tx, row: Port, given: str | None) -> str:
+    if row.binding_host and row.device_owner.startswith("compute:"):
+        raise Conflict(
+            f"Unable to complete operation on port {row.id}, port is already bound, port type: bridge, old_mac"
+            f" {row.mac_address}, new_mac {given}.",
+            kind="PortBound",
+        )
+    return _mac(tx, row.network_id, given)
+
+
+def _set_addresses(tx: Tx, row: Port, wanted: list[addressing.Wish]) -> None:
+    before = {address.ip for address in addresses.of_port(tx, row.id)}
+    after = {address.ip for address in addressing.reallocate(tx, row, wanted)}
+    lost = before - after
+    if lost and row.device_owner == ROUTER_INTERFACE:
+        raise Conflict(
+            f"Port {row.id} is an interface of router {row.device_id}: remove the interface instead of its addresses.",
+            kind="ServicePortInUse",
+        )
+    for floating in _floating_ips(tx, row.id):
+        if floating.fixed_ip_address in lost:
+            disassociate(tx, floating)
+
+
+def _set_groups(tx: Tx, ctx: Context, row: Port, wanted: list[str] | None, before: set[str]) -> set[str]:
+    if wanted is None:
+        return before
+    after = groups.usable_groups(tx, ctx, wanted)
+    store.leave_groups(tx, [row.id])
+    tx.add_all(PortGroup(port_id=row.id, group_id=group_id) for group_id in after)
+    return set(after)
+
+
+def delete_port_by_user(tx: Tx, ctx: Context, row: Port) -> None:
+    """Remove a port, unless it belongs to a router or a floating IP."""
+    if row.device_owner in ROUTED:
+        raise Conflict(
+            f"Port {row.id} cannot be deleted directly via the port API: has device owner {row.device_owner}.",
+            kind="ServicePortInUse",
+        )
+    delete_ports(tx, [row])
+
+
+def delete_ports(tx: Tx, rows: Sequence[Port]) -> None:
+    """Remove ports: their floating IPs are set free, their addresses given back, their hosts told."""
+    gone = [row.id for row in rows]
+    if not gone:
+        return
+    member = store.groups_of_ports(tx, gone)
+    for row in rows:
+        for floating in _floating_ips(tx, row.id):
+            disassociate(tx, floating)
+    for row in rows:
+        telling.port_changed(tx, row)
+    touched = sorted({group_id for group_ids in member.values() for group_id in group_ids})
+    addresses.release(tx, gone)
+    store.leave_groups(tx, gone)
+    tx.execute(delete(Port).where(Port.id.in_(gone)))
+    telling.groups_changed(tx, touched)
+
+
+def _floating_ips(tx: Tx, port_id: str) -> list[FloatingIp]:
+    return routers.floating_ips_of_ports(tx, [port_id]).get(port_id, [])
+
+
+def disassociate(tx: Tx, floating: FloatingIp) -> None:
+    """Take a floating IP from its port; its router is told."""
+    router = routers.get_router(tx, floating.router_id) if floating.router_id else None
+    floating.port_id = floating.fixed_ip_address = floating.router_id = None
+    floating.status = DOWN
+    if router is not None:
+        telling.router_changed(tx, router)
+
+
+def bind(tx: Tx, rows: Sequence[Port], host: str) -> None:
+    """Let a host carry ports; it serves DHCP on their networks from now on.  What it needs is told by the caller."""
+    for row in rows:
+        row.binding_host = host
+        row.status = BUILD
+    stamps.advance(tx)
+    tx.flush()
+    for network_id in sorted({row.network_id for row in rows}):
+        ensure_dhcp_port(tx, host, network_id)
+        telling.peers_changed(tx, network_id, host)
+
+
+def rebind(tx: Tx, row: Port, host: str) -> None:
+    """Move a port to another host (or to none) on an operator's word; both hosts are told."""
+    if row.binding_host:
+        unbind(tx, [row])
+    if host:
+        bind(tx, [row], host)
+        telling.port_changed(tx, row)
+
+
+def unbind(tx: Tx, rows: Sequence[Port]) -> None:
+    """Take ports from the hosts that carry them; the hosts are told."""
+    for row in rows:
+        telling.port_changed(tx, row)
+        row.binding_host = ""
+        row.status = DOWN
+
+
+def dhcp_device(host: str, network_id: str) -> str:
+    """Return the device that a host's DHCP server on a network is."""
+    return f"dhcp-{host}-{network_id}"[:255]
+
+
+def ensure_dhcp_port(tx: Tx, host: str, network_id: str) -> Port | None:
+    """Return the port of a host's DHCP server on a network, None when no subnet wants DHCP.
+
+    Every host that carries ports of a network answers its own guests, so that a boot is one command to one host.
+    """
+    served = [subnet for subnet in networks.subnets_of(tx, [network_id]).get(network_id, []) if subnet.enable_dhcp]
+    if not served:
+        return None
+    device = dhcp_device(host, network_id)
+    port = next((port for port in store.dhcp_ports(tx, network_id) if port.device_id == device), None)
+    if port is None:
+        network = networks.get_network(tx, network_id)
+        assert isinstance(network, Network)
+        port = Port(
+            id=ids.new_id(),
+            project_id=network.project_id,
+            network_id=network_id,
+            mac_address=new_mac(tx, network_id),
+            device_id=device,
+            device_owner=DHCP,
+            port_security_enabled=False,
+            binding_host=host,
+            status=ACTIVE,
+        )
+        wanted = [addressing.Wish(subnet.id) for subnet in served]
+        return add_port(tx, port, wanted, claim=False)
+    have = {address.subnet_id for address in addresses.of_port(tx, port.id)}
+    if have != {subnet.id for subnet in served}:
+        addressing.reallocate(tx, port, [addressing.Wish(subnet.id) for subnet in served])
+    return port

@@ -1,0 +1,380 @@
+"""All that other services may ask of the network, as functions of their own transaction.
+
+The way of a server's port: ``create_port_for_server`` (or ``claim_port`` for one that the user made), then in the
+step that knows the host ``bind_ports``, whose answer is the one command that plugs them all; when it has been obeyed
+``mark_wired``.  ``unbind_ports`` gives the command that unplugs, ``delete_ports`` or ``release_ports`` ends it.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+
+from pileus.kernel import events, ids
+from pileus.kernel.context import Context
+from pileus.kernel.db import Tx
+from pileus.kernel.errors import Conflict
+from pileus.services.network.app import addressing, groups, limits, ports, telling
+from pileus.services.network.app.limits import LIMITS
+from pileus.services.network.app.refusals import group_not_found, network_not_found, port_not_found
+from pileus.services.network.commands import EnsureNetworks, Gone, Wired
+from pileus.services.network.model import (
+    DHCP,
+    EXTERNAL,
+    ROUTER_INTERFACE,
+    SHARED,
+    Address,
+    Network,
+    Port,
+    SecurityGroup,
+)
+from pileus.services.network.store import addresses as address_store
+from pileus.services.network.store import groups as group_store
+from pileus.services.network.store import networks as network_store
+from pileus.services.network.store import plans, routers, sharing, stamps, wiring
+from pileus.services.network.store import ports as port_store
+from pileus.services.network.wanted import PortWiring
+
+__all__ = ["LIMITS", "EnsureNetworks", "PortWiring", "Wired"]
+
+
+class FixedIp(msgspec.Struct, frozen=True):
+    """One address of a port, with the floating IP before it if there is one."""
+
+    ip: str
+    version: int
+    subnet_id: str
+    floating_ip: str | None = None
+
+
+class ServerPort(msgspec.Struct, frozen=True):
+    """A port as other services see it."""
+
+    id: str
+    name: str
+    network_id: str
+    network_name: str
+    mac: str
+    device_id: str
+    device_owner: str
+    status: str
+    host: str
+    mtu: int
+    admin_state_up: bool = True
+    fixed_ips: tuple[FixedIp, ...] = ()
+    security_group_ids: tuple[str, ...] = ()
+
+
+class SubnetFacts(msgspec.Struct, frozen=True):
+    """What a guest may be told of a subnet."""
+
+    id: str
+    network_id: str
+    cidr: str
+    ip_version: int
+    gateway_ip: str | None
+    enable_dhcp: bool
+    dns_nameservers: tuple[str, ...]
+    host_routes: tuple[tuple[str, str], ...]
+
+
+class NetworkFacts(msgspec.Struct, frozen=True):
+    """A network as other services see it."""
+
+    id: str
+    name: str
+    project_id: str
+    mtu: int
+    external: bool
+    shared: bool
+    has_subnets: bool
+
+
+def available_networks(tx: Tx, ctx: Context, project_id: str) -> list[NetworkFacts]:
+    """Return the networks a project's servers may be put on: its own, or else those shared with it."""
+    own = list(tx.scalars(select(Network).where(Network.project_id == project_id).order_by(Network.created_at)))
+    shared = sharing.shared_ids("network", project_id, [SHARED])
+    rest = list(tx.scalars(select(Network).where(Network.id.in_(shared)).order_by(Network.created_at)))
+    return _facts(tx, [*own, *(row for row in rest if row.project_id != project_id)], project_id)
+
+
+def get_network(tx: Tx, ctx: Context, network_id: str) -> NetworkFacts:
+    """Return a network that the caller may use; raise NotFound otherwise."""
+    row = network_store.get_network(tx, network_id)
+    if row is None or not any(sharing.may_use(tx, ctx, "network", row, action) for action in (SHARED, EXTERNAL)):
+        raise network_not_found(network_id)
+    return _facts(tx, [row], ctx.project_id)[0]
+
+
+def _facts(tx: Tx, rows: Sequence[Network], project_id: str) -> list[NetworkFacts]:
+    ids_ = [row.id for row in rows]
+    actions = sharing.share_actions(tx, "network", ids_, project_id) if ids_ else {}
+    subnets = network_store.subnet_ids_of(tx, ids_) if ids_ else {}
+    return [
+        NetworkFacts(
+            row.id,
+            row.name,
+            row.project_id,
+            row.mtu,
+            EXTERNAL in actions.get(row.id, ()),
+            SHARED in actions.get(row.id, ()),
+            row.id in subnets,
+        )
+        for row in rows
+    ]
+
+
+def default_group(tx: Tx, project_id: str) -> str:
+    """Return the id of a project's default security group, made if it is not there yet."""
+    return groups.default_group(tx, project_id)
+
+
+def resolve_groups(tx: Tx, ctx: Context, names_or_ids: Iterable[str], project_id: str) -> list[str]:
+    """Return the ids of security groups given by name or id; raise NotFound or Conflict (an ambiguous name)."""
+    found: list[str] = []
+    for wanted in names_or_ids:
+        if wanted == groups.DEFAULT:
+            groups.default_group(tx, project_id)
+        rows = tx.scalars(
+            select(SecurityGroup.id).where(
+                (SecurityGroup.id == wanted) | (SecurityGroup.name == wanted), SecurityGroup.project_id == project_id
+            )
+        ).all()
+        if len(rows) > 1:
+            raise Conflict(f"Multiple security groups found matching '{wanted}'. Use an ID to be more specific.")
+        found += rows if rows else _shared_group(tx, ctx, wanted)
+    return list(dict.fromkeys(found))
+
+
+def _shared_group(tx: Tx, ctx: Context, wanted: str) -> list[str]:
+    if ids.is_uuid(wanted):
+        return groups.usable_groups(tx, ctx, [wanted])
+    raise group_not_found(wanted)
+
+
+def group_names(tx: Tx, group_ids: Iterable[str]) -> dict[str, str]:
+    """Return the names of security groups by id."""
+    return {id: row.name for id, row in group_store.groups(tx, sorted(set(group_ids))).items()}
+
+
+def create_port_for_server(
+    tx: Tx,
+    ctx: Context,
+    *,
+    network_id: str,
+    server_id: str,
+    project_id: str,
+    fixed_ip: str | None = None,
+    security_group_ids: Sequence[str] | None = None,
+    zone: str = "nova",
+    name: str = "",
+    dns_name: str = "",
+    mac: str | None = None,
+) -> str:
+    """Add a port for a server and return its id; ``security_group_ids`` None means the project's default group."""
+    network = network_store.get_network(tx, network_id)
+    if network is None:
+        raise network_not_found(network_id)
+    secure = network.port_security_enabled
+    chosen = list(security_group_ids) if security_group_ids is not None else [groups.default_group(tx, project_id)]
+    port = Port(
+        id=ids.new_id(),
+        project_id=project_id,
+        name=name,
+        network_id=network_id,
+        mac_address=mac or ports.new_mac(tx, network_id),
+        device_id=server_id,
+        device_owner=f"compute:{zone}",
+        port_security_enabled=secure,
+        dns_name=dns_name,
+    )
+    wanted = addressing.wishes([{"ip_address": fixed_ip}]) if fixed_ip else None
+    ports.add_port(tx, port, wanted, chosen if secure else ())
+    events.emit(tx, "network.port.created", port.id, ctx=ctx, project_id=project_id)
+    return port.id
+
+
+def ports_room(tx: Tx, project_id: str, amount: int) -> None:
+    """Raise OverQuota unless a project may have ``amount`` more ports."""
+    limits.claim(tx, project_id, "port", amount)
+
+
+def claim_port(tx: Tx, ctx: Context, port_id: str, *, server_id: str, zone: str = "nova", dns_name: str = "") -> None:
+    """Give a port that the user made to a server; raise NotFound, or Conflict when another device has it."""
+    port = port_store.get_port(tx, port_id)
+    if port is None or not (sharing.sees_all(ctx) or port.project_id == ctx.project_id):
+        raise port_not_found(port_id)
+    if port.device_id and port.device_id != server_id:
+        raise Conflict(f"Port {port_id} is still in use by {port.device_id}.", kind="PortInUse")
+    port.device_id, port.device_owner = server_id, f"compute:{zone}"
+    port.dns_name = port.dns_name or dns_name
+
+
+def release_ports(tx: Tx, port_ids: Iterable[str]) -> None:
+    """Take ports from their servers without deleting them: those that the user had made."""
+    rows = _ports(tx, port_ids)
+    ports.unbind(tx, [row for row in rows if row.binding_host])
+    for row in rows:
+        row.device_id = row.device_owner = ""
+
+
+def delete_ports(tx: Tx, port_ids: Iterable[str]) -> None:
+    """Delete ports; their hosts are told, their floating IPs set free.  Those that are gone already do not matter."""
+    rows = _ports(tx, port_ids)
+    for row in rows:
+        events.emit(tx, "network.port.deleted", row.id, project_id=row.project_id)
+    ports.delete_ports(tx, rows)
+
+
+def bind_ports(tx: Tx, port_ids: Iterable[str], host: str) -> EnsureNetworks:
+    """Let ``host`` carry ports and return the one command with all it must know to plug them."""
+    rows = _ports(tx, port_ids)
+    moved = [row for row in rows if row.binding_host and row.binding_host != host]
+    ports.unbind(tx, moved)
+    ports.bind(tx, rows, host)
+    _tell_members(tx, rows, host)
+    return plans.for_ports(tx, host, rows)
+
+
+def port_commands(tx: Tx, port_ids: Iterable[str], host: str) -> EnsureNetworks:
+    """Return the command that plugs ports that ``host`` carries already: for a repair, or a restart of the guest."""
+    return plans.for_ports(tx, host, _ports(tx, port_ids))
+
+
+def _tell_members(tx: Tx, rows: Sequence[Port], host: str) -> None:
+    """New members of groups: hosts that filter by those groups hear of them; ``host`` is told by the command."""
+    member = port_store.groups_of_ports(tx, [row.id for row in rows])
+    telling.groups_changed(tx, sorted({id for held in member.values() for id in held}), except_host=host)
+
+
+def mark_wired(tx: Tx, port_ids: Iterable[str], host: str) -> None:
+    """Record that a host has plugged ports: they are ACTIVE, and ``network.port.wired`` says so."""
+    wiring.ports_plugged(tx, host, list(port_ids))
+
+
+def unbind_ports(tx: Tx, port_ids: Iterable[str]) -> None:
+    """Take ports from the host that carries them; it is told to unplug them by itself."""
+    ports.unbind(tx, [row for row in _ports(tx, port_ids) if row.binding_host])
+
+
+def unplug_command(tx: Tx, port_ids: Iterable[str]) -> EnsureNetworks:
+    """Return the command that unplugs ports now, for whoever cannot wait: the undo of plugging."""
+    stamps.advance(tx)
+    return EnsureNetworks(stamp=stamps.current(tx), gone=Gone(ports=tuple(port_ids)))
+
+
+def update_port_groups(tx: Tx, ctx: Context, port_id: str, group_ids: Sequence[str]) -> None:
+    """Replace the security groups of a port; its host and those that filter by it are told."""
+    port = port_store.get_port(tx, port_id)
+    if port is None:
+        raise port_not_found(port_id)
+    ports.update_port(tx, ctx, port, {"security_groups": list(group_ids)})
+
+
+def get_port(tx: Tx, ctx: Context, port_id: str) -> ServerPort:
+    """Return a port that the caller may use; raise NotFound otherwise."""
+    row = port_store.get_port(tx, port_id)
+    if row is None or not (sharing.sees_all(ctx) or row.project_id == ctx.project_id):
+        raise port_not_found(port_id)
+    return _views(tx, [row])[0]
+
+
+def ports_by_id(tx: Tx, port_ids: Iterable[str]) -> dict[str, ServerPort]:
+    """Return ports by id; those that are gone are absent."""
+    return {view.id: view for view in _views(tx, _ports(tx, port_ids))}
+
+
+def ports_of_servers(tx: Tx, server_ids: Sequence[str]) -> dict[str, list[ServerPort]]:
+    """Return the ports of many servers with their addresses, oldest first: four queries whatever the number."""
+    found: dict[str, list[ServerPort]] = {}
+    for view in _views(tx, port_store.ports_of_devices(tx, server_ids)):
+        found.setdefault(view.device_id, []).append(view)
+    return found
+
+
+def addresses(tx: Tx, server_ids: Sequence[str]) -> dict[str, list[ServerPort]]:
+    """Return what the address list of servers is made of; another name for ``ports_of_servers``."""
+    return ports_of_servers(tx, server_ids)
+
+
+def _ports(tx: Tx, port_ids: Iterable[str]) -> list[Port]:
+    wanted = list(port_ids)
+    found = port_store.ports(tx, wanted)
+    return [found[id] for id in wanted if id in found]
+
+
+def _views(tx: Tx, rows: Sequence[Port]) -> list[ServerPort]:
+    ids_ = [row.id for row in rows]
+    held = address_store.of_ports(tx, ids_)
+    member = port_store.groups_of_ports(tx, ids_)
+    floating = routers.floating_ips_of_ports(tx, ids_)
+    nets = network_store.networks(tx, sorted({row.network_id for row in rows}))
+    return [
+        ServerPort(
+            id=row.id,
+            name=row.name,
+            network_id=row.network_id,
+            network_name=nets[row.network_id].name,
+            mac=row.mac_address,
+            device_id=row.device_id,
+            device_owner=row.device_owner,
+            status=row.status,
+            host=row.binding_host,
+            mtu=nets[row.network_id].mtu,
+            admin_state_up=row.admin_state_up,
+            fixed_ips=tuple(_fixed(address, floating.get(row.id, ())) for address in held.get(row.id, [])),
+            security_group_ids=tuple(member.get(row.id, [])),
+        )
+        for row in rows
+    ]
+
+
+def _fixed(address: Address, floating: Iterable[Any]) -> FixedIp:
+    outer = next((one.floating_ip_address for one in floating if one.fixed_ip_address == address.ip), None)
+    return FixedIp(address.ip, 6 if ":" in address.ip else 4, address.subnet_id, outer)
+
+
+def subnets_of_networks(tx: Tx, network_ids: Sequence[str]) -> dict[str, list[SubnetFacts]]:
+    """Return what guests may be told of the subnets of networks, for config drives and metadata."""
+    return {
+        network_id: [
+            SubnetFacts(
+                row.id,
+                row.network_id,
+                row.cidr,
+                row.ip_version,
+                row.gateway_ip,
+                row.enable_dhcp,
+                tuple(row.dns_nameservers),
+                tuple((route["destination"], route["nexthop"]) for route in row.host_routes),
+            )
+            for row in rows
+        ]
+        for network_id, rows in network_store.subnets_of(tx, network_ids).items()
+    }
+
+
+def find_server(tx: Tx, ip: str, *, network_id: str | None = None, router_id: str | None = None) -> ServerPort | None:
+    """Return the port of the guest that asked for metadata from ``ip`` on a network, or through a router."""
+    if network_id is not None:
+        networks = {network_id}
+    elif router_id is not None:
+        networks = {port.network_id for port in port_store.router_interfaces(tx, router_id)}
+    else:
+        return None
+    for candidate in sorted(networks):
+        address = address_store.taken(tx, candidate, ip)
+        port = port_store.get_port(tx, address.port_id) if address is not None else None
+        if port is not None and port.device_owner not in (DHCP, ROUTER_INTERFACE):
+            return _views(tx, [port])[0]
+    return None
+
+
+def find_servers_by_address(tx: Tx, ip: str, project_id: str | None = None) -> list[str]:
+    """Return the ids of the servers that have an address (or whose floating IP it is)."""
+    ports_with = select(Address.port_id).where(Address.ip.like(f"%{ip}%"))
+    statement = select(Port.device_id).where(Port.id.in_(ports_with), Port.device_owner.startswith("compute:"))
+    if project_id is not None:
+        statement = statement.where(Port.project_id == project_id)
+    return list(tx.scalars(statement.distinct()))

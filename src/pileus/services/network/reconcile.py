@@ -1,0 +1,90 @@
+"""Tells hosts what changed, and now and then everything.
+
+Rule: what is sent is built from the rows at the moment of sending, so a host can be late but never wrong for long.
+"""
+
+import asyncio
+import logging
+from datetime import timedelta
+
+from pileus.kernel import clock
+from pileus.kernel.agent import hosts
+from pileus.kernel.db import Tx
+from pileus.kernel.errors import ApiError
+from pileus.kernel.reconcile import World, reconciler
+from pileus.services.network.commands import EnsureNetworks
+from pileus.services.network.model import HostState
+from pileus.services.network.store import plans, routers, stamps, wiring, work
+
+HOSTS = "network.hosts"
+EVERYTHING_EVERY = timedelta(minutes=10)
+PATIENCE_S = 120.0
+log = logging.getLogger("pileus.network")
+
+
+@reconciler(HOSTS, every_s=30, on=("host.up",))
+async def tell_hosts(world: World) -> None:
+    """Bring every host that is up to what the rows say; one that fails does not hold up the others."""
+    await world.db.write(place_routers)
+    names = await world.db.read(hosts_to_tell)
+    results = await asyncio.gather(*(tell_host(world, name) for name in names), return_exceptions=True)
+    failed = [result for result in results if isinstance(result, BaseException)]
+    if failed:
+        raise failed[0]
+
+
+def place_routers(tx: Tx) -> None:
+    """Give routers without a host the one that carries routers, once there is one."""
+    waiting = routers.routers_without_host(tx)
+    there = [host for host in hosts.alive(tx) if "network" in host.services] if waiting else []
+    if not there:
+        return
+    stamps.advance(tx)
+    for router in waiting:
+        router.host = there[0].name
+        for leg in routers.legs(tx, router.id):
+            leg.binding_host = router.host
+    work.add(tx, there[0].name, work.ROUTER, [router.id for router in waiting])
+
+
+def hosts_to_tell(tx: Tx) -> list[str]:
+    """Return the hosts that are up and have something to be told, or have not been told everything for long."""
+    pending = set(work.hosts(tx))
+    return [host.name for host in hosts.alive(tx, "network") if host.name in pending or _needs_all(tx, host)]
+
+
+def _needs_all(tx: Tx, host: hosts.HostRow) -> bool:
+    state = tx.get(HostState, host.name)
+    return state is None or state.boot_id != host.boot_id or state.told_at < clock.now() - EVERYTHING_EVERY
+
+
+async def tell_host(world: World, name: str) -> None:
+    """Send one host what it has not been told; keep the work until it has obeyed."""
+    command, ids, boot_id = await world.db.read(next_command, name)
+    try:
+        await world.bus.call(name, command, timeout_s=PATIENCE_S)
+    except ApiError as error:
+        log.warning("host %s did not take its networks: %s", name, error.message, extra={"host": name})
+        raise
+    await world.db.write(obeyed, name, command, ids, boot_id)
+
+
+def next_command(tx: Tx, name: str) -> tuple[EnsureNetworks, list[str], str]:
+    """Return what to send to a host, the work that settles, and the agent process it is meant for."""
+    host = hosts.get(tx, name)
+    pending = work.of_host(tx, name)
+    command = plans.whole(tx, name) if _needs_all(tx, host) else plans.changed(tx, name, pending)
+    return command, [row.id for row in pending], host.boot_id
+
+
+def obeyed(tx: Tx, name: str, command: EnsureNetworks, ids: list[str], boot_id: str) -> None:
+    """Record that a host is as the command says."""
+    work.done(tx, ids)
+    wiring.ports_plugged(tx, name, [spec.id for spec in command.ports])
+    wiring.routers_made(tx, [spec.id for spec in command.routers])
+    if command.complete:
+        state = tx.get(HostState, name)
+        if state is None:
+            tx.add(HostState(host=name, boot_id=boot_id, told_at=clock.now()))
+        else:
+            state.boot_id, state.told_at = boot_id, clock.now()

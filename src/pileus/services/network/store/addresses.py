@@ -1,0 +1,68 @@
+"""Which addresses are taken, and the next one that is free.
+
+Rule: nothing is scanned; the next free address is one past the highest that is taken, and only when a pool has
+been used up to its end is the first gap looked for.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import delete, exists, func, select
+from sqlalchemy.orm import aliased
+
+from pileus.kernel.db import Tx
+from pileus.services.network.model import Address, Port
+
+
+def next_free(tx: Tx, subnet_id: str, first: int, last: int) -> int | None:
+    """Return a free offset between ``first`` and ``last``, both included; None when all are taken."""
+    here = (Address.subnet_id == subnet_id, Address.offset >= first, Address.offset <= last)
+    highest = tx.scalar(select(func.max(Address.offset)).where(*here))
+    if highest is None:
+        return first
+    if highest < last:
+        return highest + 1
+    if tx.scalar(select(Address.offset).where(Address.subnet_id == subnet_id, Address.offset == first)) is None:
+        return first
+    follower = aliased(Address)
+    taken = exists().where(follower.subnet_id == subnet_id, follower.offset == Address.offset + 1)
+    gap = select(Address.offset).where(*here, Address.offset < last, ~taken).order_by(Address.offset).limit(1)
+    before = tx.scalar(gap)
+    return None if before is None else before + 1
+
+
+def taken(tx: Tx, network_id: str, ip: str) -> Address | None:
+    """Return who has an address, if anybody."""
+    return tx.get(Address, (network_id, ip))
+
+
+def of_ports(tx: Tx, port_ids: Sequence[str]) -> dict[str, list[Address]]:
+    """Return the addresses of many ports, in the order they were given."""
+    found: dict[str, list[Address]] = {}
+    if not port_ids:
+        return found
+    chosen = Address.port_id == port_ids[0] if len(port_ids) == 1 else Address.port_id.in_(port_ids)
+    for address in tx.scalars(select(Address).where(chosen).order_by(Address.position)):
+        found.setdefault(address.port_id, []).append(address)
+    return found
+
+
+def of_port(tx: Tx, port_id: str) -> list[Address]:
+    """Return one port's addresses."""
+    return of_ports(tx, [port_id]).get(port_id, [])
+
+
+def of_subnet(tx: Tx, subnet_id: str) -> list[tuple[Address, Port]]:
+    """Return a subnet's addresses with their ports."""
+    statement = select(Address, Port).join(Port, Port.id == Address.port_id).where(Address.subnet_id == subnet_id)
+    return [(address, port) for address, port in tx.execute(statement)]
+
+
+def release(tx: Tx, port_ids: Iterable[str]) -> None:
+    """Give back all addresses of ports."""
+    tx.execute(delete(Address).where(Address.port_id.in_(list(port_ids))))
+
+
+def counts(tx: Tx, network_ids: Sequence[str]) -> dict[str, int]:
+    """Return how many addresses are taken in each subnet of some networks."""
+    statement = select(Address.subnet_id, func.count()).where(Address.network_id.in_(network_ids))
+    return dict(tx.execute(statement.group_by(Address.subnet_id)).tuples())

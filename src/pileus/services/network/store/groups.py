@@ -1,0 +1,120 @@
+"""Statements about security groups and their rules."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import func, or_, select
+
+from pileus.kernel.db import Tx
+from pileus.services.network.model import Address, DefaultGroup, Port, PortGroup, SecurityGroup, SecurityGroupRule
+
+
+def count_groups(tx: Tx, project_id: str) -> int:
+    return tx.scalar(select(func.count()).where(SecurityGroup.project_id == project_id)) or 0
+
+
+def count_rules(tx: Tx, project_id: str) -> int:
+    return tx.scalar(select(func.count()).where(SecurityGroupRule.project_id == project_id)) or 0
+
+
+def default_group_id(tx: Tx, project_id: str) -> str | None:
+    """Return the id of a project's default group, if it has been made."""
+    row = tx.get(DefaultGroup, project_id)
+    return row.group_id if row is not None else None
+
+
+def is_default(tx: Tx, group_id: str) -> bool:
+    """Tell whether a group is somebody's default group."""
+    return tx.scalar(select(DefaultGroup.project_id).where(DefaultGroup.group_id == group_id)) is not None
+
+
+def groups(tx: Tx, ids: Sequence[str]) -> dict[str, SecurityGroup]:
+    """Return groups by id."""
+    return {row.id: row for row in tx.scalars(select(SecurityGroup).where(SecurityGroup.id.in_(ids)))} if ids else {}
+
+
+def rules_of(tx: Tx, group_ids: Iterable[str]) -> dict[str, list[SecurityGroupRule]]:
+    """Return the rules of many groups, in one query."""
+    ids = list(group_ids)
+    found: dict[str, list[SecurityGroupRule]] = {}
+    if not ids:
+        return found
+    statement = select(SecurityGroupRule).where(SecurityGroupRule.security_group_id.in_(ids))
+    for rule in tx.scalars(statement.order_by(SecurityGroupRule.created_at, SecurityGroupRule.id)):
+        found.setdefault(rule.security_group_id, []).append(rule)
+    return found
+
+
+def member_ips(tx: Tx, group_ids: Iterable[str]) -> dict[str, list[str]]:
+    """Return the addresses of all members of many groups, allowed address pairs included."""
+    ids = list(group_ids)
+    found: dict[str, set[str]] = {}
+    statement = (
+        select(PortGroup.group_id, Address.ip)
+        .join(Address, Address.port_id == PortGroup.port_id)
+        .where(PortGroup.group_id.in_(ids))
+    )
+    for group_id, ip in tx.execute(statement):
+        found.setdefault(group_id, set()).add(ip)
+    pairs = (
+        select(PortGroup.group_id, Port.allowed_address_pairs)
+        .join(Port, Port.id == PortGroup.port_id)
+        .where(PortGroup.group_id.in_(ids), Port.allowed_address_pairs != [])
+    )
+    for group_id, allowed in tx.execute(pairs):
+        found.setdefault(group_id, set()).update(pair["ip_address"] for pair in allowed)
+    return {group_id: sorted(ips) for group_id, ips in found.items()}
+
+
+def in_use(tx: Tx, group_id: str) -> bool:
+    """Tell whether a port is in a group."""
+    return tx.scalar(select(PortGroup.port_id).where(PortGroup.group_id == group_id).limit(1)) is not None
+
+
+def hosts_that_filter_by(tx: Tx, group_ids: Sequence[str]) -> dict[str, set[str]]:
+    """Return, by group, the hosts whose filters depend on it: its members' and those of groups that name it."""
+    found: dict[str, set[str]] = {}
+    direct = select(PortGroup.group_id, Port.binding_host).join(Port, Port.id == PortGroup.port_id)
+    for group_id, host in tx.execute(direct.where(PortGroup.group_id.in_(group_ids), Port.binding_host != "")):
+        found.setdefault(group_id, set()).add(host)
+    named = (
+        select(SecurityGroupRule.remote_group_id, Port.binding_host)
+        .join(PortGroup, PortGroup.group_id == SecurityGroupRule.security_group_id)
+        .join(Port, Port.id == PortGroup.port_id)
+        .where(SecurityGroupRule.remote_group_id.in_(group_ids), Port.binding_host != "")
+        .distinct()
+    )
+    for group_id, host in tx.execute(named):
+        found.setdefault(group_id or "", set()).add(host)
+    return found
+
+
+def same_rule(tx: Tx, rule: SecurityGroupRule) -> str | None:
+    """Return the id of a rule of the same group that says the same."""
+    return tx.scalar(
+        select(SecurityGroupRule.id).where(
+            SecurityGroupRule.security_group_id == rule.security_group_id,
+            *(
+                getattr(SecurityGroupRule, name).is_(None)
+                if (value := getattr(rule, name)) is None
+                else getattr(SecurityGroupRule, name) == value
+                for name in (
+                    "direction",
+                    "ethertype",
+                    "protocol",
+                    "port_range_min",
+                    "port_range_max",
+                    "remote_ip_prefix",
+                    "remote_group_id",
+                )
+            ),
+        )
+    )
+
+
+def rules_naming(tx: Tx, group_id: str) -> Sequence[SecurityGroupRule]:
+    """Return the rules that belong to a group or name it as their remote."""
+    return tx.scalars(
+        select(SecurityGroupRule).where(
+            or_(SecurityGroupRule.security_group_id == group_id, SecurityGroupRule.remote_group_id == group_id)
+        )
+    ).all()

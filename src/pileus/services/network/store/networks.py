@@ -1,0 +1,91 @@
+"""Statements about networks and subnets."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+
+from pileus.kernel.db import Tx
+from pileus.services.network.model import Network, Port, Subnet, SubnetPool
+
+
+def count_networks(tx: Tx, project_id: str) -> int:
+    return tx.scalar(select(func.count()).where(Network.project_id == project_id)) or 0
+
+
+def count_subnets(tx: Tx, project_id: str) -> int:
+    return tx.scalar(select(func.count()).where(Subnet.project_id == project_id)) or 0
+
+
+def get_network(tx: Tx, network_id: str) -> Network | None:
+    return tx.get(Network, network_id)
+
+
+def networks(tx: Tx, ids: Sequence[str]) -> dict[str, Network]:
+    """Return networks by id."""
+    return {row.id: row for row in tx.scalars(select(Network).where(Network.id.in_(ids)))} if ids else {}
+
+
+def highest_segment(tx: Tx, kind: str, first: int, last: int) -> int | None:
+    """Return the highest segmentation id in use within a range."""
+    here = (Network.network_type == kind, Network.segmentation_id >= first, Network.segmentation_id <= last)
+    return tx.scalar(select(func.max(Network.segmentation_id)).where(*here))
+
+
+def used_segments(tx: Tx, kind: str) -> set[int]:
+    """Return all segmentation ids in use."""
+    statement = select(Network.segmentation_id).where(Network.network_type == kind)
+    return {number for number in tx.scalars(statement) if number is not None}
+
+
+def segment_taken(tx: Tx, kind: str, physical_network: str | None, number: int | None) -> bool:
+    """Tell whether a network has this segment already."""
+    statement = select(Network.id).where(Network.network_type == kind, Network.segmentation_id == number)
+    if physical_network is not None:
+        statement = statement.where(Network.physical_network == physical_network)
+    return tx.scalar(statement.limit(1)) is not None
+
+
+def subnets_of(tx: Tx, network_ids: Sequence[str]) -> dict[str, list[Subnet]]:
+    """Return the subnets of many networks, oldest first."""
+    found: dict[str, list[Subnet]] = {}
+    if not network_ids:
+        return found
+    chosen = Subnet.network_id == network_ids[0] if len(network_ids) == 1 else Subnet.network_id.in_(network_ids)
+    for subnet in tx.scalars(select(Subnet).where(chosen).order_by(Subnet.created_at, Subnet.id)):
+        found.setdefault(subnet.network_id, []).append(subnet)
+    return found
+
+
+def subnet_ids_of(tx: Tx, network_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Return only the ids of the subnets of many networks."""
+    found: dict[str, list[str]] = {}
+    chosen = Subnet.network_id == network_ids[0] if len(network_ids) == 1 else Subnet.network_id.in_(network_ids)
+    statement = select(Subnet.network_id, Subnet.id).where(chosen).order_by(Subnet.created_at, Subnet.id)
+    for network_id, subnet_id in tx.execute(statement):
+        found.setdefault(network_id, []).append(subnet_id)
+    return found
+
+
+def subnets(tx: Tx, ids: Sequence[str]) -> dict[str, Subnet]:
+    """Return subnets by id."""
+    return {row.id: row for row in tx.scalars(select(Subnet).where(Subnet.id.in_(ids)))} if ids else {}
+
+
+def ports_on(tx: Tx, network_id: str) -> list[Port]:
+    """Return the ports of a network."""
+    return list(tx.scalars(select(Port).where(Port.network_id == network_id)))
+
+
+def subnets_of_pool(tx: Tx, pool_id: str) -> list[Subnet]:
+    """Return what has been cut from a subnet pool."""
+    return list(tx.scalars(select(Subnet).where(Subnet.subnetpool_id == pool_id)))
+
+
+def scoped_pools_of(tx: Tx, network_ids: Sequence[str]) -> list[tuple[str, SubnetPool]]:
+    """Return, with its network, each pool of an address scope that a network's subnets were cut from."""
+    statement = (
+        select(Subnet.network_id, SubnetPool)
+        .join(SubnetPool, SubnetPool.id == Subnet.subnetpool_id)
+        .where(Subnet.network_id.in_(network_ids), SubnetPool.address_scope_id.is_not(None))
+    )
+    return [(network_id, pool) for network_id, pool in tx.execute(statement)]

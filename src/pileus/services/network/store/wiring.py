@@ -1,0 +1,35 @@
+"""What hosts have done, as the rows tell it: statuses follow deeds."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
+from pileus.kernel import events
+from pileus.kernel.db import Tx
+from pileus.services.network.model import ACTIVE, FloatingIp
+from pileus.services.network.store import ports
+
+
+def ports_plugged(tx: Tx, host: str, ids: Sequence[str]) -> None:
+    """Make ports that their host has plugged ACTIVE, and say so upwards."""
+    for row in ports.ports(tx, ids).values():
+        if row.binding_host == host and row.status != ACTIVE:
+            row.status = ACTIVE
+            events.emit(
+                tx,
+                "network.port.wired",
+                row.id,
+                project_id=row.project_id,
+                device_id=row.device_id,
+                host=host,
+            )
+
+
+def routers_made(tx: Tx, ids: Sequence[str]) -> None:
+    """Make the legs and the floating IPs of routers ACTIVE."""
+    if not ids:
+        return
+    for leg in ports.ports_of_devices(tx, ids):
+        leg.status = ACTIVE
+    for floating in tx.scalars(select(FloatingIp).where(FloatingIp.router_id.in_(ids))):
+        floating.status = ACTIVE
