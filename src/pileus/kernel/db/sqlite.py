@@ -7,6 +7,7 @@ each request in its own savepoint, so that one sync to disk serves many and nobo
 import asyncio
 import contextlib
 import logging
+import os
 import queue
 import sqlite3
 import threading
@@ -52,6 +53,8 @@ class SQLite:
 
     def __init__(self, path: str, *, inline: bool = False) -> None:
         self.path = path
+        # It holds password hashes; the write-ahead log takes its mode from it.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self._reader = _engine(path, "BEGIN", query_only=True)
         self._writer = _engine(path, "BEGIN IMMEDIATE")
         self._snapshot: Session | None = None
