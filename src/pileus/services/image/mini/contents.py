@@ -189,7 +189,7 @@ def _configuration(tree: Tree, shelf: Shelf, password_hash: str) -> None:
     tree.file("etc/udhcpc/default.script", script("dhcp"), 0o755)
     tree.link("usr/share/udhcpc/default.script", "/etc/udhcpc/default.script")
     tree.file("etc/inittab", script("inittab"))
-    tree.file("etc/acpi/PWRF/00000080", "#!/usr/lib/boot/busybox sh\n/usr/lib/boot/stop\nexec poweroff -f\n", 0o755)
+    tree.file("etc/acpi/PWRF/00000080", "#!/usr/lib/boot/busybox sh\nexec /usr/lib/boot/stop off\n", 0o755)
     tree.file("etc/hostname", f"{LABEL}\n")
     tree.file("etc/hosts", f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {LABEL}\n")
     tree.file("etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n")
@@ -199,7 +199,7 @@ def _configuration(tree: Tree, shelf: Shelf, password_hash: str) -> None:
     tree.file("etc/shells", "/bin/sh\n")
     tree.file(
         "etc/profile",
-        "export PATH={PATH} PS1='\\u@\\h:\\w\\$ '\n",
+        f"export PATH={PATH} PS1='\\u@\\h:\\w\\$ '\n",
     )
     tree.file("etc/issue", f"{LABEL} \\n \\l (user {USER}, password gocubsgo)\n")
     tree.file("etc/os-release", f'NAME="{LABEL}"\nID={LABEL}\nID_LIKE=debian\nPRETTY_NAME="Pileus mini guest"\n')

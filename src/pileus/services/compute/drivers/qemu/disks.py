@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import re
-import resource
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,8 @@ async def run(*command: str | Path, timeout_s: float = TIME_LIMIT_S) -> str:
     """Run a disk tool with bounded memory and time and return what it printed; its own words go into the error."""
     try:
         process = await asyncio.create_subprocess_exec(
+            "prlimit",
+            f"--as={MEMORY_LIMIT_BYTES}",
             *map(str, command),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -44,8 +45,7 @@ async def run(*command: str | Path, timeout_s: float = TIME_LIMIT_S) -> str:
             env=os.environ | {"LC_ALL": "C"},
         )
     except FileNotFoundError as error:
-        raise Unavailable(f"The program '{command[0]}' is not installed on this host.") from error
-    resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
+        raise Unavailable("The program 'prlimit' is not on this host; install the Debian package util-linux.") from error
     try:
         out, said = await asyncio.wait_for(process.communicate(), timeout_s)
     except TimeoutError as error:
@@ -54,6 +54,8 @@ async def run(*command: str | Path, timeout_s: float = TIME_LIMIT_S) -> str:
         if process.returncode is None:
             process.kill()
             await process.wait()
+    if process.returncode == 127:
+        raise Unavailable(f"The program '{command[0]}' is not on this host; 'pileus doctor' names its Debian package.")
     if process.returncode:
         words = said.decode(errors="replace").strip().splitlines()[-1:] or [f"exit status {process.returncode}"]
         if "No space left" in words[0]:
