@@ -45,7 +45,7 @@ async def run(*command: str | Path, timeout_s: float = TIME_LIMIT_S) -> str:
             env=os.environ | {"LC_ALL": "C"},
         )
     except FileNotFoundError as error:
-        raise Unavailable("The program 'prlimit' is not on this host; install the Debian package util-linux.") from error
+        raise Unavailable("The program 'prlimit' is not here; install the Debian package util-linux.") from error
     try:
         out, said = await asyncio.wait_for(process.communicate(), timeout_s)
     except TimeoutError as error:
