@@ -15,6 +15,7 @@ from pileus.kernel import events, ids
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict
+from pileus.services.network import metadata_signature
 from pileus.services.network.app import addressing, groups, limits, ports, telling
 from pileus.services.network.app.limits import LIMITS
 from pileus.services.network.app.refusals import group_not_found, network_not_found, port_not_found
@@ -36,7 +37,7 @@ from pileus.services.network.store import plans, routers, sharing, stamps, wirin
 from pileus.services.network.store import ports as port_store
 from pileus.services.network.wanted import PortWiring
 
-__all__ = ["LIMITS", "EnsureNetworks", "PortWiring", "Wired"]
+__all__ = ["LIMITS", "EnsureNetworks", "PortWiring", "Wired", "metadata_signature"]
 
 
 class FixedIp(msgspec.Struct, frozen=True):

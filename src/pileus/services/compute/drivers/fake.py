@@ -251,6 +251,7 @@ class FakeHypervisor:
 
 
 def _write_whole(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     unnamed = path.with_name(f"{path.name}.part")
     unnamed.write_bytes(content)
     unnamed.replace(path)

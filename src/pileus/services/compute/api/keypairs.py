@@ -1,0 +1,183 @@
+"""Key pairs: the public keys that guests shall trust.  Rule: a private key is shown once and never kept."""
+
+import base64
+import binascii
+import hashlib
+import re
+from typing import Annotated
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+from msgspec import UNSET, Meta, UnsetType
+
+from pileus.kernel import clock
+from pileus.kernel.clock import iso_micro
+from pileus.kernel.context import Context
+from pileus.kernel.db import Tx
+from pileus.kernel.errors import Conflict, Invalid, NotFound
+from pileus.kernel.rest import Body, Page, Query, Response, View, json_response, page, since
+from pileus.services.compute.api import rules
+from pileus.services.compute.api.base import api
+from pileus.services.compute.limits import claim_key_pair
+from pileus.services.compute.model import KeyPair
+from pileus.services.compute.store import catalog
+
+NAME = r"^[a-zA-Z0-9 _-]+\Z"
+NAME_SINCE_2_92 = r"^[a-zA-Z0-9 ._@-]+\Z"
+_Name = Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+class KeyPairCreate(Body, kw_only=True):
+    name: _Name
+    public_key: Annotated[str, Meta(max_length=16384)] | None = None
+    type: Annotated[str, since("2.2")] = "ssh"
+    user_id: Annotated[str | None, since("2.10")] = None
+
+
+class KeyPairView(View, kw_only=True):
+    """A key pair as it is shown and listed; lists leave out what only the page of one key pair shows."""
+
+    name: str
+    public_key: str
+    fingerprint: str
+    type: Annotated[str, since("2.2")]
+    user_id: str | UnsetType = UNSET
+    private_key: str | UnsetType = UNSET
+    id: int | UnsetType = UNSET
+    deleted: bool | UnsetType = UNSET
+    created_at: str | UnsetType = UNSET
+    updated_at: UnsetType | None = UNSET
+    deleted_at: UnsetType | None = UNSET
+
+
+class Wrapped(View, kw_only=True):
+    keypair: KeyPairView
+
+
+class KeyPairQuery(Query, kw_only=True):
+    user_id: str | None = None
+    limit: int | None = None
+    marker: str | None = None
+
+
+def _owner(ctx: Context, user_id: str | None) -> str:
+    """Return whose key pairs are meant: the caller's, or since 2.10 those of the user named."""
+    return user_id if user_id and ctx.version >= (2, 10) else ctx.user_id
+
+
+def _view(pair: KeyPair) -> KeyPairView:
+    return KeyPairView(name=pair.name, public_key=pair.public_key, fingerprint=pair.fingerprint, type=pair.type)
+
+
+def _find(tx: Tx, owner: str, name: str) -> KeyPair:
+    pair = catalog.get_key_pair(tx, owner, name)
+    if pair is None:
+        raise NotFound(f"Keypair {name} not found for user {owner}.")
+    return pair
+
+
+@api.get("/os-keypairs", rules.KEYS_INDEX, wrap="keypairs", until="2.34")
+def list_all(tx: Tx, ctx: Context, query: KeyPairQuery) -> list[Wrapped]:
+    owner = _owner(ctx, query.user_id)
+    ctx.require(rules.KEYS_INDEX, {"user_id": owner})
+    pairs = tx.scalars(catalog.key_pairs_of(owner).order_by(KeyPair.name))
+    return [Wrapped(keypair=_view(pair)) for pair in pairs]
+
+
+@api.get("/os-keypairs", rules.KEYS_INDEX, wrap="keypairs", since="2.35")
+def list_paged(tx: Tx, ctx: Context, query: KeyPairQuery) -> Page:
+    owner = _owner(ctx, query.user_id)
+    ctx.require(rules.KEYS_INDEX, {"user_id": owner})
+    statement, order = catalog.key_pairs_of(owner), [(KeyPair.name, False)]
+    pairs, marker = page(
+        tx, statement, KeyPair, order=order, limit=query.limit, marker=query.marker, id_column=KeyPair.name
+    )
+    return Page([Wrapped(keypair=_view(pair)) for pair in pairs], marker)
+
+
+@api.post("/os-keypairs", rules.KEYS_CREATE, wrap="keypair")
+def create(tx: Tx, ctx: Context, body: KeyPairCreate) -> Response | KeyPairView:
+    owner = _owner(ctx, body.user_id)
+    ctx.require(rules.KEYS_CREATE, {"user_id": owner})
+    _check(ctx, body)
+    if catalog.get_key_pair(tx, owner, body.name) is not None:
+        raise Conflict(f"Key pair '{body.name}' already exists.")
+    claim_key_pair(tx, ctx.project_id, owner)
+    private: str | UnsetType = UNSET
+    public = body.public_key.strip() if body.public_key is not None else ""
+    if body.public_key is None:
+        if ctx.version >= (2, 92):
+            raise Invalid("Invalid input for keypair: since version 2.92 the 'public_key' must be sent.")
+        public, private = generate()
+    pair = KeyPair(user_id=owner, name=body.name, fingerprint=fingerprint(public), public_key=public, type="ssh")
+    pair.created_at = clock.now()
+    tx.add(pair)
+    tx.flush()
+    view = _view(pair)
+    view.user_id, view.private_key = owner, private
+    if ctx.version < (2, 2):
+        view.type = UNSET  # type: ignore[assignment]
+    return json_response({"keypair": view}, 200 if ctx.version < (2, 2) else 201)
+
+
+def _check(ctx: Context, body: KeyPairCreate) -> None:
+    pattern = NAME if ctx.version < (2, 92) else NAME_SINCE_2_92
+    if not re.match(pattern, body.name) or body.name != body.name.strip():
+        raise Invalid(f"Invalid input for name: '{body.name}' may hold letters, digits, spaces, '-' and '_' only.")
+    if body.type == "x509":
+        raise Invalid("Keypairs of type x509 serve Windows guests, which this cloud does not prepare: use ssh.")
+    if body.type != "ssh":
+        raise Invalid(f"Invalid input for type: '{body.type}' is not one of ssh, x509.")
+
+
+@api.get("/os-keypairs/{id}", rules.KEYS_SHOW, wrap="keypair")
+def show(tx: Tx, ctx: Context, id: str, query: KeyPairQuery) -> KeyPairView:
+    owner = _owner(ctx, query.user_id)
+    ctx.require(rules.KEYS_SHOW, {"user_id": owner})
+    pair = _find(tx, owner, id)
+    view = _view(pair)
+    view.user_id, view.id, view.deleted = owner, pair.id, False
+    view.created_at, view.updated_at, view.deleted_at = iso_micro(pair.created_at), None, None
+    return view
+
+
+def _delete(tx: Tx, ctx: Context, id: str, query: KeyPairQuery) -> None:
+    owner = _owner(ctx, query.user_id)
+    ctx.require(rules.KEYS_DELETE, {"user_id": owner})
+    tx.delete(_find(tx, owner, id))
+
+
+@api.delete("/os-keypairs/{id}", rules.KEYS_DELETE, status=202, until="2.1")
+def delete_before_2_2(tx: Tx, ctx: Context, id: str, query: KeyPairQuery) -> None:
+    _delete(tx, ctx, id, query)
+
+
+@api.delete("/os-keypairs/{id}", rules.KEYS_DELETE, status=204, since="2.2")
+def delete(tx: Tx, ctx: Context, id: str, query: KeyPairQuery) -> None:
+    _delete(tx, ctx, id, query)
+
+
+def fingerprint(public_key: str) -> str:
+    """Return the MD5 fingerprint of an OpenSSH public key, as the API has always shown it."""
+    try:
+        load_ssh_public_key(public_key.encode())
+        blob = base64.b64decode(public_key.split()[1], validate=True)
+    except (ValueError, IndexError, binascii.Error, UnsupportedAlgorithm) as error:
+        raise Invalid(
+            "Keypair data is invalid: failed to generate fingerprint. 'public_key' must be one line in OpenSSH "
+            "format, such as 'ssh-ed25519 AAAA... name'."
+        ) from error
+    digest = hashlib.md5(blob, usedforsecurity=False).hexdigest()
+    return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))
+
+
+def generate() -> tuple[str, str]:
+    """Return a new ECDSA key pair (P-384): (public, private), both in OpenSSH's text form."""
+    key = ec.generate_private_key(ec.SECP384R1())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    return f"{public.decode()} Generated-by-Pileus", private.decode()

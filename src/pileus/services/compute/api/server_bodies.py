@@ -1,0 +1,167 @@
+"""What clients send about servers, in every version."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from pileus.kernel.rest import Body, since, until
+
+field = msgspec.field
+Name = Annotated[str, Meta(min_length=1, max_length=255)]
+Description = Annotated[str, Meta(max_length=255)]
+MetaKey = Annotated[str, Meta(min_length=1, max_length=255)]
+MetaValue = Annotated[str, Meta(max_length=255)]
+Metadata = dict[MetaKey, MetaValue]
+Tag = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[^,/]*\Z")]
+DeviceTag = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[^,/]*\Z")]
+DiskConfig = Literal["AUTO", "MANUAL"]
+UserData = Annotated[str, Meta(max_length=65535)]
+Hostname = Annotated[str, Meta(min_length=2, max_length=255, pattern=r"^[a-zA-Z0-9]+[a-zA-Z0-9.-]*[a-zA-Z0-9]+\Z")]
+Certificates = Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(min_length=1, max_length=50)]
+Count = int | Annotated[str, Meta(pattern=r"^[0-9]+\Z")]
+Whole = int | Annotated[str, Meta(pattern=r"^-?[0-9]+\Z")]
+Flavor = Annotated[str, Meta(min_length=1, max_length=255)] | int
+
+
+class NetworkBody(Body, kw_only=True):
+    """One card asked for: a network, or a port that is there already."""
+
+    uuid: str | None = None
+    port: str | None = None
+    fixed_ip: str | None = None
+    tag: Annotated[DeviceTag | None, since("2.32")] = None
+
+
+class DeviceBody(Body, kw_only=True):
+    """One entry of ``block_device_mapping_v2``."""
+
+    boot_index: Whole | None = None
+    source_type: Literal["blank", "image", "snapshot", "volume"] = "volume"
+    destination_type: Literal["local", "volume"] | None = None
+    uuid: str | None = None
+    volume_size: Whole | None = None
+    volume_type: Annotated[str | None, since("2.67")] = None
+    delete_on_termination: bool | str = False
+    device_name: str | None = None
+    device_type: str | None = None
+    disk_bus: str | None = None
+    guest_format: str | None = None
+    no_device: bool | str | None = None
+    tag: Annotated[DeviceTag | None, since("2.32")] = None
+    image_id: str | None = None
+    snapshot_id: str | None = None
+    volume_id: str | None = None
+    virtual_name: str | None = None
+
+
+class GroupName(Body, kw_only=True):
+    name: Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+class File(Body, kw_only=True):
+    """A file put into the guest's config drive; gone since 2.57."""
+
+    path: str
+    contents: str
+
+
+class ServerCreate(Body, kw_only=True):
+    name: Name
+    flavor: Flavor = field(name="flavorRef")
+    image: str | None = field(name="imageRef", default=None)
+    admin_password: str | None = field(name="adminPass", default=None)
+    metadata: Metadata = {}
+    networks: list[NetworkBody] | Literal["auto", "none"] | None = None
+    disk_config: DiskConfig = field(name="OS-DCF:diskConfig", default="MANUAL")
+    access_ip_v4: str | None = field(name="accessIPv4", default=None)
+    access_ip_v6: str | None = field(name="accessIPv6", default=None)
+    availability_zone: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    block_device_mapping: list[dict[str, Any]] = []
+    block_device_mapping_v2: list[DeviceBody] = []
+    config_drive: bool | str | None = None
+    key_name: str | None = None
+    min_count: Count | None = None
+    max_count: Count | None = None
+    return_reservation_id: bool | str = False
+    security_groups: list[GroupName] = []
+    user_data: UserData | None = None
+    personality: Annotated[list[File], until("2.56")] = []
+    description: Annotated[Description | None, since("2.19")] = None
+    tags: Annotated[Annotated[list[Tag], Meta(max_length=50)], since("2.52")] = []
+    trusted_image_certificates: Annotated[Certificates | None, since("2.63")] = None
+    host: Annotated[str | None, since("2.74")] = None
+    hypervisor_hostname: Annotated[str | None, since("2.74")] = None
+    hostname: Annotated[Hostname | None, since("2.90")] = None
+
+
+class CreateRequest(Body, kw_only=True):
+    """The whole body of a creation: the server, and the hints for the scheduler beside it."""
+
+    server: ServerCreate
+    hints: dict[str, Any] = field(name="os:scheduler_hints", default={})
+    old_hints: dict[str, Any] = field(name="OS-SCH-HNT:scheduler_hints", default={})
+
+
+class ServerUpdate(Body, kw_only=True):
+    name: Name | UnsetType = UNSET
+    disk_config: DiskConfig | UnsetType = field(name="OS-DCF:diskConfig", default=UNSET)
+    access_ip_v4: str | UnsetType | None = field(name="accessIPv4", default=UNSET)
+    access_ip_v6: str | UnsetType | None = field(name="accessIPv6", default=UNSET)
+    description: Annotated[Description | UnsetType | None, since("2.19")] = UNSET
+    hostname: Annotated[Hostname | UnsetType, since("2.90")] = UNSET
+
+
+class Rebuild(Body, kw_only=True):
+    image: str = field(name="imageRef")
+    name: Name | UnsetType = UNSET
+    admin_password: str | None = field(name="adminPass", default=None)
+    metadata: Metadata | UnsetType = UNSET
+    preserve_ephemeral: bool | str = False
+    disk_config: DiskConfig | UnsetType = field(name="OS-DCF:diskConfig", default=UNSET)
+    access_ip_v4: str | UnsetType | None = field(name="accessIPv4", default=UNSET)
+    access_ip_v6: str | UnsetType | None = field(name="accessIPv6", default=UNSET)
+    personality: Annotated[list[File], until("2.56")] = []
+    description: Annotated[Description | UnsetType | None, since("2.19")] = UNSET
+    key_name: Annotated[str | UnsetType | None, since("2.54")] = UNSET
+    user_data: Annotated[UserData | UnsetType | None, since("2.57")] = UNSET
+    trusted_image_certificates: Annotated[Certificates | UnsetType | None, since("2.63")] = UNSET
+    hostname: Annotated[Hostname | UnsetType, since("2.90")] = UNSET
+
+
+class Resize(Body, kw_only=True):
+    flavor: Flavor = field(name="flavorRef")
+    disk_config: DiskConfig | UnsetType = field(name="OS-DCF:diskConfig", default=UNSET)
+
+
+class Reboot(Body, kw_only=True):
+    type: Annotated[str, Meta(pattern=r"^(?i:soft|hard)\Z")]
+
+
+class CreateImage(Body, kw_only=True):
+    name: Annotated[str, Meta(min_length=1, max_length=255)]
+    metadata: Metadata = {}
+
+
+class Lock(Body, kw_only=True):
+    locked_reason: Annotated[Annotated[str, Meta(min_length=1, max_length=255)] | None, since("2.73")] = None
+
+
+class ChangePassword(Body, kw_only=True):
+    password: str = field(name="adminPass")
+
+
+class ConsoleOutput(Body, kw_only=True):
+    length: int | str | None = None
+
+
+class SecurityGroupName(Body, kw_only=True):
+    name: Annotated[str, Meta(min_length=1)]
+
+
+class ConsoleType(Body, kw_only=True):
+    type: str
+
+
+class ResetState(Body, kw_only=True):
+    state: Literal["active", "error"]

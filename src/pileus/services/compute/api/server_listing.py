@@ -1,0 +1,249 @@
+"""Lists of servers: filters, sorting, pages.  Rule: what a filter does not know it refuses, or, as old clients
+expect, finds nothing."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Select, String, or_, select, type_coerce
+
+from pileus.kernel.context import Context
+from pileus.kernel.db import Tx, case_insensitive_like
+from pileus.kernel.errors import Forbidden, Invalid
+from pileus.kernel.rest import Query, page, sort_order
+from pileus.services.compute.api import rules
+from pileus.services.compute.api.flavors import as_bool
+from pileus.services.compute.lifecycle import LABELS, STATES
+from pileus.services.compute.model import Server
+
+field = msgspec.field
+
+
+class ServerQuery(Query, kw_only=True):
+    limit: int | None = None
+    marker: str | None = None
+    sort_key: list[str] = []
+    sort_dir: list[str] = []
+    all_tenants: str | None = None
+    project_id: list[str] = []
+    tenant_id: str | None = None
+    user_id: str | None = None
+    name: str | None = None
+    status: list[str] = []
+    image: str | None = None
+    flavor: str | None = None
+    host: str | None = None
+    node: str | None = None
+    ip: str | None = None
+    ip6: str | None = None
+    uuid: str | None = None
+    reservation_id: str | None = None
+    deleted: str | None = None
+    locked: str | None = None
+    changes_since: str | None = field(name="changes-since", default=None)
+    changes_before: str | None = field(name="changes-before", default=None)
+    tags: str | None = None
+    tags_any: str | None = field(name="tags-any", default=None)
+    not_tags: str | None = field(name="not-tags", default=None)
+    not_tags_any: str | None = field(name="not-tags-any", default=None)
+    key_name: str | None = None
+    availability_zone: str | None = None
+    config_drive: str | None = None
+    vm_state: str | None = None
+    task_state: str | None = None
+    power_state: str | None = None
+    access_ip_v4: str | None = None
+    access_ip_v6: str | None = None
+    hostname: str | None = None
+    description: str | None = None
+
+
+SORT: dict[str, Any] = {
+    "created_at": Server.created_at,
+    "updated_at": Server.updated_at,
+    "uuid": Server.id,
+    "display_name": Server.name,
+    "name": Server.name,
+    "vm_state": Server.vm_state,
+    "task_state": Server.task_state,
+    "power_state": Server.power_state,
+    "host": Server.host,
+    "node": Server.host,
+    "hostname": Server.hostname,
+    "image_ref": Server.image_id,
+    "instance_type_id": Server.flavor_id,
+    "key_name": Server.key_name,
+    "launched_at": Server.launched_at,
+    "launch_index": Server.launch_index,
+    "locked": Server.locked_by,
+    "locked_by": Server.locked_by,
+    "project_id": Server.project_id,
+    "user_id": Server.user_id,
+    "progress": Server.progress,
+    "root_device_name": Server.root_device,
+    "terminated_at": Server.terminated_at,
+    "availability_zone": Server.availability_zone,
+    "config_drive": Server.config_drive,
+    "display_description": Server.description,
+    "access_ip_v4": Server.access_ip_v4,
+    "access_ip_v6": Server.access_ip_v6,
+}
+EXACT: dict[str, Any] = {
+    "uuid": Server.id,
+    "flavor": Server.flavor_id,
+    "reservation_id": Server.reservation_id,
+    "key_name": Server.key_name,
+    "availability_zone": Server.availability_zone,
+    "vm_state": Server.vm_state,
+    "task_state": Server.task_state,
+    "access_ip_v4": Server.access_ip_v4,
+    "access_ip_v6": Server.access_ip_v6,
+    "user_id": Server.user_id,
+    "hostname": Server.hostname,
+    "description": Server.description,
+}
+ADMIN_ONLY = ("host", "node", "deleted", "vm_state", "task_state", "power_state")
+"""Filters that are ignored for everybody but administrators, as upstream does."""
+
+
+def list_servers(tx: Tx, ctx: Context, query: ServerQuery) -> tuple[list[Server], str | None]:
+    """Return one page of servers and the marker of the next."""
+    statement = filtered(ctx, query)
+    order = sort_order(query.sort_key or ["created_at"], query.sort_dir or ["desc"], SORT)
+    if query.ip is None and query.ip6 is None:
+        return page(tx, statement, Server, order=order, limit=query.limit, marker=query.marker)
+    servers, _ = page(tx, statement, Server, order=order, marker=query.marker, max_limit=100_000)
+    found = [server for server in servers if _has_address(server, query)]
+    size = len(found) if query.limit is None else query.limit
+    return found[:size], found[size - 1].id if 0 < size < len(found) else None
+
+
+def filtered(ctx: Context, query: ServerQuery) -> Select[Any]:
+    """Return the statement of the servers the caller may see and asks for."""
+    statement = _of_projects(ctx, query)
+    for name, column in EXACT.items():
+        wanted = getattr(query, name)
+        if wanted is not None and (ctx.is_admin or name not in ADMIN_ONLY):
+            statement = statement.where(column == wanted)
+    if query.name is not None:
+        statement = _matching(statement, query.name)
+    if query.status:
+        statement = _in_status(ctx, statement, query.status)
+    if query.image is not None:
+        statement = statement.where(Server.image_id == query.image)
+    if ctx.is_admin and (host := query.host or query.node) is not None:
+        statement = statement.where(Server.host == host)
+    if query.locked is not None and ctx.version >= (2, 73):
+        locked = Server.locked_by.is_not(None)
+        statement = statement.where(locked if as_bool(query.locked, "locked") else ~locked)
+    if query.config_drive is not None:
+        statement = statement.where(Server.config_drive.is_(as_bool(query.config_drive, "config_drive")))
+    return _tagged(_changed(ctx, statement, query), query)
+
+
+def _of_projects(ctx: Context, query: ServerQuery) -> Select[Any]:
+    statement = select(Server)
+    projects = query.project_id or ([query.tenant_id] if query.tenant_id else [])
+    everywhere = as_bool(query.all_tenants, "all_tenants") if query.all_tenants else query.all_tenants == ""
+    if everywhere:
+        if not ctx.allows(rules.SERVER_ALL_TENANTS):
+            raise Forbidden(f"Policy doesn't allow {rules.SERVER_ALL_TENANTS.name} to be performed.")
+        return statement.where(Server.project_id.in_(projects)) if projects else statement
+    return statement.where(Server.project_id == ctx.project_id)
+
+
+def _matching(statement: Select[Any], pattern: str) -> Select[Any]:
+    """Names are matched as regular expressions; what is plain text becomes a LIKE that the database can run."""
+    if re.search(r"[\^$.*+?{}\[\]\\|()]", pattern):
+        return _regex(statement, pattern)
+    escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return statement.where(case_insensitive_like(Server.name, f"%{escaped}%"))
+
+
+def _regex(statement: Select[Any], pattern: str) -> Select[Any]:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise Invalid(
+            f"Invalid input for query parameters name: '{pattern}' is no regular expression: {error}."
+        ) from error
+    return statement.where(Server.name.regexp_match(pattern))
+
+
+def _in_status(ctx: Context, statement: Select[Any], wanted: list[str]) -> Select[Any]:
+    names = [name.upper() for name in wanted]
+    if "DELETED" in names and not ctx.is_admin:
+        raise Forbidden("Only administrators may list deleted servers.")
+    unknown = [name for name in names if name not in STATES and name not in LABELS]
+    if unknown and ctx.version >= (2, 38):
+        raise Invalid(f"Invalid status value: {', '.join(unknown)}.")
+    states = [STATES[name] for name in names if name in STATES]
+    labels = [LABELS[name] for name in names if name in LABELS]
+    shown = or_(Server.task_state.is_(None), Server.task_state.not_in(list(LABELS.values())))
+    return statement.where(or_(Server.vm_state.in_(states) & shown, Server.task_state.in_(labels)))
+
+
+def _changed(ctx: Context, statement: Select[Any], query: ServerQuery) -> Select[Any]:
+    since = _moment(query.changes_since, "changes-since")
+    before = _moment(query.changes_before, "changes-before") if ctx.version >= (2, 66) else None
+    if since is not None and before is not None and since > before:
+        raise Invalid("The value of changes-since must be less than or equal to changes-before.")
+    if since is not None:
+        statement = statement.where(Server.updated_at >= since)
+    if before is not None:
+        statement = statement.where(Server.updated_at <= before)
+    if ctx.is_admin and query.deleted is not None:
+        gone = as_bool(query.deleted, "deleted")
+        return statement.where(Server.deleted_at.is_not(None) if gone else Server.deleted_at.is_(None))
+    deleted_asked = ctx.is_admin and any(name.upper() == "DELETED" for name in query.status)
+    if since is None and before is None and not deleted_asked:
+        statement = statement.where(Server.deleted_at.is_(None))
+    return statement
+
+
+def _moment(text: str | None, name: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text.replace("Z", "+00:00").replace(" ", "+"))
+    except ValueError:
+        raise Invalid(f"Invalid input for query parameters {name}: '{text}' is not a date-time.") from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _tagged(statement: Select[Any], query: ServerQuery) -> Select[Any]:
+    """Tags are a JSON list in the row: a tag is there when its quoted text is."""
+    for tag in _split(query.tags):
+        statement = statement.where(_has_tag(tag))
+    if any_of := _split(query.tags_any):
+        statement = statement.where(or_(*map(_has_tag, any_of)))
+    if not_all := _split(query.not_tags):
+        statement = statement.where(or_(*(~_has_tag(tag) for tag in not_all)))
+    for tag in _split(query.not_tags_any):
+        statement = statement.where(~_has_tag(tag))
+    return statement
+
+
+def _split(text: str | None) -> list[str]:
+    return [tag for tag in (text or "").split(",") if tag]
+
+
+def _has_tag(tag: str) -> Any:
+    quoted = msgspec.json.encode(tag).decode()
+    return type_coerce(Server.tags, String).contains(quoted, autoescape=True)
+
+
+def _has_address(server: Server, query: ServerQuery) -> bool:
+    """Match addresses as regular expressions, as upstream does."""
+    for pattern, version in ((query.ip, 4), (query.ip6, 6)):
+        if pattern is None:
+            continue
+        try:
+            matches = re.compile(pattern).match
+        except re.error as error:
+            raise Invalid(f"Invalid input for ip: '{pattern}' is no regular expression: {error}.") from error
+        addresses = [a for cards in server.addresses.values() for a in cards if a["version"] == version]
+        if not any(matches(address["addr"]) for address in addresses):
+            return False
+    return True

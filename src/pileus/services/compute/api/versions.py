@@ -1,0 +1,82 @@
+"""The version documents, and the list of extensions of old."""
+
+from typing import Any
+
+from pileus.kernel.context import Context
+from pileus.kernel.errors import NotFound
+from pileus.kernel.rest import Response, json_response
+from pileus.services.compute.api import rules
+from pileus.services.compute.api.base import PATH, VERSIONS, api, documents
+
+UPDATED = {"v2.0": "2011-01-21T11:33:21Z", "v2.1": "2013-07-23T11:33:21Z"}
+MEDIA = [{"base": "application/json", "type": "application/vnd.openstack.compute+json;version=2.1"}]
+EXTENSIONS = {
+    "os-aggregates": "Aggregates",
+    "os-availability-zone": "AvailabilityZone",
+    "os-flavor-access": "FlavorAccess",
+    "os-flavor-extra-specs": "FlavorExtraSpecs",
+    "os-hypervisors": "Hypervisors",
+    "os-instance-actions": "InstanceActions",
+    "os-keypairs": "Keypairs",
+    "os-quota-sets": "Quotas",
+    "os-server-groups": "ServerGroups",
+    "os-services": "Services",
+    "os-simple-tenant-usage": "SimpleTenantUsage",
+    "os-volumes": "Volumes",
+}
+
+
+def _version(ctx: Context, id: str) -> dict[str, Any]:
+    current = id == "v2.1"
+    return {
+        "id": id,
+        "status": "CURRENT" if current else "SUPPORTED",
+        "version": VERSIONS.maximum if current else "",
+        "min_version": VERSIONS.minimum if current else "",
+        "updated": UPDATED[id],
+        "links": [{"rel": "self", "href": f"{ctx.base_url}{PATH}/{'v2.1' if current else 'v2'}/"}],
+    }
+
+
+def _one(ctx: Context, id: str) -> dict[str, Any]:
+    version = _version(ctx, id)
+    described = {"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/api-ref/compute/"}
+    return {"version": {**version, "links": [*version["links"], described], "media-types": MEDIA}}
+
+
+@documents.get("", None)
+def choices(ctx: Context) -> Response:
+    return json_response({"versions": [_version(ctx, id) for id in UPDATED]})
+
+
+@documents.get("/v2.1", None)
+def version_2_1(ctx: Context) -> dict[str, Any]:
+    return _one(ctx, "v2.1")
+
+
+@documents.get("/v2", None)
+def version_2(ctx: Context) -> dict[str, Any]:
+    return _one(ctx, "v2.0")
+
+
+def _extension(alias: str) -> dict[str, Any]:
+    return {
+        "alias": alias,
+        "name": EXTENSIONS[alias],
+        "description": f"{EXTENSIONS[alias]}: part of the API itself since version 2.1.",
+        "namespace": "http://docs.openstack.org/compute/ext/fake_xml",
+        "updated": "2014-12-03T00:00:00Z",
+        "links": [],
+    }
+
+
+@api.get("/extensions", rules.EXTENSIONS, wrap="extensions")
+def list_extensions() -> list[dict[str, Any]]:
+    return [_extension(alias) for alias in EXTENSIONS]
+
+
+@api.get("/extensions/{alias}", rules.EXTENSIONS, wrap="extension")
+def show_extension(alias: str) -> dict[str, Any]:
+    if alias not in EXTENSIONS:
+        raise NotFound(f"There is no extension {alias}.")
+    return _extension(alias)

@@ -1,0 +1,83 @@
+"""Plugging ports into servers and taking them out, live."""
+
+import msgspec
+
+from pileus.kernel.db import Tx
+from pileus.kernel.errors import NotFound
+from pileus.kernel.operations import Operation, operation
+from pileus.services.compute import ports
+from pileus.services.compute.commands import EnsureNicAttached, EnsureNicDetached
+from pileus.services.compute.ending import changed
+from pileus.services.compute.guests import nic_of
+from pileus.services.compute.store import servers as store
+from pileus.services.compute.wanted import NicInput
+
+
+def attach_failed(tx: Tx, input: NicInput, reason: str) -> None:
+    """The port is given back, or deleted if it was made for this."""
+    _unplug(tx, input)
+    changed(tx, input.server_id, "attach_interface")
+
+
+@operation("server.attach_interface", input=NicInput, deadline_s=300, on_failure=attach_failed)
+async def attach_interface(op: Operation, input: NicInput) -> None:
+    """Wire the port on the server's host and plug it in."""
+    if input.host is None:
+        raise NotFound(f"Instance {input.server_id} is on no host.")
+    nic = await op.commit("find", find_nic, input)
+    wires = {wire.port_id: wire for wire in await ports.wire(op, input.host, nic.wiring)}
+    await op.command(
+        "plug",
+        input.host,
+        EnsureNicAttached(guest_id=input.server_id, nic=nic_of(input.port_id, nic.mac, wires[input.port_id])),
+        undo=EnsureNicDetached(guest_id=input.server_id, port_id=input.port_id),
+    )
+    await op.finish(attached, input)
+
+
+class Card(msgspec.Struct, frozen=True):
+    """A card, and the command that plugs its port."""
+
+    mac: str
+    wiring: ports.EnsureNetworks | None
+
+
+def find_nic(tx: Tx, input: NicInput) -> Card:
+    """Return the card of a port, carried by the server's host from now on."""
+    nic = store.get_nic(tx, input.port_id)
+    if nic is None or input.host is None:
+        raise NotFound(f"Port {input.port_id} is not a card of any server.")
+    return Card(nic.mac, ports.bind(tx, [nic.port_id], input.host))
+
+
+def attached(tx: Tx, input: NicInput) -> None:
+    """The port is active."""
+    server = store.get_server(tx, input.server_id)
+    if server is not None:
+        ports.mark_wired(tx, server)
+    changed(tx, input.server_id, "attach_interface")
+
+
+def detach_failed(tx: Tx, input: NicInput, reason: str) -> None:
+    """The guest still has the card."""
+    changed(tx, input.server_id, "detach_interface")
+
+
+@operation("server.detach_interface", input=NicInput, deadline_s=300, cancellable=False, on_failure=detach_failed)
+async def detach_interface(op: Operation, input: NicInput) -> None:
+    """Unplug the card, then give back its port."""
+    if input.host is not None:
+        await op.command("unplug", input.host, EnsureNicDetached(guest_id=input.server_id, port_id=input.port_id))
+    await op.finish(detached, input)
+
+
+def detached(tx: Tx, input: NicInput) -> None:
+    """The port is given back."""
+    _unplug(tx, input)
+    changed(tx, input.server_id, "detach_interface")
+
+
+def _unplug(tx: Tx, input: NicInput) -> None:
+    server, nic = store.get_server(tx, input.server_id), store.get_nic(tx, input.port_id)
+    if server is not None and nic is not None:
+        ports.unplug(tx, server, nic)

@@ -1,0 +1,106 @@
+"""Choosing a host and claiming its room, in the transaction of the step that needs it."""
+
+from collections.abc import Collection
+from typing import Any
+
+from pileus.kernel.agent import hosts as kernel_hosts
+from pileus.kernel.db import Tx
+from pileus.services.compute import inventory
+from pileus.services.compute.model import Server
+from pileus.services.compute.scheduler import Candidate, Demand, choose
+from pileus.services.compute.store import catalog, hosts
+from pileus.services.compute.store import servers as store
+
+
+def place(tx: Tx, server: Server, *, host: str | None = None, forced: bool = False) -> None:
+    """Give the server a host and allocate there what its flavor needs; raise NoValidHost, saying why."""
+    demand = demand_of(tx, server, server.flavor, host=host, forced=forced)
+    candidates = list_candidates(tx, demand.resources)
+    chosen = choose(candidates, demand)[0]
+    zone = next(candidate.zone for candidate in candidates if candidate.name == chosen)
+    allocate(tx, server.id, chosen, demand.resources, server)
+    store.touch(server, host=chosen, availability_zone=zone)
+
+
+def allocate(tx: Tx, consumer_id: str, host: str, resources: dict[str, int], server: Server) -> None:
+    """Allocate room on a host for a consumer: a server, or a migration that holds what the server may go back to."""
+    row = hosts.get_host(tx, host)
+    assert row is not None, "a candidate is a row"
+    inventory.claim(tx, consumer_id, row.id, resources, server.project_id, server.user_id)
+
+
+def resources_of(flavor: dict[str, Any], *, local_root: bool) -> dict[str, int]:
+    """Return what a flavor takes from a host, by resource class; extra specs ``resources:X`` override."""
+    disk = (flavor["disk"] if local_root else 0) + flavor["ephemeral"] + -(-flavor["swap"] // 1024)
+    found = {"VCPU": flavor["vcpus"], "MEMORY_MB": flavor["ram"], "DISK_GB": disk}
+    for key, value in flavor["extra_specs"].items():
+        if key.startswith("resources:") and str(value).isdigit():
+            found[key.removeprefix("resources:")] = int(value)
+    return {name: amount for name, amount in found.items() if amount}
+
+
+def demand_of(
+    tx: Tx,
+    server: Server,
+    flavor: dict[str, Any],
+    *,
+    host: str | None = None,
+    forced: bool = False,
+    exclude: frozenset[str] = frozenset(),
+) -> Demand:
+    """Return what the server asks of its host."""
+    hints = server.hints or {}
+    group = catalog.get_group(tx, server.group_id) if server.group_id else None
+    others: dict[str, int] = {}
+    if group is not None:
+        for id, where in catalog.members(tx, [group.id]).get(group.id, []):
+            if where is not None and id != server.id:
+                others[where] = others.get(where, 0) + 1
+    return Demand(
+        resources=resources_of(flavor, local_root=server.image_id is not None),
+        zone=server.pinned_availability_zone,
+        host=host,
+        forced=forced,
+        exclude=exclude,
+        extra_specs=flavor["extra_specs"],
+        image_properties=server.image.get("properties", {}),
+        different_from=servers_of_hint(tx, hints.get("different_host")),
+        same_as=servers_of_hint(tx, hints["same_host"]) if hints.get("same_host") else None,
+        group_policy=group.policy if group else None,
+        group_hosts=others,
+        max_per_host=int(group.rules.get("max_server_per_host", 1)) if group else 1,
+        project_id=server.project_id,
+    )
+
+
+def servers_of_hint(tx: Tx, wanted: Any) -> frozenset[str]:
+    """Return the hosts of the servers that a hint names."""
+    names = [wanted] if isinstance(wanted, str) else (wanted or [])
+    found = (store.get_server(tx, name) for name in names)
+    return frozenset(server.host for server in found if server is not None and server.host)
+
+
+def list_candidates(tx: Tx, classes: Collection[str] = ()) -> list[Candidate]:
+    """Return every host with its room, as it is in this transaction."""
+    rows = hosts.list_hosts(tx)
+    alive = {host.name for host in kernel_hosts.alive(tx, "compute")}
+    zones = hosts.zones(tx)
+    aggregates = catalog.list_aggregates(tx)
+    rooms = inventory.rooms(tx, classes)
+    found = []
+    for row in rows:
+        room = rooms.get(row.id, inventory.NO_ROOM)
+        found.append(
+            Candidate(
+                name=row.name,
+                zone=zones.get(row.name, hosts.DEFAULT_ZONE),
+                up=row.name in alive and not row.forced_down,
+                enabled=not row.disabled,
+                disabled_reason=row.disabled_reason,
+                capacity=room.capacity,
+                used=room.used,
+                traits=room.traits,
+                aggregates=tuple(a.meta for a in aggregates if row.name in a.hosts),
+            )
+        )
+    return found

@@ -1,0 +1,299 @@
+"""What compute asks of the network.  Rule: the only file of this service that knows its ``public.py``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+import msgspec
+
+from pileus.kernel.context import Context
+from pileus.kernel.db import Tx
+from pileus.kernel.errors import Conflict, Invalid, NotFound
+from pileus.kernel.ids import is_uuid
+from pileus.kernel.operations import Operation
+from pileus.services.compute.acting import acting
+from pileus.services.compute.model import Nic, Server
+from pileus.services.compute.store import servers as store
+from pileus.services.compute.wanted import WantedNic
+from pileus.services.network import public
+from pileus.services.network.public import EnsureNetworks
+
+__all__ = ["EnsureNetworks"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A card as a client asks for it: by network, or by port."""
+
+    network_id: str | None = None
+    port_id: str | None = None
+    fixed_ip: str | None = None
+    tag: str | None = None
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True):
+    """A port as its host has made it: the tap for the guest."""
+
+    port_id: str
+    tap: str
+    mtu: int
+
+
+class PortFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What interface views show of a port."""
+
+    status: str
+    fixed_ips: list[dict[str, str]]
+
+
+def resolve(tx: Tx, ctx: Context, wanted: Sequence[Request] | str | None, *, count: int) -> tuple[WantedNic, ...]:
+    """Return the cards asked for, by id; raise Invalid when a network or a port cannot be used.
+
+    ``None`` and ``auto`` mean the one network there is; ``none`` means no card.
+    """
+    if wanted == "none":
+        return ()
+    if wanted is None or isinstance(wanted, str) or not wanted:
+        found = _only_network(tx, ctx, required=wanted == "auto")
+        public.ports_room(tx, ctx.project_id, len(found) * count)
+        return found
+    nics = tuple(_resolve_one(tx, ctx, request, count) for request in wanted)
+    if len({nic.port_id for nic in nics if nic.port_id}) < sum(1 for nic in nics if nic.port_id):
+        raise Invalid("A port was given twice: each card needs a port of its own.")
+    public.ports_room(tx, ctx.project_id, sum(1 for nic in nics if nic.port_id is None) * count)
+    return nics
+
+
+def _only_network(tx: Tx, ctx: Context, *, required: bool) -> tuple[WantedNic, ...]:
+    networks = [one for one in public.available_networks(tx, ctx, ctx.project_id) if one.has_subnets]
+    if len(networks) > 1:
+        raise Conflict("Multiple possible networks found, use a Network ID to be more specific.")
+    if not networks and required:
+        raise Invalid("There is no network with a subnet to put the server on: create one, or ask for none.")
+    return tuple(WantedNic(network_id=network.id) for network in networks)
+
+
+def _resolve_one(tx: Tx, ctx: Context, request: Request, count: int) -> WantedNic:
+    if request.port_id is not None:
+        return _resolve_port(tx, ctx, request, count)
+    if request.network_id is None or not is_uuid(request.network_id):
+        raise Invalid(f"Bad networks format: network uuid is not in proper format ({request.network_id}).")
+    try:
+        network = public.get_network(tx, ctx, request.network_id)
+    except NotFound:
+        raise Invalid(f"Network {request.network_id} could not be found.") from None
+    if network.external and not network.shared and network.project_id != ctx.project_id and not ctx.is_admin:
+        raise Invalid(f"It is not allowed to create an interface on external network {network.id}: use a floating IP.")
+    if not network.has_subnets:
+        raise Invalid(f"Network {network.id} requires a subnet in order to boot instances on.")
+    return WantedNic(network_id=network.id, fixed_ip=_checked_ip(request.fixed_ip, count), tag=request.tag)
+
+
+def _checked_ip(text: str | None, count: int) -> str | None:
+    if text is None:
+        return None
+    try:
+        ip_address(text)
+    except ValueError:
+        raise Invalid(f"Invalid fixed IP address ({text}): it must be an IPv4 or IPv6 address.") from None
+    if count > 1:
+        raise Invalid("Invalid fixed_ip argument: an address can be given to one server only.")
+    return text
+
+
+def _resolve_port(tx: Tx, ctx: Context, request: Request, count: int) -> WantedNic:
+    if count > 1:
+        raise Invalid("Unable to launch multiple instances with a single configured port ID: one port, one server.")
+    if not is_uuid(request.port_id):
+        raise Invalid(f"Bad port format: port uuid is not in proper format ({request.port_id}).")
+    try:
+        port = public.get_port(tx, ctx, str(request.port_id))
+    except NotFound:
+        raise NotFound(f"Port {request.port_id} could not be found.", status=400) from None
+    if port.device_id:
+        raise Conflict(f"Port {port.id} is still in use.")
+    if not port.fixed_ips:
+        raise Invalid(f"Port {port.id} requires a FixedIP in order to be used.")
+    return WantedNic(network_id=port.network_id, port_id=port.id, tag=request.tag)
+
+
+def security_groups(tx: Tx, ctx: Context, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Return ``(id, name)`` of security groups by name or id, the default one for none; raise Invalid."""
+    if not names:
+        return [(public.default_group(tx, ctx.project_id), "default")]
+    try:
+        ids = public.resolve_groups(tx, ctx, names, ctx.project_id)
+    except (NotFound, Conflict) as error:
+        raise Invalid(error.message) from error
+    found = public.group_names(tx, ids)
+    return [(id, found[id]) for id in ids]
+
+
+def plug_all(tx: Tx, server: Server, nics: Sequence[WantedNic], group_ids: Sequence[str]) -> None:
+    """Make or take the ports of a new server."""
+    for position, wanted in enumerate(nics):
+        _plug(tx, server, wanted, group_ids, position)
+    if nics:
+        tx.flush()
+        refresh_addresses(tx, server)
+
+
+def plug(tx: Tx, server: Server, wanted: WantedNic, group_ids: Sequence[str]) -> Nic:
+    """Make or take one more port for a server."""
+    position = max((nic.position for nic in store.list_nics(tx, server.id)), default=-1) + 1
+    return _plug(tx, server, wanted, group_ids, position)
+
+
+def _plug(tx: Tx, server: Server, wanted: WantedNic, group_ids: Sequence[str], position: int) -> Nic:
+    ctx, zone = acting(server), server.availability_zone or "nova"
+    if wanted.port_id is not None:
+        public.claim_port(tx, ctx, wanted.port_id, server_id=server.id, zone=zone, dns_name=_dns_name(server))
+        port_id = wanted.port_id
+    else:
+        port_id = public.create_port_for_server(
+            tx,
+            ctx,
+            network_id=wanted.network_id,
+            server_id=server.id,
+            project_id=server.project_id,
+            fixed_ip=wanted.fixed_ip,
+            security_group_ids=list(group_ids) or None,
+            zone=zone,
+            dns_name=_dns_name(server),
+        )
+    tx.flush()
+    port = public.ports_by_id(tx, [port_id])[port_id]
+    nic = Nic(
+        port_id=port_id,
+        server_id=server.id,
+        network_id=port.network_id,
+        mac=port.mac,
+        position=position,
+        tag=wanted.tag,
+        owned=wanted.port_id is None,
+    )
+    tx.add(nic)
+    tx.flush()
+    return nic
+
+
+def _dns_name(server: Server) -> str:
+    return server.hostname.partition(".")[0]
+
+
+def unplug_all(tx: Tx, server: Server) -> None:
+    """Give back every port of a server; those made for it are deleted, and their hosts told."""
+    nics = store.list_nics(tx, server.id)
+    if not nics:
+        return
+    public.delete_ports(tx, [nic.port_id for nic in nics if nic.owned])
+    public.release_ports(tx, [nic.port_id for nic in nics if not nic.owned])
+    store.delete_nics(tx, server.id)
+    server.addresses = {}
+
+
+def unplug(tx: Tx, server: Server, nic: Nic) -> None:
+    """Give back one port of a server."""
+    (public.delete_ports if nic.owned else public.release_ports)(tx, [nic.port_id])
+    tx.delete(nic)
+    tx.flush()
+    refresh_addresses(tx, server)
+
+
+def bind(tx: Tx, port_ids: Sequence[str], host: str) -> EnsureNetworks | None:
+    """Let a host carry ports, and return the command that plugs them; None for none."""
+    return public.bind_ports(tx, port_ids, host) if port_ids else None
+
+
+def again(tx: Tx, port_ids: Sequence[str], host: str) -> EnsureNetworks | None:
+    """Return the command that plugs ports their host carries already; None for none."""
+    return public.port_commands(tx, port_ids, host) if port_ids else None
+
+
+async def wire(op: Operation, host: str, command: EnsureNetworks | None, *, step: str = "ports") -> list[Wire]:
+    """Have a host plug ports; return what it made of those the command names."""
+    if command is None:
+        return []
+    made = await op.command(step, host, command)
+    return [Wire(port_id=one.port_id, tap=one.interface, mtu=one.mtu) for one in made.ports]
+
+
+def mark_wired(tx: Tx, server: Server) -> None:
+    """Record that the host of a server has plugged its ports."""
+    nics = store.list_nics(tx, server.id)
+    if nics and server.host is not None:
+        public.mark_wired(tx, [nic.port_id for nic in nics], server.host)
+
+
+def refresh_addresses(tx: Tx, server: Server) -> None:
+    """Renew what the API shows as the server's addresses."""
+    nics = store.list_nics(tx, server.id)
+    ports = public.ports_by_id(tx, [nic.port_id for nic in nics])
+    shown: dict[str, list[dict[str, Any]]] = {}
+    for nic in nics:
+        port = ports.get(nic.port_id)
+        if port is None:
+            continue
+        cards = shown.setdefault(port.network_name, [])
+        for fixed in port.fixed_ips:
+            cards.append(_card(fixed.ip, fixed.version, "fixed", port.mac))
+            if fixed.floating_ip:
+                cards.append(_card(fixed.floating_ip, 4, "floating", port.mac))
+    server.addresses = shown
+    held = [id for nic in nics if nic.port_id in ports for id in ports[nic.port_id].security_group_ids]
+    names = public.group_names(tx, held) if held else {}
+    server.security_groups = [names[id] for id in dict.fromkeys(held) if id in names]
+
+
+def _card(address: str, version: int, kind: str, mac: str) -> dict[str, Any]:
+    return {"version": version, "addr": address, "OS-EXT-IPS:type": kind, "OS-EXT-IPS-MAC:mac_addr": mac}
+
+
+def facts(tx: Tx, port_ids: Sequence[str]) -> dict[str, PortFacts]:
+    """Return what interface views show of ports, by id."""
+    return {
+        port.id: PortFacts(
+            status=port.status,
+            fixed_ips=[{"subnet_id": fixed.subnet_id, "ip_address": fixed.ip} for fixed in port.fixed_ips],
+        )
+        for port in public.ports_by_id(tx, port_ids).values()
+    }
+
+
+def add_security_group(tx: Tx, ctx: Context, server: Server, name: str) -> None:
+    """Put every port of a server into a security group; raise NotFound for an unknown one."""
+    (wanted,) = public.resolve_groups(tx, ctx, [name], server.project_id)
+    for port in _ports(tx, server):
+        if wanted not in port.security_group_ids:
+            public.update_port_groups(tx, ctx, port.id, [*port.security_group_ids, wanted])
+    tx.flush()
+    refresh_addresses(tx, server)
+
+
+def remove_security_group(tx: Tx, ctx: Context, server: Server, name: str) -> None:
+    """Take every port of a server out of a security group; raise NotFound when none is in it."""
+    (wanted,) = public.resolve_groups(tx, ctx, [name], server.project_id)
+    holders = [port for port in _ports(tx, server) if wanted in port.security_group_ids]
+    if not holders:
+        raise NotFound(f"Security group {name} not associated with the instance {server.id}.")
+    for port in holders:
+        rest = [id for id in port.security_group_ids if id != wanted]
+        public.update_port_groups(tx, ctx, port.id, rest)
+    tx.flush()
+    refresh_addresses(tx, server)
+
+
+def security_group_views(tx: Tx, ctx: Context, server: Server) -> list[dict[str, Any]]:
+    """Return the security groups of a server as the old API shows them; their rules are the network API's."""
+    held = list(dict.fromkeys(id for port in _ports(tx, server) for id in port.security_group_ids))
+    names = public.group_names(tx, held) if held else {}
+    return [
+        {"id": id, "name": names[id], "tenant_id": server.project_id, "description": "", "rules": []}
+        for id in held
+        if id in names
+    ]
+
+
+def _ports(tx: Tx, server: Server) -> list[public.ServerPort]:
+    return list(public.ports_by_id(tx, [nic.port_id for nic in store.list_nics(tx, server.id)]).values())

@@ -1,0 +1,17 @@
+"""Settings of the compute service: the table ``[compute]`` of ``pileus.toml``."""
+
+from pileus.kernel.config import Settings
+
+
+class ComputeSettings(Settings, frozen=True):
+    """What an operator may choose."""
+
+    cpu_allocation_ratio: float = 4.0
+    """Virtual processors per real one."""
+    ram_allocation_ratio: float = 1.0
+    disk_allocation_ratio: float = 2.0
+    """Root disks are thin: what is promised may be more than what is there."""
+    reserved_memory_mb: int = 512
+    """Memory of a host that no guest gets."""
+    novnc: str = "/usr/share/novnc"
+    """Where the console page's files are (Debian package ``novnc``)."""

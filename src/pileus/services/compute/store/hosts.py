@@ -1,0 +1,79 @@
+"""Hosts as rows, and the availability zones that aggregates make of them."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+
+from pileus.kernel.agent import hosts as kernel_hosts
+from pileus.kernel.db import Tx
+from pileus.services.compute.model import Host
+from pileus.services.compute.store.catalog import list_aggregates
+
+DEFAULT_ZONE = "nova"
+
+
+def get_host(tx: Tx, name: str) -> Host | None:
+    """Return a host by name."""
+    return tx.get(Host, name)
+
+
+def get_host_by_id(tx: Tx, id: str) -> Host | None:
+    """Return a host by its uuid, or by its number as old clients have it."""
+    column = Host.number if id.isdigit() else Host.id
+    return tx.scalar(select(Host).where(column == (int(id) if id.isdigit() else id)))
+
+
+def list_hosts(tx: Tx) -> list[Host]:
+    """Return every host."""
+    return list(tx.scalars(select(Host).order_by(Host.number)))
+
+
+def next_number(tx: Tx) -> int:
+    """Return the number of the next new host."""
+    return (tx.scalar(select(func.max(Host.number))) or 0) + 1
+
+
+def zones(tx: Tx) -> dict[str, str]:
+    """Return the availability zone of every host that is not in the default one."""
+    return {
+        host: aggregate.availability_zone
+        for aggregate in list_aggregates(tx)
+        if aggregate.availability_zone
+        for host in aggregate.hosts
+    }
+
+
+def zone_of(tx: Tx, host: str | None) -> str:
+    """Return the availability zone of a host; empty for none."""
+    return "" if host is None else zones(tx).get(host, DEFAULT_ZONE)
+
+
+def alive(tx: Tx) -> set[str]:
+    """Return the names of the hosts that are heard and not forced down."""
+    down = {host.name for host in list_hosts(tx) if host.forced_down}
+    return {host.name for host in kernel_hosts.alive(tx, "compute")} - down
+
+
+def statuses(tx: Tx) -> dict[str, str]:
+    """Return UP, DOWN or MAINTENANCE (disabled) of every host."""
+    up = alive(tx)
+    return {
+        host.name: "MAINTENANCE" if host.disabled else "UP" if host.name in up else "DOWN" for host in list_hosts(tx)
+    }
+
+
+def facts(tx: Tx) -> dict[str, dict[str, Any]]:
+    """Return what each host's agent says of itself."""
+    return {host.name: host.facts.get("compute", {}) for host in kernel_hosts.every(tx)}
+
+
+def up_since(tx: Tx, name: str) -> datetime | None:
+    """Return since when a host has been up; None when it is down."""
+    host = next((host for host in kernel_hosts.alive(tx, "compute") if host.name == name), None)
+    return host.changed_at if host is not None else None
+
+
+def seen_at(tx: Tx) -> dict[str, datetime]:
+    """Return when each host was last heard."""
+    return {host.name: host.last_seen_at for host in kernel_hosts.every(tx)}

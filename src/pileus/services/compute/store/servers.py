@@ -1,0 +1,198 @@
+"""Servers, their cards and their volumes, as rows.  Rule: one query per kind of row, never one per server."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, bindparam, delete, func, or_, select, update
+
+from pileus.kernel import clock
+from pileus.kernel.db import Tx
+from pileus.kernel.operations import OperationRow
+from pileus.services.compute.model import BlockDevice, ConsoleToken, Migration, Nic, Server, Stray
+
+PREFIX = "server/"
+_devices: Any = BlockDevice.__table__
+_ATTACHED = select(_devices.c.volume_id, _devices.c.delete_on_termination).where(
+    _devices.c.server_id == bindparam("server")
+)
+
+
+def resource_of(server_id: str) -> str:
+    """Return the name under which operations lock a server."""
+    return PREFIX + server_id
+
+
+def get_server(tx: Tx, server_id: str) -> Server | None:
+    """Return a server, deleted ones too."""
+    return tx.get(Server, server_id)
+
+
+def attached(tx: Tx, server_id: str) -> list[tuple[str, bool]]:
+    """Return ``(volume id, delete on termination)`` of a server's volumes."""
+    return [(row[0], row[1]) for row in tx.connection().execute(_ATTACHED, {"server": server_id})]
+
+
+def attached_by_server(tx: Tx, server_ids: Sequence[str]) -> dict[str, list[tuple[str, bool]]]:
+    """Return the same for many servers in one query."""
+    if not server_ids:
+        return {}
+    columns = (_devices.c.server_id, _devices.c.volume_id, _devices.c.delete_on_termination)
+    found: dict[str, list[tuple[str, bool]]] = {}
+    for server_id, volume_id, doomed in tx.execute(select(*columns).where(_devices.c.server_id.in_(server_ids))):
+        found.setdefault(server_id, []).append((volume_id, doomed))
+    return found
+
+
+def insert_servers(tx: Tx, servers: Iterable[Server]) -> None:
+    """Add servers."""
+    tx.add_all(servers)
+    tx.flush()
+
+
+def touch(server: Server, **values: Any) -> None:
+    """Change a server's columns and its ``updated_at``."""
+    for name, value in values.items():
+        setattr(server, name, value)
+    server.updated_at = clock.now()
+
+
+def live_servers(tx: Tx) -> Select[Any]:
+    """Return the statement of all servers that are not deleted."""
+    return select(Server).where(Server.deleted_at.is_(None))
+
+
+def list_of_host(tx: Tx, host: str) -> list[Server]:
+    """Return the servers of a host."""
+    return list(tx.scalars(select(Server).where(Server.host == host, Server.deleted_at.is_(None))))
+
+
+def count_by_host(tx: Tx) -> dict[str, int]:
+    """Return how many servers each host has."""
+    statement = (
+        select(Server.host, func.count())
+        .where(Server.deleted_at.is_(None), Server.host.is_not(None))
+        .group_by(Server.host)
+    )
+    return {host: count for host, count in tx.execute(statement) if host is not None}
+
+
+def count_of_project(tx: Tx, project_id: str) -> int:
+    """Return how many servers a project has."""
+    return tx.scalar(select(func.count()).where(Server.project_id == project_id, Server.deleted_at.is_(None))) or 0
+
+
+def vcpus_of_project(tx: Tx, project_id: str) -> int:
+    """Return how many virtual processors a project's servers have."""
+    total = select(func.sum(Server.vcpus)).where(Server.project_id == project_id, Server.deleted_at.is_(None))
+    return int(tx.scalar(total) or 0)
+
+
+def memory_of_project(tx: Tx, project_id: str) -> int:
+    """Return how many MiB of memory a project's servers have."""
+    total = select(func.sum(Server.memory_mb)).where(Server.project_id == project_id, Server.deleted_at.is_(None))
+    return int(tx.scalar(total) or 0)
+
+
+def list_for_usage(tx: Tx, start: datetime, end: datetime, project_id: str | None) -> list[Server]:
+    """Return the servers that existed at some moment between ``start`` and ``end``."""
+    statement = select(Server).where(
+        Server.launched_at.is_not(None),
+        Server.launched_at <= end,
+        or_(Server.terminated_at.is_(None), Server.terminated_at >= start),
+    )
+    if project_id is not None:
+        statement = statement.where(Server.project_id == project_id)
+    return list(tx.scalars(statement.order_by(Server.project_id, Server.id)))
+
+
+def list_nics(tx: Tx, server_id: str) -> list[Nic]:
+    """Return a server's cards in their order."""
+    return list(tx.scalars(select(Nic).where(Nic.server_id == server_id).order_by(Nic.position)))
+
+
+def get_nic(tx: Tx, port_id: str) -> Nic | None:
+    """Return the card of a port."""
+    return tx.get(Nic, port_id)
+
+
+def delete_nics(tx: Tx, server_id: str) -> None:
+    """Forget all cards of a server."""
+    tx.execute(delete(Nic).where(Nic.server_id == server_id))
+
+
+def list_devices(tx: Tx, server_id: str) -> list[BlockDevice]:
+    """Return a server's volumes in the order of their devices."""
+    return list(tx.scalars(select(BlockDevice).where(BlockDevice.server_id == server_id).order_by(BlockDevice.device)))
+
+
+def get_device(tx: Tx, server_id: str, volume_id: str) -> BlockDevice | None:
+    """Return a server's attachment of one volume."""
+    return tx.scalar(select(BlockDevice).where(BlockDevice.server_id == server_id, BlockDevice.volume_id == volume_id))
+
+
+def list_devices_of_volume(tx: Tx, volume_id: str) -> list[BlockDevice]:
+    """Return every server's attachment of one volume."""
+    return list(tx.scalars(select(BlockDevice).where(BlockDevice.volume_id == volume_id)))
+
+
+def delete_devices(tx: Tx, server_id: str) -> None:
+    """Forget all volumes of a server."""
+    tx.execute(delete(BlockDevice).where(BlockDevice.server_id == server_id))
+
+
+def get_migration(tx: Tx, server_id: str, status: str) -> Migration | None:
+    """Return the newest migration of a server in a status."""
+    statement = select(Migration).where(Migration.server_id == server_id, Migration.status == status)
+    return tx.scalar(statement.order_by(Migration.id.desc()).limit(1))
+
+
+def list_actions(tx: Tx, server_id: str) -> list[OperationRow]:
+    """Return the operations of a server, newest first."""
+    statement = select(OperationRow).where(OperationRow.resource == resource_of(server_id))
+    return list(tx.scalars(statement.order_by(OperationRow.created_at.desc(), OperationRow.id)))
+
+
+def insert_console_token(tx: Tx, token: ConsoleToken) -> None:
+    """Keep a console token, and drop those that have expired."""
+    tx.execute(delete(ConsoleToken).where(ConsoleToken.expires_at < clock.now()))
+    tx.add(token)
+
+
+def get_console_token(tx: Tx, digest: str) -> ConsoleToken | None:
+    """Return a console token that has not expired."""
+    token = tx.get(ConsoleToken, digest)
+    return token if token is not None and token.expires_at > clock.now() else None
+
+
+def forget_console_tokens(tx: Tx, server_id: str) -> None:
+    """Withdraw the rights to a server's consoles."""
+    tx.execute(delete(ConsoleToken).where(ConsoleToken.server_id == server_id))
+
+
+def put_stray(tx: Tx, host: str, guest_id: str) -> bool:
+    """Record a guest that no server stands for; tell whether it is new."""
+    if tx.get(Stray, (host, guest_id)) is not None:
+        return False
+    tx.add(Stray(host=host, guest_id=guest_id, found_at=clock.now()))
+    return True
+
+
+def keep_strays(tx: Tx, host: str, guest_ids: Iterable[str]) -> None:
+    """Forget the strays of a host that are not among ``guest_ids`` any more."""
+    tx.execute(delete(Stray).where(Stray.host == host, Stray.guest_id.not_in(list(guest_ids))))
+
+
+def leave_group(tx: Tx, group_id: str) -> None:
+    """Take every server out of a group that is being deleted."""
+    tx.execute(update(Server).where(Server.group_id == group_id).values(group_id=None))
+
+
+def list_migrations(tx: Tx, server_id: str | None, status: str | None) -> list[Migration]:
+    """Return migrations, newest first."""
+    statement = select(Migration).order_by(Migration.id.desc())
+    if server_id is not None:
+        statement = statement.where(Migration.server_id == server_id)
+    if status is not None:
+        statement = statement.where(Migration.status == status)
+    return list(tx.scalars(statement))

@@ -1,0 +1,82 @@
+"""What compute asks of block storage.  Rule: the only file of this service that knows its ``public.py``."""
+
+from pileus.kernel.context import Context
+from pileus.kernel.db import Tx
+from pileus.kernel.errors import Invalid, NotFound
+from pileus.kernel.operations import Operation
+from pileus.services.block_storage import public
+from pileus.services.compute.commands import DiskSource, LocalFile, NbdSocket
+from pileus.services.compute.wanted import WantedVolume
+
+
+def check_attachable(tx: Tx, ctx: Context, volume_id: str, *, bootable: bool = False) -> None:
+    """Raise Invalid unless the caller's volume is free (or may be shared), and can boot where it shall."""
+    try:
+        volume = public.get_volume(tx, ctx, volume_id)
+    except NotFound:
+        raise Invalid(f"Block Device Mapping is Invalid: failed to get volume {volume_id}.") from None
+    if volume.status != "available" and not volume.multiattach:
+        raise Invalid(f"Invalid volume: volume {volume_id} is {volume.status}; to be attached it must be available.")
+    if bootable and not volume.bootable:
+        raise Invalid(f"Block Device {volume_id} is not bootable: give a volume made from an image.")
+
+
+def check_snapshot(tx: Tx, ctx: Context, snapshot_id: str) -> None:
+    """Raise Invalid unless the caller has such a snapshot."""
+    try:
+        public.get_snapshot(tx, ctx, snapshot_id)
+    except NotFound:
+        raise Invalid(f"Block Device Mapping is Invalid: failed to get snapshot {snapshot_id}.") from None
+
+
+def require_volume(tx: Tx, ctx: Context, volume_id: str) -> None:
+    """Raise NotFound unless the caller may see the volume."""
+    public.get_volume(tx, ctx, volume_id)
+
+
+def image_of(tx: Tx, ctx: Context, volume_id: str) -> dict[str, str]:
+    """Return the properties of the image a volume was made from."""
+    return public.get_volume(tx, ctx, volume_id).image_properties
+
+
+def reserve(tx: Tx, ctx: Context, volume_id: str, server_id: str, device: str | None) -> str:
+    """Hold a volume for a server; return the attachment's id."""
+    return public.reserve(tx, ctx, volume_id, server_id, device=device)
+
+
+def create(tx: Tx, ctx: Context, wanted: WantedVolume, zone: str | None) -> tuple[str, str]:
+    """Begin to make a volume for a server; return its id and the operation to wait for."""
+    made, operation_id = public.create_volume(
+        tx,
+        ctx,
+        public.NewVolume(
+            size_gib=wanted.size_gib,
+            volume_type=wanted.volume_type,
+            snapshot_id=wanted.id if wanted.source == "snapshot" else None,
+            image_id=wanted.id if wanted.source == "image" else None,
+        ),
+    )
+    return made.id, operation_id
+
+
+async def connect(op: Operation, attachment_id: str, host: str) -> DiskSource:
+    """Make a volume reachable on a host and return where the hypervisor finds it there."""
+    export = await public.connect(op, attachment_id, host)
+    if isinstance(export, public.NbdSocket):
+        return NbdSocket(path=export.path, export=export.export, read_only=export.read_only)
+    return LocalFile(path=export.path, format=export.format, read_only=export.read_only)
+
+
+attached = public.attached
+begin_detaching = public.begin_detaching
+roll_detaching = public.roll_detaching
+disconnect = public.disconnect
+release = public.release
+
+
+def delete(tx: Tx, ctx: Context, volume_id: str) -> None:
+    """Begin to delete a volume that was to go with its server; one that is gone already is no trouble."""
+    try:
+        public.delete_volume(tx, ctx, volume_id)
+    except NotFound:
+        return
