@@ -32,7 +32,7 @@ class Guest:
     """One guest on one port."""
 
     port: PortSpec
-    name: str = field(default_factory=lambda: f"plt-{token_hex(4)}")
+    name: str = field(default_factory=lambda: f"pnt-{token_hex(4)}")
 
     def make(self, interface: str) -> None:
         run("ip", "netns", "add", self.name)

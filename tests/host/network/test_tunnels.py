@@ -23,7 +23,7 @@ class Machine:
     """A simulated host: a namespace, an underlay address, an agent's driver."""
 
     def __init__(self, number: int, cloud_id: str, folder: Path) -> None:
-        self.name, self.tunnel_ip = f"plt-host{number}-{token_hex(2)}", f"192.0.2.{number}"
+        self.name, self.tunnel_ip = f"pnt-host{number}-{token_hex(2)}", f"192.0.2.{number}"
         run("ip", "netns", "add", self.name)
         self.guests: list[Guest] = []
         self.driver = LinuxNetworkDriver(

@@ -5,9 +5,12 @@ One rule: of two specs of one thing the one with the higher stamp wins, whicheve
 
 import asyncio
 import logging
+from asyncio import gather
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from pileus.kernel.agent import AgentPart, Command, Handler, HostContext
 from pileus.kernel.config import Settings
@@ -32,6 +35,10 @@ KINDS = ("networks", "security_groups", "ports", "dhcp", "routers")
 """What an inventory lists, in the order in which it can be made; removal goes the other way."""
 
 
+Obey = Callable[[str, str, Callable[[], Awaitable[None]]], Awaitable[None]]
+"""Called with what a thing is, its id, and what to do about it."""
+
+
 class NetworkHostSettings(Settings, frozen=True):
     """What a host's agent needs to know, in table ``[network]``."""
 
@@ -53,7 +60,7 @@ class NetworkPart(AgentPart):
         self.driver = driver
         self._stamps: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._wirings: dict[str, PortWiring] = {}
-        self._turn = asyncio.Lock()
+        self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     @property
     def handles(self) -> Mapping[type[Command[Any]], Handler]:
@@ -104,18 +111,14 @@ class NetworkPart(AgentPart):
         refusals: list[str] = []
         driver = self.driver
         obey = self._obeyer(command.stamp, refusals)
-        for network in command.networks:
-            await obey("networks", network.id, lambda n=network: driver.ensure_network(n))
-        for external in command.externals:
-            await obey("networks", external.network.id, lambda e=external: driver.ensure_external_network(e))
-        for group in command.security_groups:
-            await obey("security_groups", group.id, lambda g=group: driver.ensure_security_group(g))
-        for port in command.ports:
-            await obey("ports", port.id, lambda p=port: self._plug(p))
-        for dhcp in command.dhcp:
-            await obey("dhcp", dhcp.network_id, lambda d=dhcp: driver.ensure_dhcp(d))
-        for router in command.routers:
-            await obey("routers", router.id, lambda r=router: driver.ensure_router(r))
+        await gather(*(obey("networks", n.id, partial(driver.ensure_network, n)) for n in command.networks))
+        outer = ((e.network.id, partial(driver.ensure_external_network, e)) for e in command.externals)
+        await gather(*(obey("networks", id, act) for id, act in outer))
+        groups = ((g.id, partial(driver.ensure_security_group, g)) for g in command.security_groups)
+        await gather(*(obey("security_groups", id, act) for id, act in groups))
+        await gather(*(obey("ports", p.id, partial(self._plug, p)) for p in command.ports))
+        await gather(*(obey("dhcp", d.network_id, partial(driver.ensure_dhcp, d)) for d in command.dhcp))
+        await gather(*(obey("routers", r.id, partial(driver.ensure_router, r)) for r in command.routers))
         await self._remove(command, obey)
         if refusals:
             raise Unavailable(" ".join(refusals))
@@ -128,9 +131,7 @@ class NetworkPart(AgentPart):
         await self.driver.ensure_port_gone(port_id)
         self._wirings.pop(port_id, None)
 
-    async def _remove(
-        self, command: EnsureNetworks, obey: "Callable[[str, str, Callable[[], Awaitable[None]]], Awaitable[None]]"
-    ) -> None:
+    async def _remove(self, command: EnsureNetworks, obey: Obey) -> None:
         removers: dict[str, Callable[[str], Awaitable[None]]] = {
             "routers": self.driver.ensure_router_gone,
             "dhcp": self.driver.ensure_dhcp_gone,
@@ -140,9 +141,8 @@ class NetworkPart(AgentPart):
         }
         unwanted = await self._unwanted(command) if command.complete else {}
         for kind in reversed(KINDS):
-            ids: Iterable[str] = (*getattr(command.gone, kind), *unwanted.get(kind, ()))
-            for id in ids:
-                await obey(kind, id, lambda remove=removers[kind], id=id: remove(id))
+            ids = {*getattr(command.gone, kind), *unwanted.get(kind, ())}
+            await gather(*(obey(kind, id, partial(removers[kind], id)) for id in sorted(ids)))
 
     async def _unwanted(self, command: EnsureNetworks) -> dict[str, set[str]]:
         """Tell what is here that a complete command does not name."""
@@ -156,13 +156,11 @@ class NetworkPart(AgentPart):
         }
         return {kind: set(getattr(found, kind)) - wanted[kind] for kind in KINDS}
 
-    def _obeyer(
-        self, stamp: int, refusals: list[str]
-    ) -> Callable[[str, str, Callable[[], Awaitable[None]]], Awaitable[None]]:
+    def _obeyer(self, stamp: int, refusals: list[str]) -> Obey:
         """Make the function that acts on one thing, unless a later word about it was obeyed already."""
 
         async def obey(kind: str, id: str, act: Callable[[], Awaitable[None]]) -> None:
-            async with self._turn:
+            async with self._turns.setdefault((kind, id), asyncio.Lock()):
                 if self._stamps.get((kind, id), -1) > stamp:
                     return
                 try:

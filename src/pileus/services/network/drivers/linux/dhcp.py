@@ -10,11 +10,12 @@ import shutil
 import signal
 import socket
 import struct
+from functools import partial
 from pathlib import Path
 
 from pileus.services.network.drivers.base import HostNetworkError
 from pileus.services.network.drivers.linux import names, namespaces, switches
-from pileus.services.network.drivers.linux.host import Host, alias
+from pileus.services.network.drivers.linux.host import Host, Removal, alias
 from pileus.services.network.drivers.linux.names import inner
 from pileus.services.network.drivers.linux.netlink import Netlink
 from pileus.services.network.wanted import METADATA_IP, DhcpHost, DhcpOption, DhcpSpec, SubnetSpec
@@ -38,13 +39,16 @@ def ensure(host: Host, spec: DhcpSpec) -> str:
     return namespace
 
 
-def ensure_gone(host: Host, network_id: str) -> None:
-    _stop(_folder(host, network_id))
-    _unplug_others(host, network_id, keep=None)
-    namespaces.remove(host.names.dhcp_namespace(network_id))
+def ensure_gone(host: Host, network_id: str) -> list[Removal]:
     folder = _folder(host, network_id)
+    _stop(folder)
     if folder.is_dir():
         shutil.rmtree(folder)
+    legs = [link for link in host.links() if link.alias == alias("dhcp", network_id)]
+    return [
+        *(host.removal(link) for link in legs),
+        partial(namespaces.remove, host.names.dhcp_namespace(network_id)),
+    ]
 
 
 def stop_all(host: Host) -> None:
@@ -52,13 +56,6 @@ def stop_all(host: Host) -> None:
     folder = _folder(host, "")
     for network in folder.iterdir() if folder.is_dir() else ():
         _stop(network)
-
-
-def forget_all(host: Host) -> None:
-    """Remove what is left of the folders, of networks whose namespace vanished before."""
-    stop_all(host)
-    if _folder(host, "").is_dir():
-        shutil.rmtree(_folder(host, ""))
 
 
 def revive(host: Host, network_id: str) -> None:
@@ -244,7 +241,7 @@ def _address(interface: str, mac: str, mtu: int, addresses: set[str]) -> None:
             netlink.add_address(link.index, address)
 
 
-def _unplug_others(host: Host, network_id: str, keep: str | None) -> None:
+def _unplug_others(host: Host, network_id: str, keep: str) -> None:
     """Remove legs an earlier DHCP port of this network left."""
     for link in host.links():
         if link.alias == alias("dhcp", network_id) and link.name != keep:

@@ -11,7 +11,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from pileus.services.network.drivers.linux import advertise, metadata, namespaces, nftables, ports, routers, switches
 from pileus.services.network.drivers.linux import dhcp as dhcp_server
 from pileus.services.network.drivers.linux.advertise import Advertiser
-from pileus.services.network.drivers.linux.host import Host, Settings, alias_id
+from pileus.services.network.drivers.linux.host import Host, Removal, Settings, alias_id
 from pileus.services.network.drivers.linux.metadata import MetadataProxy, MetadataUpstream
 from pileus.services.network.wanted import (
     DhcpSpec,
@@ -37,6 +37,7 @@ class LinuxNetworkDriver:
         self._proxy = MetadataProxy(upstream) if upstream else None
         self._advertiser = Advertiser()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
+        self._removers = ThreadPoolExecutor(8, "network removal", initializer=self._stand_on_host)
         self._host: Host | None = None
 
     async def start(self) -> None:
@@ -52,6 +53,7 @@ class LinuxNetworkDriver:
         await self._do(Host.close)
         self._host = None
         self._worker.shutdown()
+        self._removers.shutdown()
 
     async def stop_servers(self) -> None:
         await self._do(dhcp_server.stop_all)
@@ -66,7 +68,7 @@ class LinuxNetworkDriver:
         await self._do(switches.ensure, network)
 
     async def ensure_network_gone(self, network_id: str) -> None:
-        await self._do(switches.ensure_gone, network_id)
+        await self._remove(switches.ensure_gone, network_id)
 
     async def ensure_external_network(self, external: ExternalNetworkSpec) -> None:
         await self._do(switches.ensure_external, external)
@@ -84,7 +86,7 @@ class LinuxNetworkDriver:
         await self._do(ports.ensure_rules, port)
 
     async def ensure_port_gone(self, port_id: str) -> None:
-        await self._do(ports.ensure_gone, port_id)
+        await self._remove(ports.ensure_gone, port_id)
 
     async def ensure_dhcp(self, dhcp: DhcpSpec) -> None:
         namespace = await self._do(dhcp_server.ensure, dhcp)
@@ -95,7 +97,7 @@ class LinuxNetworkDriver:
 
     async def ensure_dhcp_gone(self, network_id: str) -> None:
         await self._stop_metadata(await self._do(lambda host: host.names.dhcp_namespace(network_id)))
-        await self._do(dhcp_server.ensure_gone, network_id)
+        await self._remove(dhcp_server.ensure_gone, network_id)
 
     async def ensure_router(self, router: RouterSpec) -> None:
         namespace = await self._do(routers.ensure, router)
@@ -109,7 +111,7 @@ class LinuxNetworkDriver:
         namespace = await self._do(lambda host: host.names.router_namespace(router_id))
         await self._advertise(namespace, RouterSpec(id=router_id))
         await self._stop_metadata(namespace)
-        await self._do(routers.ensure_gone, router_id)
+        await self._remove(routers.ensure_gone, router_id)
 
     async def ensure_all_gone(self) -> None:
         self._advertiser.hush_all()
@@ -133,6 +135,15 @@ class LinuxNetworkDriver:
     async def _stop_metadata(self, namespace: str) -> None:
         if self._proxy is not None:
             await self._proxy.stop(namespace)
+
+    def _stand_on_host(self) -> None:
+        if self._settings.host_netns is not None:
+            namespaces.enter(self._settings.host_netns)
+
+    async def _remove(self, gone: Callable[[Host, str], list[Removal]], id: str) -> None:
+        loop = asyncio.get_running_loop()
+        slow = await self._do(gone, id)
+        await asyncio.gather(*(loop.run_in_executor(self._removers, removal) for removal in slow))
 
     async def _do(self, act: Callable[Concatenate[Host, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         def body() -> T:
@@ -177,14 +188,14 @@ def _inventory(host: Host) -> Inventory:
 
 
 def _ensure_all_gone(host: Host) -> None:
-    for namespace, kind, id in _namespaces(host):
-        if kind == "dhcp":
-            dhcp_server.ensure_gone(host, id)
-        namespaces.remove(namespace)
+    gone = {"dhcp": dhcp_server.ensure_gone, "router": routers.ensure_gone}
+    for _, kind, id in _namespaces(host):
+        for removal in gone[kind](host, id):
+            removal()
     for link in host.links():
         host.netlink.delete_link(link.name)
     for family in ("bridge", "inet"):
         host.nft.apply(f"add table {family} {host.table}\ndelete table {family} {host.table}")
-    dhcp_server.forget_all(host)
+    dhcp_server.stop_all(host)
     host.forget()
     host.restore_sysctls()

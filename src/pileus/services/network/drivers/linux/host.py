@@ -6,10 +6,14 @@ One rule: a Host is made and used by one thread only, the driver's worker; so ve
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+
+import msgspec
 
 from pileus.services.network.drivers.linux import filters, namespaces
 from pileus.services.network.drivers.linux.names import PREFIX, Names
@@ -38,6 +42,10 @@ class Settings:
     host_netns: str | None = None
 
 
+Removal = Callable[[], None]
+"""The slow end of a removal, which may run in any thread that stands on the host."""
+
+
 class Host:
     def __init__(self, settings: Settings) -> None:
         if settings.host_netns is not None:
@@ -51,8 +59,10 @@ class Host:
         """Which mark stands for which interface, as the kernel's tables have it."""
         self.port_groups: dict[str, set[str]] = {}
         """Which groups each interface is filtered by, likewise."""
-        self.groups: dict[str, SecurityGroupSpec] = {}
-        """The groups as this process last wrote them."""
+        self.port_ips: dict[str, tuple[str, ...]] = {}
+        """The addresses behind each interface, as this process last plugged it."""
+        self.left_behind: dict[int, set[str]] = {}
+        """Addresses by zone whose ports went, and whose connections nobody has cut yet."""
 
     def close(self) -> None:
         self.netlink.close()
@@ -74,15 +84,47 @@ class Host:
         self.prepared = True
 
     def forget(self) -> None:
-        """Start from nothing again: the tables are gone."""
+        """Start from nothing again: the tables are gone, and so shall be the files."""
+        for name in ("dhcp", "groups"):
+            if (self.settings.folder / name).is_dir():
+                shutil.rmtree(self.settings.folder / name)
         self.prepared = False
         self.numbers.clear()
         self.port_groups.clear()
-        self.groups.clear()
+        self.port_ips.clear()
+        self.left_behind.clear()
 
     def links(self) -> list[Link]:
         """List the interfaces of this cloud and host in the host's own namespace."""
         return [link for link in self.netlink.links() if self.names.owns_interface(link.name)]
+
+    def removal(self, link: Link) -> Removal:
+        """Silence an interface at once and return what deletes it.
+
+        The kernel takes some 20 ms to let go of an interface, but of many at the same time.
+        """
+        self.netlink.set_link(link.index, up=False)
+        return partial(_delete_link, link.name)
+
+    def group_written(self, group_id: str) -> SecurityGroupSpec | None:
+        """Return a group as it was last written by whichever process."""
+        file = self.settings.folder / "groups" / group_id
+        return msgspec.json.decode(file.read_bytes(), type=SecurityGroupSpec) if file.exists() else None
+
+    def write_group(self, group: SecurityGroupSpec) -> None:
+        file = self.settings.folder / "groups" / group.id
+        file.parent.mkdir(exist_ok=True)
+        fresh = file.with_suffix(".new")
+        fresh.write_bytes(msgspec.json.encode(group))
+        fresh.rename(file)
+
+    def groups_written(self) -> list[SecurityGroupSpec]:
+        folder = self.settings.folder / "groups"
+        files = [file for file in folder.iterdir() if file.suffix != ".new"] if folder.is_dir() else []
+        return [msgspec.json.decode(file.read_bytes(), type=SecurityGroupSpec) for file in files]
+
+    def forget_group(self, group_id: str) -> None:
+        (self.settings.folder / "groups" / group_id).unlink(missing_ok=True)
 
     def change_sysctl(self, path: str, value: str) -> None:
         """Change one of the host's own settings, remembering what it was."""
@@ -122,6 +164,11 @@ class Host:
                 jumps = (part["jump"]["target"] for part in entry["rule"]["expr"] if "jump" in part)
                 ids = {filters.chain_group(target) for target in jumps}
                 self.port_groups.setdefault(chain.removeprefix("in_"), set()).update(ids)
+
+
+def _delete_link(name: str) -> None:
+    with Netlink() as netlink:
+        netlink.delete_link(name)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import struct
 
 from pileus.services.network.drivers.base import HostNetworkError, StillInUse
 from pileus.services.network.drivers.linux import conntrack, filters, names, switches
-from pileus.services.network.drivers.linux.host import Host, alias, alias_id, zone_of
+from pileus.services.network.drivers.linux.host import Host, Removal, alias, alias_id, zone_of
 from pileus.services.network.drivers.linux.netlink import Link
 from pileus.services.network.drivers.linux.nftables import NftError
 from pileus.services.network.wanted import Plug, PortSpec, PortWiring, SecurityGroupSpec
@@ -36,8 +36,10 @@ def ensure(host: Host, port: PortSpec) -> PortWiring:
         if made:
             host.netlink.delete_link(name)
         raise
-    if made:
-        conntrack.cut(zone_of(bridge.index), port.ips)  # what the last user of these addresses left open
+    host.port_ips[name] = port.ips
+    if not host.left_behind.get(zone_of(bridge.index), set()).isdisjoint(port.ips):
+        conntrack.cut(host.left_behind)  # what the last users of these addresses left open
+        host.left_behind.clear()
     what = alias("port", port.id)
     if link.alias != what or link.master != bridge.index or link.mtu != bridge.mtu or link.up != port.admin_up:
         switches.quiet(name)
@@ -55,16 +57,19 @@ def ensure_rules(host: Host, port: PortSpec) -> None:
     filter(host, port, link)
 
 
-def ensure_gone(host: Host, port_id: str) -> None:
+def ensure_gone(host: Host, port_id: str) -> list[Removal]:
     host.prepare()
+    removals: list[Removal] = []
     for letter in (names.TAP, names.PLUG):
         name = host.names.interface(letter, port_id)
         link = host.netlink.link(name)
         if link is not None:
-            host.netlink.delete_link(name)
+            removals.append(host.removal(link))
+            host.left_behind.setdefault(zone_of(link.master), set()).update(host.port_ips.get(name, ()))
         if link is not None or name in host.numbers:
             host.nft.apply(filters.port_gone(host.table, name, host.numbers.get(name)))
         _forget(host, name)
+    return removals
 
 
 def filter(host: Host, port: PortSpec, link: Link) -> None:
@@ -89,32 +94,38 @@ def filter(host: Host, port: PortSpec, link: Link) -> None:
     before = host.port_groups.get(link.name, set())
     host.port_groups[link.name] = set(port.security_group_ids)
     if before - host.port_groups[link.name] and link.master:
-        conntrack.cut(zone_of(link.master), port.ips)
+        conntrack.cut({zone_of(link.master): port.ips})
 
 
 def ensure_group(host: Host, group: SecurityGroupSpec) -> None:
     """Write a group's rules and members; cut connections in its ports' networks where something was taken away."""
     host.prepare()
     host.nft.apply(filters.group(host.table, group))
-    before = host.groups.get(group.id)
-    host.groups[group.id] = group
-    grown = before is not None and {*before.rules} <= {*group.rules} and {*before.member_ips} <= {*group.member_ips}
-    if grown:
+    before = host.group_written(group.id)
+    if before == group:
         return
-    shrunk_members = before is None or not {*before.member_ips} <= {*group.member_ips}
-    names_it = {
-        id
-        for id, other in host.groups.items()
-        if shrunk_members and any(rule.remote_group_id == group.id for rule in other.rules)
-    }
-    touched = {name for name, ids in host.port_groups.items() if ids & {group.id, *names_it}}
-    for zone in {zone_of(link.master) for link in host.links() if link.name in touched and link.master}:
-        conntrack.cut(zone)
+    if before is not None:
+        _cut_lost(host, before, group)
+    # Written after the cut: a process killed before it leaves the difference for the next one to see.
+    host.write_group(group)
+
+
+def _cut_lost(host: Host, before: SecurityGroupSpec, group: SecurityGroupSpec) -> None:
+    shrunk = {group.id} if not {*before.rules} <= {*group.rules} else set()
+    if not {*before.member_ips} <= {*group.member_ips}:
+        others = host.groups_written()
+        shrunk |= {other.id for other in others if any(rule.remote_group_id == group.id for rule in other.rules)}
+    if not shrunk:
+        return
+    touched = {name for name, ids in host.port_groups.items() if ids & shrunk}
+    zones = {zone_of(link.master) for link in host.links() if link.name in touched and link.master}
+    if zones:
+        conntrack.cut(dict.fromkeys(zones))
 
 
 def ensure_group_gone(host: Host, group_id: str) -> None:
     host.prepare()
-    host.groups.pop(group_id, None)
+    host.forget_group(group_id)
     try:
         host.nft.apply(filters.group_gone(host.table, group_id))
     except NftError as error:
@@ -177,6 +188,7 @@ def _owner(port: PortSpec) -> int:
 def _forget(host: Host, name: str) -> None:
     host.numbers.pop(name, None)
     host.port_groups.pop(name, None)
+    host.port_ips.pop(name, None)
 
 
 def _user_of_group(host: Host, group_id: str) -> str | None:

@@ -7,10 +7,11 @@ tracking and are not disturbed. Only what lost its floating IP is cut.
 import ipaddress
 import socket
 import struct
+from functools import partial
 
 from pileus.services.network.drivers.base import HostNetworkError
 from pileus.services.network.drivers.linux import conntrack, names, namespaces, switches
-from pileus.services.network.drivers.linux.host import Host, alias
+from pileus.services.network.drivers.linux.host import Host, Removal, alias
 from pileus.services.network.drivers.linux.names import PREFIX, inner
 from pileus.services.network.drivers.linux.netlink import Link, Netlink
 from pileus.services.network.drivers.linux.nftables import Nft
@@ -46,11 +47,10 @@ def ensure(host: Host, router: RouterSpec) -> str:
     return namespace
 
 
-def ensure_gone(host: Host, router_id: str) -> None:
-    for link in host.links():
-        if link.alias == alias("router", router_id):
-            host.netlink.delete_link(link.name)
-    namespaces.remove(host.names.router_namespace(router_id))
+def ensure_gone(host: Host, router_id: str) -> list[Removal]:
+    legs = [link for link in host.links() if link.alias == alias("router", router_id)]
+    namespace = host.names.router_namespace(router_id)
+    return [*(host.removal(link) for link in legs), partial(namespaces.remove, namespace)]
 
 
 def translation(router: RouterSpec) -> str:
@@ -134,7 +134,8 @@ def _set_leg(netlink: Netlink, leg: RouterLeg, name: str, addresses: set[str], m
         namespaces.set_sysctl(f"net/ipv6/conf/{name}/accept_dad", "0")
         netlink.set_link(link.index, up=True, mac=leg.mac, mtu=mtus[name])
     added, removed = _set_addresses(netlink, link, addresses)
-    conntrack.cut(0, [address.split("/")[0] for address in removed])
+    if removed:
+        conntrack.cut({0: [address.split("/")[0] for address in removed]})
     _announce(name, leg.mac, [address.split("/")[0] for address in added if ":" not in address])
     return link
 

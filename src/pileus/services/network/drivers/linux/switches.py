@@ -9,7 +9,7 @@ import struct
 
 from pileus.services.network.drivers.base import HostNetworkError, StillInUse
 from pileus.services.network.drivers.linux import filters, names, namespaces
-from pileus.services.network.drivers.linux.host import Host, alias, alias_id, zone_of
+from pileus.services.network.drivers.linux.host import Host, Removal, alias, alias_id, zone_of
 from pileus.services.network.drivers.linux.netlink import Link, attr
 from pileus.services.network.wanted import ExternalNetworkSpec, NetworkSpec
 
@@ -51,27 +51,22 @@ def ensure_external(host: Host, external: ExternalNetworkSpec) -> None:
     host.nft.apply(commands)
 
 
-def ensure_gone(host: Host, network_id: str) -> None:
-    bridge = host.netlink.link(host.names.interface(names.BRIDGE, network_id))
-    if bridge is not None:
-        users = _users(host, bridge)
-        if users:
-            raise StillInUse(f"Network {network_id} still carries {', '.join(users)}: remove these first.")
-    remove(host, network_id)
-
-
-def remove(host: Host, network_id: str) -> None:
-    """Remove a network's interfaces and filters whoever uses them."""
+def ensure_gone(host: Host, network_id: str) -> list[Removal]:
     host.prepare()
-    for letter in (names.HOST_LEG, names.HOST_LEG_PEER, names.VXLAN, names.BRIDGE):
-        host.netlink.delete_link(host.names.interface(letter, network_id))
     name = host.names.interface(names.BRIDGE, network_id)
+    bridge = host.netlink.link(name)
+    users = [] if bridge is None else _users(host, bridge)
+    if users:
+        raise StillInUse(f"Network {network_id} still carries {', '.join(users)}: remove these first.")
     chain = f"masquerade_{name}"
     host.nft.apply(
         f"{filters.bridge_gone(host.table, name)}"
         f"add chain inet {host.table} {chain} {{ type nat hook postrouting priority srcnat; policy accept; }}\n"
         f"delete chain inet {host.table} {chain}"
     )
+    letters = (names.HOST_LEG, names.HOST_LEG_PEER, names.VXLAN, names.BRIDGE)
+    links = (host.netlink.link(host.names.interface(letter, network_id)) for letter in letters)
+    return [host.removal(link) for link in links if link is not None]
 
 
 def find(host: Host, network_id: str, user: str) -> Link:
