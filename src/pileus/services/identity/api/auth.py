@@ -48,7 +48,6 @@ def _subject(tx: Tx, ctx: Context, request: Request, runtime: Runtime, rule: Rul
     try:
         token = runtime.part(Tokens).caller(tx, text, allow_expired=late).token
     except Unauthenticated:
-        ctx.require(rule, {"target": {"token": {"user_id": None}}})
         raise NotFound("Could not find the token in X-Subject-Token: it has ended, was revoked or is none.") from None
     ctx.require(rule, {"target": {"token": {"user_id": token.user.id}}})
     return text, token

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from pileus.kernel.db import Tx
 from pileus.services.identity.app.roles import expand
-from pileus.services.identity.model import Assignment
+from pileus.services.identity.model import NO_DOMAIN, Assignment
 from pileus.services.identity.store import projects, roles, users
 
 
@@ -127,11 +127,13 @@ def _inherited(tx: Tx, given: Iterable[Entry]) -> list[Entry]:
 
 
 def _implied(tx: Tx, given: Iterable[Entry]) -> list[Entry]:
-    """Add what each role implies."""
-    implied = roles.implications(tx)
+    """Add what each role implies; a domain's own roles do nothing beyond that, so they are left out."""
+    implied, known = roles.implications(tx), roles.all_roles(tx)
     found = []
     for entry in given:
-        found.append(entry)
-        for other in expand([entry.role_id], implied) - {entry.role_id}:
-            found.append(replace(entry, role_id=other, prior_role_id=entry.role_id))
+        for other in expand([entry.role_id], implied):
+            if other not in known or known[other].domain_id != NO_DOMAIN:
+                continue
+            prior = entry.role_id if other != entry.role_id else None
+            found.append(replace(entry, role_id=other, prior_role_id=prior))
     return found

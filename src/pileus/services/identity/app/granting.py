@@ -67,8 +67,8 @@ def delete_role(tx: Tx, ctx: Context, row: Role) -> None:
 
 def imply(tx: Tx, ctx: Context, prior: Role, implied: Role) -> None:
     """Let one role imply another; once is enough."""
-    if implied.domain_id != NO_DOMAIN and implied.domain_id != prior.domain_id:
-        raise Invalid(f"{implied.id} is a role of domain {implied.domain_id}: only roles of that domain may imply it.")
+    if implied.domain_id != NO_DOMAIN and prior.domain_id == NO_DOMAIN:
+        raise Forbidden(f"{implied.id} is a role of domain {implied.domain_id}: a role of all domains cannot imply it.")
     if implied.name == "admin" and implied.domain_id == NO_DOMAIN:
         raise Forbidden(f"Cannot create an inference rule that implies role {implied.name}: it is never implied.")
     if prior.id in expand([implied.id], roles.implications(tx)):

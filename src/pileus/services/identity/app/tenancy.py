@@ -97,13 +97,13 @@ def _apply(tx: Tx, row: Project, given: dict[str, Any], kept: dict[str, Any]) ->
 
 
 def delete_project(tx: Tx, ctx: Context, row: Project) -> None:
-    """Remove a project with its assignments and application credentials; raise Forbidden when others are below it."""
+    """Remove a project, or a domain, with all that hangs on it; raise Forbidden when other projects are below it."""
     if row.is_domain:
-        raise Forbidden(f"{row.id} is a domain: delete it at /domains/{row.id}.")
+        return delete_domain(tx, ctx, row)
     if projects.children(tx, [row.id]):
         raise Forbidden(f"Cannot delete the project {row.id} since others are below it: delete those first.")
     _remove(tx, [row.id])
-    events.emit(tx, "identity.project.deleted", row.id, ctx=ctx, project_id=row.id)
+    return events.emit(tx, "identity.project.deleted", row.id, ctx=ctx, project_id=row.id)
 
 
 def _remove(tx: Tx, project_ids: list[str]) -> None:

@@ -22,6 +22,14 @@ Room = dict[str, tuple[Stock, int]]
 """Resource class to what is offered and how much of it is used."""
 
 
+def has_room(offers: Room, name: str, amount: int) -> bool:
+    """Tell whether ``amount`` of a class may be had in one piece."""
+    if name not in offers:
+        return False
+    stock, used = offers[name]
+    return stock.refuses(amount) is None and used + amount <= stock.capacity
+
+
 def get_provider(tx: Tx, uuid: str) -> Provider | None:
     """Return a provider."""
     return tx.get(Provider, uuid)
@@ -165,34 +173,30 @@ def class_in_use(tx: Tx, name: str) -> bool:
     return tx.scalar(select(Inventory.provider_uuid).where(Inventory.resource_class == name).limit(1)) is not None
 
 
-def room(
-    tx: Tx, classes: Collection[str], uuids: Collection[str] | None = None
-) -> Mapping[str, dict[str, tuple[Stock, int]]]:
-    """Return, for every provider that offers any of ``classes``, its stock and what is used of it: one query."""
-    used = (
-        select(Allocation.provider_uuid, Allocation.resource_class, func.sum(Allocation.used).label("used"))
-        .where(Allocation.resource_class.in_(classes))
-        .group_by(Allocation.provider_uuid, Allocation.resource_class)
-        .subquery()
+def room(tx: Tx, classes: Collection[str] | None, uuids: Collection[str] | None = None) -> Mapping[str, Room]:
+    """Return what each provider that offers any of ``classes`` (None: anything) offers and gave away: one query."""
+    sums = select(Allocation.provider_uuid, Allocation.resource_class, func.sum(Allocation.used).label("used"))
+    if classes is not None:
+        sums = sums.where(Allocation.resource_class.in_(classes))
+    if uuids is not None:
+        sums = sums.where(Allocation.provider_uuid.in_(uuids))
+    used = sums.group_by(Allocation.provider_uuid, Allocation.resource_class).subquery()
+    statement = select(
+        Inventory.provider_uuid,
+        Inventory.resource_class,
+        Inventory.total,
+        Inventory.reserved,
+        Inventory.min_unit,
+        Inventory.max_unit,
+        Inventory.step_size,
+        Inventory.allocation_ratio,
+        func.coalesce(used.c.used, 0),
+    ).outerjoin(
+        used,
+        (used.c.provider_uuid == Inventory.provider_uuid) & (used.c.resource_class == Inventory.resource_class),
     )
-    statement = (
-        select(
-            Inventory.provider_uuid,
-            Inventory.resource_class,
-            Inventory.total,
-            Inventory.reserved,
-            Inventory.min_unit,
-            Inventory.max_unit,
-            Inventory.step_size,
-            Inventory.allocation_ratio,
-            func.coalesce(used.c.used, 0),
-        )
-        .outerjoin(
-            used,
-            (used.c.provider_uuid == Inventory.provider_uuid) & (used.c.resource_class == Inventory.resource_class),
-        )
-        .where(Inventory.resource_class.in_(classes))
-    )
+    if classes is not None:
+        statement = statement.where(Inventory.resource_class.in_(classes))
     if uuids is not None:
         statement = statement.where(Inventory.provider_uuid.in_(uuids))
     found: dict[str, Room] = {}
