@@ -23,6 +23,8 @@ from tests.api.image.conftest import BINARY, SERVICES, create, speaking
 moment = sys.argv[2]
 
 async def stop_here():
+    while not any(path.is_file() for path in (Path(sys.argv[1]) / "object_store").rglob("*")):
+        await asyncio.sleep(0.01)
     print(image["id"], flush=True)
     await asyncio.sleep(60)
 
@@ -33,8 +35,6 @@ async def chunks():
 
 async def main():
     global image
-    if moment != "arriving":
-        driver_method = {"sealed": "write", "committed": "publish"}[moment]
     async with running(Path(sys.argv[1]), SERVICES) as cloud, speaking(cloud, "p1/u1/member") as http:
         image = await create(http)
         if moment == "sealed":

@@ -34,6 +34,7 @@ def add(tx: Tx, container: ContainerRow, *names: str, size: int = 1, segments: l
             container_id=container.id,
             name=name,
             size=size,
+            own_bytes=0 if segments else size,
             etag="e",
             content_type="t",
             updated_at=NOW,

@@ -67,12 +67,15 @@ class ObjectRow(Row):
     __table_args__ = (
         UniqueConstraint("container_id", "name"),
         Index("ix_object_store_objects_delete_at", "delete_at"),
+        Index("ix_object_store_objects_usage", "container_id", "own_bytes"),  # usage is read from it alone
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     container_id: Mapped[int] = mapped_column(ForeignKey("object_store_containers.id"))
     name: Mapped[str] = mapped_column(Name)
     size: Mapped[int] = mapped_column(BigInteger)
     """Bytes a reader gets; for a static large object the sum over its segments."""
+    own_bytes: Mapped[int] = mapped_column(BigInteger)
+    """Bytes that count as used; zero for a static large object, whose segments are counted."""
     etag: Mapped[str] = mapped_column(String(32))
     content_type: Mapped[str] = mapped_column(String(1024))
     updated_at: Mapped[datetime]

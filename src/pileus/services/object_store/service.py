@@ -11,14 +11,12 @@ HANDLERS = (accounts, containers, objects, object_writes, info)
 
 
 async def start(runtime: Runtime) -> None:
-    """Settle what a crash left before the first request, then clean in the background."""
-    blobs = blobs_of(runtime)
-    await blobs.sweep()
-    runtime.spawn(blobs.clean_forever(), "object_store.clean")
+    """Settle what a crash left, then clean in the background."""
+    await blobs_of(runtime).start(runtime)
 
 
 async def stop(runtime: Runtime) -> None:
-    """Let commits end."""
+    """Let commits end, leave no thread behind."""
     await blobs_of(runtime).close()
 
 

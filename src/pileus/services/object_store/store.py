@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import case, delete, func, select
+from sqlalchemy import Select, delete, func, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from pileus.kernel.db import Tx
@@ -42,6 +42,28 @@ class Listing:
     delimiter: str = ""
     path: str | None = None
     reverse: bool = False
+
+
+class ObjectEntry(NamedTuple):
+    """What a listing tells of an object."""
+
+    id: int
+    name: str
+    size: int
+    etag: str
+    content_type: str
+    updated_at: datetime
+    blob: str | None
+    delete_at: int | None
+    is_static: bool
+
+
+class ContainerEntry(NamedTuple):
+    """What a listing tells of a container."""
+
+    id: int
+    name: str
+    updated_at: datetime
 
 
 class Subdir(NamedTuple):
@@ -82,8 +104,7 @@ def delete_account(tx: Tx, account: AccountRow) -> None:
     tx.execute(delete(AccountRow).where(AccountRow.id == account.id))
 
 
-# The bytes of a static large object are its segments' and are counted there.
-_OWN_BYTES = func.coalesce(func.sum(case((ObjectRow.segments.is_(None), ObjectRow.size), else_=0)), 0)
+_OWN_BYTES = func.coalesce(func.sum(ObjectRow.own_bytes), 0)
 
 
 def account_usage(tx: Tx, account: AccountRow) -> Usage:
@@ -119,9 +140,10 @@ def has_objects(tx: Tx, container: ContainerRow) -> bool:
     return tx.scalar(select(ObjectRow.id).where(ObjectRow.container_id == container.id).limit(1)) is not None
 
 
-def list_containers(tx: Tx, account: AccountRow, listing: Listing) -> list[tuple[ContainerRow, Usage] | Subdir]:
+def list_containers(tx: Tx, account: AccountRow, listing: Listing) -> list[tuple[ContainerEntry, Usage] | Subdir]:
     """List containers with their usage."""
-    found = _list(tx, ContainerRow.account_id, account.id, ContainerRow.name, listing)
+    statement = select(ContainerRow.id, ContainerRow.name, ContainerRow.updated_at)
+    found = _list(tx, statement.where(ContainerRow.account_id == account.id), ContainerRow.name, listing)
     ids = [row.id for row in found if not isinstance(row, Subdir)]
     query = select(ObjectRow.container_id, func.count(), _OWN_BYTES).group_by(ObjectRow.container_id)
     usage = {
@@ -129,12 +151,31 @@ def list_containers(tx: Tx, account: AccountRow, listing: Listing) -> list[tuple
         for part in _parts(ids)
         for container_id, objects, size in tx.execute(query.where(ObjectRow.container_id.in_(part)))
     }
-    return [row if isinstance(row, Subdir) else (row, usage.get(row.id, Usage(0, 0))) for row in found]
+    return [row if isinstance(row, Subdir) else (ContainerEntry(*row), usage.get(row.id, Usage(0, 0))) for row in found]
 
 
-def list_objects(tx: Tx, container: ContainerRow, listing: Listing) -> list[ObjectRow | Subdir]:
+_ENTRY = select(
+    ObjectRow.id,
+    ObjectRow.name,
+    ObjectRow.size,
+    ObjectRow.etag,
+    ObjectRow.content_type,
+    ObjectRow.updated_at,
+    ObjectRow.blob,
+    ObjectRow.delete_at,
+    ObjectRow.segments.is_not(None).label("is_static"),
+)
+
+
+def list_objects(tx: Tx, container: ContainerRow, listing: Listing) -> list[ObjectEntry | Subdir]:
     """List objects, rolled up at the delimiter."""
-    return _list(tx, ObjectRow.container_id, container.id, ObjectRow.name, listing)
+    found = _list(tx, _ENTRY.where(ObjectRow.container_id == container.id), ObjectRow.name, listing)
+    return [row if isinstance(row, Subdir) else ObjectEntry(*row) for row in found]
+
+
+def get_object(tx: Tx, id: int) -> ObjectRow:
+    """Return an object that a listing named."""
+    return tx.get_one(ObjectRow, id)
 
 
 def insert_object(tx: Tx, row: ObjectRow) -> None:
@@ -185,11 +226,8 @@ def delete_discards(tx: Tx, blobs: list[str]) -> None:
         tx.execute(delete(DiscardRow).where(DiscardRow.blob.in_(part)))
 
 
-def _list(
-    tx: Tx, parent: InstrumentedAttribute[int], parent_id: int, name: InstrumentedAttribute[str], listing: Listing
-) -> list[Any]:
+def _list(tx: Tx, base: Select[*tuple[Any, ...]], name: InstrumentedAttribute[str], listing: Listing) -> list[Any]:
     """List rows by name; a rolled-up subdirectory is skipped over by a new query, not read through."""
-    base = select(parent.class_).where(parent == parent_id)
     if listing.prefix:
         base = base.where(name >= listing.prefix)
         if (after := successor(listing.prefix)) is not None:
@@ -202,7 +240,7 @@ def _list(
     batch = LARGEST_BATCH
     while len(found) < listing.limit:
         want = min(batch, listing.limit - len(found)) if listing.delimiter else listing.limit - len(found)
-        rows = tx.scalars((base if seek is None else base.where(seek)).limit(want)).all()
+        rows = tx.execute((base if seek is None else base.where(seek)).limit(want)).all()
         subdir = _take(found, [*rows], listing)
         if len(rows) < want:
             break

@@ -1,6 +1,7 @@
 """Listings as plain text, JSON or XML: what the query asks for, and how each form looks."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
@@ -10,8 +11,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.errors import NotAcceptable, PreconditionFailed
 from pileus.kernel.rest import Request, Response
 from pileus.services.object_store.api.answers import Headers, answer
-from pileus.services.object_store.model import ContainerRow, ObjectRow
-from pileus.services.object_store.store import Listing, Subdir, Usage
+from pileus.services.object_store.store import ContainerEntry, Listing, ObjectEntry, Subdir, Usage
 
 _FORMATS = {"plain": "text/plain", "json": "application/json", "xml": "application/xml"}
 Entry = dict[str, Any]
@@ -58,22 +58,27 @@ def format_of(request: Request) -> str:
     raise NotAcceptable(f"A listing is text/plain, application/json or application/xml, not {accepted}.")
 
 
-def stamp(row: ContainerRow | ObjectRow) -> str:
-    """Return when the row changed, as listings write it."""
-    return row.updated_at.strftime("%Y-%m-%dT%H:%M:%S.%f")
+def stamp(moment: datetime) -> str:
+    """Return a moment as listings write it."""
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds")
 
 
-def container_entries(found: Sequence[tuple[ContainerRow, Usage] | Subdir]) -> list[Entry]:
+def container_entries(found: Sequence[tuple[ContainerEntry, Usage] | Subdir]) -> list[Entry]:
     """Describe containers."""
     return [
         {"subdir": item.name}
         if isinstance(item, Subdir)
-        else {"name": item[0].name, "count": item[1].objects, "bytes": item[1].bytes, "last_modified": stamp(item[0])}
+        else {
+            "name": item[0].name,
+            "count": item[1].objects,
+            "bytes": item[1].bytes,
+            "last_modified": stamp(item[0].updated_at),
+        }
         for item in found
     ]
 
 
-def object_entries(found: Sequence[ObjectRow | Subdir]) -> list[Entry]:
+def object_entries(found: Sequence[ObjectEntry | Subdir]) -> list[Entry]:
     """Describe objects."""
     return [
         {"subdir": row.name}
@@ -83,8 +88,8 @@ def object_entries(found: Sequence[ObjectRow | Subdir]) -> list[Entry]:
             "hash": row.etag,
             "name": row.name,
             "content_type": row.content_type,
-            "last_modified": stamp(row),
-            **({"slo_etag": f'"{row.etag}"'} if row.segments is not None else {}),
+            "last_modified": stamp(row.updated_at),
+            **({"slo_etag": f'"{row.etag}"'} if row.is_static else {}),
         }
         for row in found
     ]

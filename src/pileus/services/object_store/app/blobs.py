@@ -75,6 +75,7 @@ class Blobs:
             self.driver = DirectoryDriver(folder, settings.device)
         self._nudge = asyncio.Event()
         self._commits: set[asyncio.Task[object]] = set()
+        self._cleaner: asyncio.Task[None] | None = None
 
     async def upload(
         self,
@@ -172,8 +173,16 @@ class Blobs:
                 continue
             self._nudge.clear()
 
+    async def start(self, runtime: "Runtime") -> None:
+        """Settle what a crash left before the first request, then clean in the background."""
+        await self.sweep()
+        self._cleaner = runtime.spawn(self.clean_forever(), "object_store.clean")
+
     async def close(self) -> None:
-        """Let uploads that are committing end, then the driver."""
+        """Stop cleaning, let uploads that are committing end, then the driver."""
+        if self._cleaner is not None:
+            self._cleaner.cancel()
+            await asyncio.wait([self._cleaner])
         if self._commits:
             await asyncio.wait(self._commits)
         await self.driver.close()

@@ -18,7 +18,7 @@ from pileus.services.object_store.app.blobs import Part
 from pileus.services.object_store.app.conditions import Range
 from pileus.services.object_store.app.objects import Path, is_expired
 from pileus.services.object_store.model import MAX_SEGMENTS, ContainerRow, ObjectRow
-from pileus.services.object_store.store import Listing
+from pileus.services.object_store.store import Listing, ObjectEntry
 
 MayRead = Callable[[ContainerRow], None]
 """Raises unless the caller may read objects of the container."""
@@ -97,7 +97,7 @@ def _dynamic(tx: Tx, path: Path, row: ObjectRow, may_read: MayRead) -> Content:
             segments = store.list_objects(tx, container, Listing(PAGE, prefix=prefix, marker=marker))
             page = len(segments)
             for segment in segments:
-                assert isinstance(segment, ObjectRow)
+                assert isinstance(segment, ObjectEntry)
                 marker = segment.name
                 if is_expired(segment) or (segment.id == row.id):
                     continue

@@ -13,7 +13,7 @@ from pileus.kernel.errors import Invalid, NotFound, PreconditionFailed, TooLarge
 from pileus.services.object_store import store
 from pileus.services.object_store.app.blobs import Arrived
 from pileus.services.object_store.model import LIMITS, AccountRow, ContainerRow, ObjectRow
-from pileus.services.object_store.store import Listing
+from pileus.services.object_store.store import Listing, ObjectEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def object_at(tx: Tx, path: Path) -> ObjectRow:
     return found
 
 
-def is_expired(row: ObjectRow) -> bool:
+def is_expired(row: ObjectRow | ObjectEntry) -> bool:
     """Tell whether the object's time has passed."""
     return row.delete_at is not None and row.delete_at <= clock.now().timestamp()
 
@@ -80,6 +80,7 @@ def put_object(tx: Tx, path: Path, details: Details, arrived: Arrived) -> Object
         container_id=found.container.id,
         name=path.name,
         size=arrived.size if details.size is None else details.size,
+        own_bytes=arrived.size,
         etag=details.etag or arrived.md5,
         content_type=details.content_type,
         updated_at=clock.now(),
@@ -105,14 +106,14 @@ def delete_object(tx: Tx, path: Path) -> None:
     if archive is not None:
         last = store.list_objects(tx, archive, Listing(1, prefix=_version_prefix(path.name), reverse=True))
         if last:
-            row = last[0]
-            assert isinstance(row, ObjectRow)
-            store.move_object(tx, row, container, path.name)
+            [entry] = last
+            assert isinstance(entry, ObjectEntry)
+            store.move_object(tx, store.get_object(tx, entry.id), container, path.name)
 
 
 def check_quota(tx: Tx, account: AccountRow, container: ContainerRow, old: ObjectRow | None, size: int) -> None:
     """Raise TooLarge unless the container's and the account's quotas have room for ``size`` more bytes."""
-    replaced = old.size if old is not None and old.segments is None else 0
+    replaced = old.own_bytes if old is not None else 0
     more = 0 if old is not None else 1
     limit_bytes = _number(container.headers, "x-container-meta-quota-bytes")
     limit_count = _number(container.headers, "x-container-meta-quota-count")
@@ -191,6 +192,7 @@ def _mark_deleted(tx: Tx, account: AccountRow, container: ContainerRow, name: st
         container_id=archive.id,
         name=f"{_version_prefix(name)}{now.timestamp():016.5f}",
         size=0,
+        own_bytes=0,
         etag="d41d8cd98f00b204e9800998ecf8427e",
         content_type="application/x-deleted;swift_versions_deleted=1",
         updated_at=now,

@@ -54,10 +54,11 @@ class DirectoryDriver:
             raise
 
     async def create(self, blob: Blob) -> "DirectoryUpload":
-        """Begin an upload in a locked temporary file."""
-        return DirectoryUpload(self, blob, await self.run(self._create, blob))
+        """Begin an upload; its file is made with the first block: a small object costs one visit to a thread."""
+        return DirectoryUpload(self, blob)
 
-    def _create(self, blob: Blob) -> int:
+    def make_temporary(self, blob: Blob) -> int:
+        """Make and lock the temporary file; blocking."""
         fd = os.open(self.temporary(blob), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         fcntl.flock(fd, fcntl.LOCK_EX)
         return fd
@@ -167,10 +168,10 @@ class DirectoryDriver:
 class DirectoryUpload:
     """One temporary file: a block is written and hashed on threads while the next one arrives."""
 
-    def __init__(self, driver: DirectoryDriver, blob: Blob, fd: int) -> None:
+    def __init__(self, driver: DirectoryDriver, blob: Blob) -> None:
         self._driver = driver
         self._blob = blob
-        self._fd = fd
+        self._fd = -1
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._arrived: list[bytes] = []
         self._arrived_bytes = 0
@@ -187,9 +188,10 @@ class DirectoryUpload:
 
     async def seal(self) -> Sealed:
         """Write what is left, then fsync the file and the folder that names it."""
-        await self._start_block()
         await self._settle()
-        await self._driver.run(self._sync)
+        block = self._take_block()
+        self._in_flight = asyncio.ensure_future(self._driver.run(self._finish, block))
+        await self._settle()
         return Sealed(self._size, self._md5.hexdigest())
 
     async def publish(self) -> None:
@@ -199,24 +201,27 @@ class DirectoryUpload:
 
     async def abort(self) -> None:
         """Remove the temporary file."""
-        if self._fd < 0:
-            return
         if self._in_flight is not None:
             await asyncio.wait([self._in_flight])
             self._in_flight.exception()
             self._in_flight = None
+        if self._fd < 0:
+            return
         await self._driver.run(_unlink, self._driver.temporary(self._blob))
         self._close()
 
     async def _start_block(self) -> None:
         await self._settle()
+        block = self._take_block()
+        self._in_flight = asyncio.gather(
+            self._driver.run(self._write_block, block), self._driver.run(self._hash_block, block)
+        )
+
+    def _take_block(self) -> list[bytes]:
         block, self._arrived = self._arrived, []
         self._size += self._arrived_bytes
         self._arrived_bytes = 0
-        if block:
-            self._in_flight = asyncio.gather(
-                self._driver.run(self._write_block, block), self._driver.run(self._hash_block, block)
-            )
+        return block
 
     async def _settle(self) -> None:
         if self._in_flight is not None:
@@ -232,6 +237,8 @@ class DirectoryUpload:
             self._md5.update(piece)
 
     def _write_block(self, block: list[bytes]) -> None:
+        if self._fd < 0:
+            self._fd = self._driver.make_temporary(self._blob)
         for i in range(0, len(block), _IOV_MAX):
             _write_all(self._fd, block[i : i + _IOV_MAX])
         end = os.lseek(self._fd, 0, os.SEEK_CUR)
@@ -240,7 +247,9 @@ class DirectoryUpload:
             os.posix_fadvise(self._fd, self._written_out, end - self._written_out, os.POSIX_FADV_DONTNEED)
             self._written_out = end
 
-    def _sync(self) -> None:
+    def _finish(self, block: list[bytes]) -> None:
+        self._write_block(block)
+        self._hash_block(block)
         os.fsync(self._fd)
         _sync_folder(self._driver.tmp)
 
