@@ -77,7 +77,9 @@ def derive(attributes: type[msgspec.Struct], use: str) -> type[msgspec.Struct]:
         hint = field.hint if use == "c" else (field.hint | msgspec.UnsetType if use == "u" else Any)
         chosen.append((field.name, hint, msgspec.field(**default, name=name)))
     suffix = {"c": "Create", "u": "Update", "v": "View"}[use]
-    return msgspec.defstruct(attributes.__name__ + suffix, chosen, kw_only=use != "v")
+    struct = msgspec.defstruct(attributes.__name__ + suffix, chosen, kw_only=use != "v")
+    msgspec.json.Decoder(struct)  # refuses an impossible constraint here rather than in a request
+    return struct
 
 
 class Encoder:

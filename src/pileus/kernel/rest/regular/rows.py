@@ -35,7 +35,7 @@ class Standard(msgspec.Struct, kw_only=True):
     id: Annotated[str, Attr(on="v")] = ""
     project_id: Annotated[str, msgspec.Meta(max_length=255), Attr(on="cv")] = ""
     tenant_id: Annotated[str, Attr(on="v", find="")] = ""
-    description: Annotated[str | None, msgspec.Meta(max_length=255)] = ""
+    description: Name | None = ""
     created_at: Time = None
     updated_at: Time = None
     revision_number: Annotated[int, Attr(on="v")] = 0

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-import msgspec
 from sqlalchemy import ColumnElement, or_, select
 
 from pileus.kernel.context import Context
@@ -33,7 +32,7 @@ class RuleAttributes(Standard, kw_only=True):
     remote_ip_prefix: Annotated[str | None, Attr(on="cv")] = None
     normalized_cidr: Annotated[str | None, Attr(on="v", source="remote_ip_prefix")] = None
     remote_group_id: Annotated[str | None, Attr(on="cv")] = None
-    description: Annotated[str | None, msgspec.Meta(max_length=255), Attr(on="cv")] = ""
+    description: Annotated[Name | None, Attr(on="cv")] = ""
 
 
 def visible(ctx: Context) -> ColumnElement[bool] | None:

@@ -23,7 +23,7 @@ class PoolAttributes(Tagged, kw_only=True):
     default_prefixlen: int | None = None
     min_prefixlen: int | None = None
     max_prefixlen: int | None = None
-    default_quota: Annotated[int | None, msgspec.Meta(ge=0)] = None
+    default_quota: Annotated[int, msgspec.Meta(ge=0)] | None = None
     shared: Annotated[bool, Attr(on="cv", find="f", create=ADMIN, source="")] = False
     address_scope_id: str | None = None
     is_default: Annotated[bool, Attr(create=ADMIN, update=ADMIN)] = False

@@ -216,10 +216,14 @@ def _ports(body: Any, protocol: str | None) -> tuple[int | None, int | None]:
             f"Port range cannot be given with protocol {protocol}: it has no ports.",
             kind="SecurityGroupInvalidProtocolForPort",
         )
-    if first is None or last is None or not 1 <= first <= last <= 65535:
+    for port in (first, last):
+        if port is not None and not 1 <= port <= 65535:
+            raise Invalid(
+                f"Invalid value for port {port}: it must be 1 to 65535.", kind="SecurityGroupInvalidPortValue"
+            )
+    if first is None or last is None or first > last:
         raise Invalid(
-            f"For TCP/UDP protocols, port_range_min must be <= port_range_max and both between 1 and 65535, not"
-            f" {first} and {last}.",
+            f"For TCP/UDP protocols, port_range_min must be <= port_range_max; they are {first} and {last}.",
             kind="SecurityGroupInvalidPortRange",
         )
     return first, last
