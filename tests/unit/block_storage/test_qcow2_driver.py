@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pileus.kernel.errors import Conflict, Invalid, NotFound, OutOfSpace, Unavailable
+from pileus.kernel.errors import Conflict, Invalid, OutOfSpace, Unavailable
 from pileus.services.block_storage.drivers.base import Blank, FromSnapshot, FromVolume, ImageFile, LocalFile
-from pileus.services.block_storage.drivers.contract import OTHER, SNAPSHOT, VOLUME, VolumeDriverContract
+from pileus.services.block_storage.drivers.contract import OLDER, OTHER, SNAPSHOT, VOLUME, VolumeDriverContract
 from pileus.services.block_storage.drivers.fake import FakeVolumeDriver
 from pileus.services.block_storage.drivers.qcow2 import Qcow2Driver, qemu_img
 
@@ -188,16 +188,21 @@ async def test_work_on_an_open_volume_without_its_monitor_is_refused(pool: Qcow2
         await driver.revert(VOLUME, SNAPSHOT)
 
 
-async def test_a_monitor_of_another_process_is_told_apart(pool: Qcow2Pool) -> None:
+async def test_a_monitor_that_does_not_have_the_volume_leaves_the_file_to_us(pool: Qcow2Pool) -> None:
     driver = pool.driver
     for volume_id in (VOLUME, OTHER):
         await driver.ensure_volume(volume_id, 1, Blank())
+    await pool.write(VOLUME, b"here")
     await driver.ensure_export(OTHER, nbd=True)
-    with pytest.raises(NotFound, match="not attached there"):
-        await driver.ensure_snapshot(SNAPSHOT, VOLUME, monitor=driver.exports.monitor(OTHER))
-    with pytest.raises(Unavailable, match="does not answer"):
-        await driver.ensure_snapshot(SNAPSHOT, VOLUME, monitor=str(pool.root / "nobody.qmp"))
-    assert (await driver.inventory()).snapshots == []
+    stranger, nobody = driver.exports.monitor(OTHER), str(pool.root / "nobody.qmp")
+    await driver.ensure_snapshot(SNAPSHOT, VOLUME, monitor=stranger)
+    await driver.ensure_snapshot(OLDER, VOLUME, monitor=nobody)
+    assert (await driver.extend(VOLUME, 2, monitor=nobody)).size_gib == 2
+    await driver.ensure_volume_gone(OTHER)
+    for snapshot_id in (SNAPSHOT, OLDER):
+        await driver.ensure_volume(OTHER, 1, FromSnapshot(snapshot_id))
+        assert await pool.read(OTHER, 4) == b"here"
+        await driver.ensure_volume_gone(OTHER)
 
 
 async def test_an_image_that_points_at_host_files_is_refused(pool: Qcow2Pool, tmp_path: Path) -> None:

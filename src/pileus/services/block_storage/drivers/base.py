@@ -11,8 +11,8 @@ Who may touch the bytes: while a volume is attached, the hypervisor process has 
 writer.  Copying (snapshot, clone, upload) and growing then go through that process: the caller passes
 ``monitor``, the path of a QMP socket on which the process listens for storage work alone (QEMU serves one
 client per monitor, so the hypervisor driver keeps its own).  The driver finds the volume's block node there
-by its file name.  Without ``monitor`` the driver works on the file itself and refuses with ``Conflict`` when
-another process has it open.
+by its file name.  Without ``monitor``, or when nobody listens there or has the volume open, the driver works on
+the file itself and refuses with ``Conflict`` when another process has it open.
 """
 
 from typing import Protocol

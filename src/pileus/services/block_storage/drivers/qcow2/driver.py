@@ -86,7 +86,7 @@ class Qcow2Driver:
                     raise Conflict(
                         f"Volume {volume_id} is served over NBD, whose clients cannot see it grow: detach it first."
                     )
-                if monitor:
+                if monitor and await live.holds(monitor, path):
                     await live.resize(monitor, path, size_gib * GIB)
                 else:
                     await qemu_img.run("resize", "-q", "-f", "qcow2", path, f"{size_gib}G", timeout_s=60)
@@ -125,7 +125,7 @@ class Qcow2Driver:
         timeout_s = _timeout_s(self.pool.get("volume", volume_id))
         async with self.pool.new_file(target, target.parent) as new:
             with self.pool.scratch(volume_id) as copy:
-                if monitor:
+                if monitor and await live.holds(monitor, source):
                     await live.copy(monitor, source, copy, _job("upload", volume_id))
                     source = copy
                 await qemu_img.run("convert", "-q", "-f", "qcow2", "-O", qemu_format, source, new, timeout_s=timeout_s)
@@ -176,7 +176,7 @@ class Qcow2Driver:
         disk, path = self.pool.get(kind, id), str(self.pool.path(kind, id))
         if kind == "volume":
             monitor = monitor or self.exports.monitor(id)
-        if monitor:
+        if monitor and await live.holds(monitor, path):
             await live.copy(monitor, path, new, _job("copy", Path(new).name))
         else:
             await qemu_img.run("convert", "-q", "-f", "qcow2", "-O", "qcow2", path, new, timeout_s=_timeout_s(disk))

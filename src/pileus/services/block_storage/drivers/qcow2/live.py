@@ -7,6 +7,7 @@ node is found by its file name, so nobody has to agree on node names.
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -33,6 +34,28 @@ async def _monitor(path: str) -> AsyncIterator[QMPClient]:
         raise _error(str(error)) from error
     finally:
         await client.disconnect()
+
+
+async def holds(monitor: str | None, path: str) -> bool:
+    """Tell whether the process behind a monitor is there and has the volume open.
+
+    A server that was stopped leaves its attachments, and their monitor's path, behind: then the file is free, and
+    qemu-img's own lock finds out if it is not.
+    """
+    if monitor is None or not await asyncio.to_thread(_answers, monitor):
+        return False
+    async with _monitor(monitor) as client:
+        try:
+            await _node(client, path)
+        except NotFound:
+            return False
+    return True
+
+
+def _answers(monitor: str) -> bool:
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as probe:
+        probe.settimeout(CONNECT_TIMEOUT_S)
+        return probe.connect_ex(monitor) == 0
 
 
 async def copy(monitor: str, path: str, target: str, job: str) -> None:

@@ -54,18 +54,20 @@ class NbdExports:
             "--pidfile", str(self._pid_file(volume_id)),
             "--daemonize",
         )  # fmt: skip
-        try:
-            process = await asyncio.create_subprocess_exec(
-                "qemu-storage-daemon", *arguments, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-            )
-        except FileNotFoundError as error:
-            raise Unavailable(
-                "qemu-storage-daemon is missing: install the Debian package qemu-system-common."
-            ) from error
+        complaints = self.folder / f"{volume_id}.log"
+        with complaints.open("wb") as log:  # a pipe would stay open in the daemon
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    "qemu-storage-daemon", *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+                )
+            except FileNotFoundError as error:
+                raise Unavailable(
+                    "qemu-storage-daemon is missing: install the Debian package qemu-system-common."
+                ) from error
         async with asyncio.timeout(START_TIMEOUT_S):
-            _, complaint = await process.communicate()
+            await process.wait()
         if process.returncode:
-            reason = complaint.decode(errors="replace").strip()
+            reason = complaints.read_text(errors="replace").strip()
             if "lock" in reason:
                 raise Conflict(f"Volume {volume_id} is open in another process: detach it first.")
             raise Unavailable(f"qemu-storage-daemon could not serve volume {volume_id}: {reason}")
@@ -95,7 +97,7 @@ class NbdExports:
         return pid if os.fsencode(self._pid_file(volume_id)) in command else None
 
     def _forget(self, volume_id: str) -> None:
-        for suffix in ("pid", "sock", "qmp"):
+        for suffix in ("pid", "sock", "qmp", "log"):
             (self.folder / f"{volume_id}.{suffix}").unlink(missing_ok=True)
 
 
