@@ -28,6 +28,10 @@ class LocalClient:
         self._token = token
         self._base_url = base_url
 
+    def with_token(self, token: str) -> "LocalClient":
+        """Return the APIs as another user."""
+        return LocalClient(self._runtime, token, self._base_url)
+
     async def get(self, path: str, **query: Any) -> Any:
         """Return the decoded answer of GET; a query value of list type is repeated."""
         return (await self.call("GET", path, query=query))[0]

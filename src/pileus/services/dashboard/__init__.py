@@ -1,0 +1,1 @@
+"""The dashboard: pages over the public APIs, rendered on the server."""

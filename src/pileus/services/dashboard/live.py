@@ -1,0 +1,38 @@
+"""Live pages: the project's events as server-sent events, so that open pages renew what has changed.
+
+Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from starlette.responses import StreamingResponse
+
+from pileus.kernel import events
+from pileus.kernel.runtime import Runtime
+
+BEAT_S = 15
+
+
+def stream(runtime: Runtime, project_id: str) -> StreamingResponse:
+    """Return an endless answer: one message named after the service and resource of each event."""
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_messages(runtime, project_id), media_type="text/event-stream", headers=headers)
+
+
+async def _messages(runtime: Runtime, project_id: str) -> AsyncIterator[str]:
+    yield "retry: 2000\n\n"
+    watching = events.watch(runtime, project_id).__aiter__()
+    waiting = asyncio.ensure_future(anext(watching))
+    try:
+        while True:
+            done, _ = await asyncio.wait({waiting}, timeout=BEAT_S)
+            if not done:
+                yield ": still here\n\n"
+                continue
+            event = waiting.result()
+            waiting = asyncio.ensure_future(anext(watching))
+            name = ".".join(event.kind.split(".")[:2])
+            yield f"event: {name}\ndata: {event.resource_id}\n\n"
+    finally:
+        waiting.cancel()

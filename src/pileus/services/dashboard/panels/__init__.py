@@ -1,0 +1,1 @@
+"""One module per entry of the menu; each defines `PANEL`."""
