@@ -10,7 +10,7 @@ from tests.e2e.cloud import RealCloud, wait
 
 def boot(cloud: RealCloud, name: str, *words: str) -> dict:
     """Create a server, wait until it is ACTIVE and return it."""
-    create = ["--flavor", "m1.mini", "--network", "private", "--key-name", "e2e", *words]
+    create = ["--flavor", "pileus.mini", "--network", "private", "--key-name", "e2e", *words]
     if "--volume" not in words:
         create += ["--image", "pileus-mini"]
     cloud.openstack("server", "create", *create, name)
@@ -122,7 +122,7 @@ def test_a_snapshot_of_a_server_boots(cloud: RealCloud, pair: dict[str, str]):
     cloud.ssh(pair["one"], "echo snapped | sudo tee /snapped >/dev/null; sync")
     cloud.openstack("server", "image", "create", "--name", "one-snap", "one")
     wait("image", lambda: cloud.openstack("image", "show", "one-snap")["status"] == "active", 120)
-    create = ["--flavor", "m1.mini", "--network", "private", "--key-name", "e2e", "--image", "one-snap"]
+    create = ["--flavor", "pileus.mini", "--network", "private", "--key-name", "e2e", "--image", "one-snap"]
     cloud.openstack("server", "create", *create, "from-snap")
     wait("ACTIVE", lambda: cloud.openstack("server", "show", "from-snap")["status"] == "ACTIVE", 120)
     address = float_ip(cloud, "from-snap")

@@ -75,7 +75,7 @@ def provision(client: OpenStackClient, steps: Steps) -> str:
     """Create the server, its volume and its floating IP; return the floating address."""
     if not client.exists("server", "show", SERVER):
         with steps.step(f"openstack server create {SERVER}") as step:
-            create = ["--image", IMAGE, "--flavor", "m1.mini", "--network", "private", "--key-name", "demo-key"]
+            create = ["--image", IMAGE, "--flavor", "pileus.mini", "--network", "private", "--key-name", "demo-key"]
             client.run("server", "create", *create, SERVER)
             server = client.wait("server", "show", SERVER, until="ACTIVE", patience_s=BOOT_PATIENCE_S)
             step.note(f"ACTIVE, {addresses(server)}")
