@@ -74,6 +74,8 @@ def update_group(tx: Tx, ctx: Context, row: SecurityGroup, changes: dict[str, An
     """Apply changes; the default group keeps its name, and statefulness stays while ports use the group."""
     if "name" in changes and changes["name"] != row.name and store.is_default(tx, row.id):
         raise Conflict("Updating default security group not allowed.", kind="SecurityGroupCannotUpdateDefault")
+    if changes.get("name") == DEFAULT and not store.is_default(tx, row.id):
+        raise Conflict("Default security group already exists.", kind="SecurityGroupDefaultAlreadyExists")
     if changes.get("stateful", row.stateful) != row.stateful and store.in_use(tx, row.id):
         raise _in_use(row.id, "its statefulness can be changed when no port uses it")
     for name, value in changes.items():

@@ -13,12 +13,13 @@ from pileus.services.network.model import (
     DHCP,
     EXTERNAL,
     SHARED,
+    FloatingIp,
     Network,
     NetworkSettings,
     Port,
     Subnet,
 )
-from pileus.services.network.store import addresses, ports, sharing
+from pileus.services.network.store import addresses, ports, routers, sharing
 from pileus.services.network.store import networks as store
 
 TYPES = ("local", "flat", "vxlan")
@@ -156,8 +157,9 @@ def _used(tx: Tx, network_id: str) -> list[Port]:
 
 
 def delete_network(tx: Tx, ctx: Context, row: Network) -> None:
-    """Remove a network with its subnets and DHCP ports, unless other ports are on it."""
-    used = _used(tx, row.id)
+    """Remove a network with its subnets, DHCP ports and unassociated floating IPs, unless other ports are on it."""
+    idle = routers.idle_floating_ips(tx, row.id)
+    used = [port for port in _used(tx, row.id) if port.id not in idle]
     if used:
         owners = ", ".join(sorted({f"{port.id} ({port.device_owner or 'no device'})" for port in used[:5]}))
         raise Conflict(
@@ -166,8 +168,9 @@ def delete_network(tx: Tx, ctx: Context, row: Network) -> None:
             kind="NetworkInUse",
         )
     telling.network_changed(tx, row.id)
-    gone = [port.id for port in ports.dhcp_ports(tx, row.id)]
+    gone = [*idle, *(port.id for port in ports.dhcp_ports(tx, row.id))]
     addresses.release(tx, gone)
+    tx.execute(delete(FloatingIp).where(FloatingIp.floating_network_id == row.id))
     tx.execute(delete(Port).where(Port.network_id == row.id))
     tx.execute(delete(Subnet).where(Subnet.network_id == row.id))
     sharing.delete_shares(tx, row.id)

@@ -87,3 +87,9 @@ def networks_of_gateways(tx: Tx, host: str) -> list[Network]:
 def legs(tx: Tx, router_id: str) -> list[Port]:
     """Return all ports of a router, the gateway's too."""
     return list(tx.scalars(select(Port).where(Port.device_id == router_id, Port.device_owner.startswith("network:"))))
+
+
+def idle_floating_ips(tx: Tx, network_id: str) -> set[str]:
+    """Return the ports, on an external network, of the floating IPs that stand before nobody."""
+    here = select(FloatingIp.floating_port_id).where(FloatingIp.floating_network_id == network_id)
+    return set(tx.scalars(here.where(FloatingIp.port_id.is_(None))))
