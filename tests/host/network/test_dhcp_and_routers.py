@@ -1,5 +1,8 @@
 """Addresses by DHCP, ways out by routers, floating IPs in both directions."""
 
+import asyncio
+import os
+import signal
 from pathlib import Path
 
 import msgspec
@@ -98,6 +101,25 @@ async def test_a_change_of_ports_needs_no_new_server(
     reused = (msgspec.structs.replace(reused[0], options=(option,)),)
     await driver.ensure_dhcp(msgspec.structs.replace(dhcp, hosts=reused))
     assert two.dhcp(tmp_path)["domain"] == "named.example"
+
+
+async def test_a_server_that_dies_is_started_again(
+    driver: LinuxNetworkDriver, network: NetworkSpec, anyone: SecurityGroupSpec, guests: Guests, tmp_path: Path
+) -> None:
+    port = port_of(network, "10.7.0.5", anyone)
+    await driver.ensure_dhcp(dhcp_of(network, "10.7.0.0/24", port, server="10.7.0.2/24"))
+    guest = await guests.boot(port)
+    for _ in range(2):
+        (dead,) = _dnsmasq_pids(network)
+        os.kill(int(dead), signal.SIGSEGV)
+        for _ in range(30):
+            await asyncio.sleep(0.1)
+            if _dnsmasq_pids(network) not in (set(), {dead}):
+                break
+        assert (await asyncio.to_thread(guest.dhcp, tmp_path)).get("ip") == "10.7.0.5"
+    await driver.ensure_dhcp_gone(network.id)
+    await asyncio.sleep(0.5)
+    assert _dnsmasq_pids(network) == set()
 
 
 async def test_a_router_joins_two_networks(

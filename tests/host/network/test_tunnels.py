@@ -103,6 +103,8 @@ async def test_guests_on_two_hosts_share_a_network(machines: tuple[Machine, Mach
     assert not here.pings("10.7.0.6")
     await one.driver.ensure_network(carried[one])
     assert here.pings("10.7.0.6", tries=5)
+    await one.driver.ensure_network(NetworkSpec(id=network.id, mtu=1450))
+    assert "vxlan" not in run("ip", "-n", one.name, "-d", "link")
 
 
 async def test_other_networks_in_the_tunnel_stay_apart(machines: tuple[Machine, Machine]) -> None:

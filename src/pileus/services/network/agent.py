@@ -13,7 +13,6 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from pileus.kernel.agent import AgentPart, Command, Handler, HostContext
-from pileus.kernel.config import Settings
 from pileus.kernel.errors import Unavailable
 from pileus.kernel.service import AgentSettings
 from pileus.services.network import metadata_signature
@@ -25,6 +24,7 @@ from pileus.services.network.commands import (
 )
 from pileus.services.network.drivers.base import HostNetworkError, NetworkDriver, StillInUse
 from pileus.services.network.drivers.fake import FakeNetworkDriver
+from pileus.services.network.model import NetworkSettings
 from pileus.services.network.wanted import Facts, Inventory, PortSpec, PortWiring
 
 log = logging.getLogger(__name__)
@@ -37,18 +37,6 @@ KINDS = ("networks", "security_groups", "ports", "dhcp", "routers")
 
 Obey = Callable[[str, str, Callable[[], Awaitable[None]]], Awaitable[None]]
 """Called with what a thing is, its id, and what to do about it."""
-
-
-class NetworkHostSettings(Settings, frozen=True):
-    """What a host's agent needs to know, in table ``[network]``."""
-
-    tunnel_ip: str | None = None
-    """This host's address on the wires between the hosts; without one its networks end at the host."""
-    tunnel_port: int = 4789
-    physical_interfaces: dict[str, str] = {}
-    """Which interface of this host leads into which physical network."""
-    metadata_url: str | None = None
-    """Where guests' requests for metadata go; by default to the server on this machine."""
 
 
 class NetworkPart(AgentPart):
@@ -188,7 +176,7 @@ def network_part(settings: AgentSettings) -> NetworkPart:
     from pileus.services.network.drivers.linux.host import Settings as LinuxSettings
     from pileus.services.network.drivers.linux.metadata import MetadataUpstream
 
-    chosen = settings.config.get(NetworkHostSettings)
+    chosen = settings.config.get(NetworkSettings)
     state = settings.config.state
     here = f"unix://{state / 'run' / 'api.sock'}:{metadata_signature.PATH}"
     return NetworkPart(

@@ -49,6 +49,13 @@ class NetworkSettings(Settings, frozen=True):
     """What the private network's guests resolve names with; by default the network's own DNS."""
     shared_pool_v4: str = "10.0.0.0/22"
     shared_pool_v6: str = "fd00:10::/56"
+    tunnel_ip: str | None = None
+    """A host's address on the wires between the hosts; without one its networks end at the host."""
+    tunnel_port: int = 4789
+    physical_interfaces: dict[str, str] = {}
+    """Which interface of a host leads into which physical network."""
+    metadata_url: str | None = None
+    """Where a host sends guests' requests for metadata; by default to the server on the same machine."""
 
 
 class Network(StandardRow, Row):

@@ -58,11 +58,16 @@ def stop_all(host: Host) -> None:
         _stop(network)
 
 
-def revive(host: Host, network_id: str) -> None:
-    """Start a DHCP server again that died while no agent was watching."""
+def revive(host: Host, network_id: str) -> int | None:
+    """Start a DHCP server again that died; return its process id, None where none is wanted."""
     folder, namespace = _folder(host, network_id), host.names.dhcp_namespace(network_id)
     if (folder / "conf").exists() and namespaces.exists(namespace) and _pid(folder) is None:
         _start(folder, namespace)
+    return _pid(folder)
+
+
+def pid(host: Host, network_id: str) -> int | None:
+    return _pid(_folder(host, network_id))
 
 
 def hosts_file(spec: DhcpSpec) -> str:

@@ -13,6 +13,7 @@ from pileus.services.network.drivers.linux import dhcp as dhcp_server
 from pileus.services.network.drivers.linux.advertise import Advertiser
 from pileus.services.network.drivers.linux.host import Host, Removal, Settings, alias_id
 from pileus.services.network.drivers.linux.metadata import MetadataProxy, MetadataUpstream
+from pileus.services.network.drivers.linux.watch import Watch
 from pileus.services.network.wanted import (
     DhcpSpec,
     ExternalNetworkSpec,
@@ -36,6 +37,7 @@ class LinuxNetworkDriver:
         self._settings = settings
         self._proxy = MetadataProxy(upstream) if upstream else None
         self._advertiser = Advertiser()
+        self._watch = Watch(lambda network_id: self._do(dhcp_server.revive, network_id))
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
         self._removers = ThreadPoolExecutor(8, "network removal", initializer=self._stand_on_host)
         self._host: Host | None = None
@@ -43,11 +45,12 @@ class LinuxNetworkDriver:
     async def start(self) -> None:
         for namespace, kind, id in await self._do(_namespaces):
             if kind == "dhcp":
-                await self._do(dhcp_server.revive, id)
+                self._watch.watch(id, await self._do(dhcp_server.revive, id))
             await self._answer_metadata(namespace, kind, id)
 
     async def close(self) -> None:
         self._advertiser.hush_all()
+        self._watch.forget_all()
         if self._proxy is not None:
             await self._proxy.close()
         await self._do(Host.close)
@@ -56,6 +59,7 @@ class LinuxNetworkDriver:
         self._removers.shutdown()
 
     async def stop_servers(self) -> None:
+        self._watch.forget_all()
         await self._do(dhcp_server.stop_all)
 
     async def facts(self) -> Facts:
@@ -89,13 +93,16 @@ class LinuxNetworkDriver:
         await self._remove(ports.ensure_gone, port_id)
 
     async def ensure_dhcp(self, dhcp: DhcpSpec) -> None:
+        self._watch.forget(dhcp.network_id)
         namespace = await self._do(dhcp_server.ensure, dhcp)
+        self._watch.watch(dhcp.network_id, await self._do(dhcp_server.pid, dhcp.network_id))
         if dhcp.metadata:
             await self._answer_metadata(namespace, "dhcp", dhcp.network_id)
         else:
             await self._stop_metadata(namespace)
 
     async def ensure_dhcp_gone(self, network_id: str) -> None:
+        self._watch.forget(network_id)
         await self._stop_metadata(await self._do(lambda host: host.names.dhcp_namespace(network_id)))
         await self._remove(dhcp_server.ensure_gone, network_id)
 
@@ -115,6 +122,7 @@ class LinuxNetworkDriver:
 
     async def ensure_all_gone(self) -> None:
         self._advertiser.hush_all()
+        self._watch.forget_all()
         if self._proxy is not None:
             await self._proxy.close()
         await self._do(_ensure_all_gone)

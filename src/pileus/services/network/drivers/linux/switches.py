@@ -22,9 +22,11 @@ def ensure(host: Host, network: NetworkSpec) -> Link:
     """Make a network's bridge with its tunnel and uplink; return the bridge."""
     host.prepare()
     bridge = _ensure_bridge(host, network)
-    if network.vni is not None and host.settings.tunnel_ip is not None:
+    if network.vni is None:
+        host.netlink.delete_link(host.names.interface(names.VXLAN, network.id))
+    elif host.settings.tunnel_ip is not None:
         _ensure_tunnel(host, network, bridge)
-    elif network.vni is not None and (network.tunnel_peers or network.remote_macs):
+    elif network.tunnel_peers or network.remote_macs:
         raise HostNetworkError(
             f"Network {network.id} reaches other hosts, but this host has no tunnel address: set the agent's tunnel_ip."
         )
