@@ -2,97 +2,24 @@
 
 import asyncio
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
 from pileus.kernel import clock, errors
 from pileus.kernel.agent.host import Host
-from pileus.kernel.bus.memory import MemoryBus
-from pileus.kernel.db import open_database
-from pileus.kernel.operations import OperationRow, StepRow, Worker, alarms, begin, body, history
+from pileus.kernel.operations import OperationRow, StepRow, alarms, begin, history, steps
 from pileus.kernel.operations.owner import is_dead, new_owner
 from pileus.kernel.operations.results import result_type
+from pileus.kernel.testing.interruptions import Crash
 
-from .toy import STEPS, UNDOS, BuildTower, Choose, EnsureBlock, Errand, Follow, Typed, Yard, build_row, world
-
-
-class Crash(BaseException):
-    """Stands for kill -9: the run ends without another word."""
-
-
-class Site:
-    """One database, one host, and as many workers as the test starts."""
-
-    def __init__(self, tmp_path: Path) -> None:
-        self.db = open_database(f"sqlite:///{tmp_path}/toy.db")
-        self.bus = MemoryBus()
-        self.yard = Yard(tmp_path / "yard")
-        self.bus.attach(Host("fake-1", [self.yard]))
-        self.events: list[str] = []
-        self.at: dict[str, BaseException] = {}
-        self.workers: list[Worker] = []
-
-    def observe(self, event, op) -> None:
-        self.events.append(event)
-        error = self.at.get(event)
-        if error is not None:
-            if isinstance(error, Crash):
-                del self.at[event]
-            raise error
-
-    async def worker(self, **options) -> Worker:
-        options = {"observe": self.observe, "poll_s": 0.05, "is_dead": lambda owner: True, **options}
-        worker = Worker(self.db, self.bus, **options)
-        await worker.start()
-        self.workers.append(worker)
-        return worker
-
-    async def crash(self, worker: Worker) -> None:
-        """Take a worker away as a dead process goes: nothing is released."""
-        worker._accepting = False
-        tasks = [*worker._loops, *(task for _, task in worker._running.values())]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def begin(self, input, **options) -> str:
-        """Begin the operation that takes this input."""
-        kind = {Choose: "toy.choose", Follow: "toy.follow", Typed: "toy.typed"}.get(type(input), "toy.errand")
-        if getattr(input, "deadline", False):
-            kind = "toy.short"
-        resource = f"tower/{getattr(input, 'id', 'follower')}"
-        return await self.db.write(lambda tx: begin(tx, None, kind, resource, input, **options))
-
-    async def row(self, id: str) -> OperationRow:
-        return await self.db.read(lambda tx: tx.get_one(OperationRow, id))
-
-    async def ended(self, id: str, *states: str) -> OperationRow:
-        for _ in range(2000):
-            if (row := await self.row(id)).state in (states or ("succeeded", "failed")):
-                return row
-            await asyncio.sleep(0.01)
-        raise AssertionError(f"operation is still {row.state} after {self.events}")
-
-    async def until(self, event: str) -> None:
-        for _ in range(2000):
-            if event in self.events:
-                return
-            await asyncio.sleep(0.005)
-        raise AssertionError(f"no {event} in {self.events}")
-
-    @property
-    def blocks(self) -> list[str]:
-        return sorted(path.name for path in self.yard.folder.iterdir())
-
-    async def world(self):
-        return await self.db.read(world)
+from .site import Site
+from .toy import STEPS, UNDOS, BuildTower, Choose, EnsureBlock, Errand, Follow, Typed, build_row
 
 
 @pytest.fixture
 async def site(tmp_path):
-    site = Site(tmp_path)
+    site = Site(tmp_path, f"sqlite:///{tmp_path}/toy.db")
     await site.db.create_schema()
     yield site
     for worker in site.workers:
@@ -104,24 +31,24 @@ ALL = ["t-base", "t-side0", "t-side1", "t-spire"]
 
 
 async def test_runs_to_its_end(site):
-    await site.worker()
+    await site.start_worker()
     row = await site.ended(await build_row(site.db, "t"))
     assert (row.state, row.error, row.live_resource, row.lease_owner) == ("succeeded", None, None, None)
     assert site.blocks == ALL
     assert await site.world() == {"towers": {"t": ("ACTIVE", None)}, "claims": 1}
-    steps = await site.db.read(lambda tx: list(tx.scalars(select(StepRow).order_by(StepRow.position))))
-    assert [step.name for step in steps] == STEPS[:-1]
+    trace = await site.db.read(lambda tx: list(tx.scalars(select(StepRow).order_by(StepRow.position))))
+    assert [step.name for step in trace] == STEPS[:-1]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
 async def test_resumes_after_a_crash(site, step, when):
     site.at = {f"{when} {step}": Crash()}
-    first = await site.worker()
+    first = await site.start_worker()
     id = await build_row(site.db, "t")
     await site.until(f"{when} {step}")
-    await site.crash(first)
-    await site.worker()
+    await first.kill()
+    await site.start_worker()
     assert (await site.ended(id)).state == "succeeded"
     assert site.blocks == ALL
     assert await site.world() == {"towers": {"t": ("ACTIVE", None)}, "claims": 1}
@@ -131,7 +58,7 @@ async def test_resumes_after_a_crash(site, step, when):
 @pytest.mark.parametrize("step", STEPS)
 async def test_failure_leaves_nothing(site, step, when):
     site.at = {f"{when} {step}": errors.Conflict("no ground left")}
-    await site.worker()
+    await site.start_worker()
     row = await site.ended(await build_row(site.db, "t"))
     if (when, step) == ("after", "finish"):
         assert row.state == "succeeded", "what is concluded stays so"
@@ -144,12 +71,12 @@ async def test_failure_leaves_nothing(site, step, when):
 @pytest.mark.parametrize("undo", UNDOS)
 async def test_crash_while_unwinding(site, undo):
     site.at = {"before finish": errors.Conflict("no ground left"), f"undo {undo}": Crash()}
-    first = await site.worker()
+    first = await site.start_worker()
     id = await build_row(site.db, "t")
     await site.until(f"undo {undo}")
-    await site.crash(first)
+    await first.kill()
     built = [call for call in site.yard.calls if call.startswith("EnsureBlock ")]
-    await site.worker()
+    await site.start_worker()
     row = await site.ended(id)
     assert (row.state, row.error) == ("failed", "no ground left")
     assert site.blocks == []
@@ -159,14 +86,14 @@ async def test_crash_while_unwinding(site, undo):
 
 async def test_undoes_in_the_order_of_the_text(site):
     site.at = {"before finish": errors.Conflict("no")}
-    await site.worker()
+    await site.start_worker()
     await site.ended(await build_row(site.db, "t"))
     assert [event[5:] for event in site.events if event.startswith("undo ")] == UNDOS
 
 
 async def test_one_live_operation_per_resource(site):
     site.yard.before = lambda command: asyncio.sleep(0.2)
-    await site.worker()
+    await site.start_worker()
     id = await build_row(site.db, "t")
     with pytest.raises(errors.Conflict, match=rf"Tower t is busy: operation tower.build \({id}\)"):
         await site.db.write(begin, None, "tower.build", "tower/t", BuildTower("t"))
@@ -175,7 +102,7 @@ async def test_one_live_operation_per_resource(site):
 
 
 async def test_a_rolled_back_request_begins_nothing(site):
-    await site.worker()
+    await site.start_worker()
 
     def transaction(tx):
         begin(tx, None, "tower.build", "tower/t", BuildTower("t"))
@@ -190,7 +117,7 @@ async def test_a_rolled_back_request_begins_nothing(site):
 
 async def test_failures_of_branches_undo_both(site):
     site.at = {"after side 0": errors.Conflict("side 0 fell over")}
-    await site.worker()
+    await site.start_worker()
     row = await site.ended(await build_row(site.db, "t"))
     assert (row.state, row.error) == ("failed", "side 0 fell over")
     assert site.blocks == []
@@ -198,21 +125,21 @@ async def test_failures_of_branches_undo_both(site):
 
 async def test_an_absent_host_is_waited_for(site):
     site.bus.detach("fake-1")
-    await site.worker()
+    await site.start_worker()
     id = await build_row(site.db, "t")
     for _ in range(500):
-        steps = await site.db.read(alarms.list_steps, id)
-        if len(steps) > 1 and steps[1].error:
+        trace = await site.db.read(alarms.list_steps, id)
+        if len(trace) > 1 and trace[1].error:
             break
         await asyncio.sleep(0.01)
-    assert (steps[1].name, steps[1].state, steps[1].finished_at) == ("base", "started", None)
-    assert steps[1].error == "Host fake-1 is not reachable: its agent is not running or not connected."
+    assert (trace[1].name, trace[1].state, trace[1].finished_at) == ("base", "started", None)
+    assert trace[1].error == "Host fake-1 is not reachable: its agent is not running or not connected."
     site.bus.attach(Host("fake-1", [site.yard]))
     assert (await site.ended(id)).state == "succeeded"
 
 
 async def test_a_host_that_stays_away_fails_the_step_in_time(site):
-    await site.worker()
+    await site.start_worker()
     id = await site.begin(Errand("t", host="nowhere", timeout_s=0.3))
     row = await site.ended(id)
     assert row.state == "failed"
@@ -225,7 +152,7 @@ async def test_a_refusal_of_the_host_is_not_tried_again(site):
             raise errors.OutOfSpace("The yard is full.")
 
     site.yard.before = refuse
-    await site.worker()
+    await site.start_worker()
     row = await site.ended(await site.begin(Errand("t")))
     assert (row.state, row.error) == ("failed", "The yard is full.")
     assert [call for call in site.yard.calls if call.startswith("EnsureBlock ")] == ["EnsureBlock t"]
@@ -236,14 +163,14 @@ async def test_a_defect_in_a_driver_is_named(site):
         raise KeyError("mortar")
 
     site.yard.before = stumble
-    await site.worker()
+    await site.start_worker()
     id = await site.begin(Errand("t", undo=False))
     assert (await site.ended(id)).error == "KeyError: 'mortar'"
 
 
 async def test_the_deadline_ends_the_way_forward(site):
     site.yard.before = lambda command: asyncio.sleep(0.3)
-    await site.worker()
+    await site.start_worker()
     id = await site.begin(Errand("t", deadline=True))
     row = await site.ended(id)
     assert row.state == "failed"
@@ -253,9 +180,9 @@ async def test_the_deadline_ends_the_way_forward(site):
 
 
 async def test_an_undo_that_cannot_be_done_becomes_an_alarm_then_is_mended(site, monkeypatch):
-    monkeypatch.setattr(body, "UNDO_PATIENCE_S", 0.3)
+    monkeypatch.setattr(steps, "UNDO_PATIENCE_S", 0.3)
     site.at = {"before finish": errors.Conflict("no ground left"), "undo base": RuntimeError("stuck fast")}
-    await site.worker()
+    await site.start_worker()
     id = await build_row(site.db, "t")
     row = await site.ended(id, "stuck")
     assert row.error == "no ground left"
@@ -275,9 +202,9 @@ async def test_an_undo_that_cannot_be_done_becomes_an_alarm_then_is_mended(site,
 
 
 async def test_a_hopeless_operation_can_be_abandoned(site, monkeypatch):
-    monkeypatch.setattr(body, "UNDO_PATIENCE_S", 0.2)
+    monkeypatch.setattr(steps, "UNDO_PATIENCE_S", 0.2)
     site.at = {"before finish": errors.Conflict("no ground left"), "undo base": RuntimeError("stuck fast")}
-    await site.worker()
+    await site.start_worker()
     id = await build_row(site.db, "t")
     await site.ended(id, "stuck")
     assert await site.db.write(alarms.abandon, id) == ["claim", "base", "height"]
@@ -289,7 +216,7 @@ async def test_a_hopeless_operation_can_be_abandoned(site, monkeypatch):
 
 async def test_a_worker_that_lost_its_lease_writes_nothing_more(site, monkeypatch):
     """Two workers; the first freezes past its lease, the second takes over, the first wakes and is fenced."""
-    monkeypatch.setattr(body, "LEASE_MARGIN_S", 0)
+    monkeypatch.setattr(steps, "LEASE_MARGIN_S", 0)
     gate = asyncio.Event()
 
     async def freeze(command):
@@ -297,11 +224,11 @@ async def test_a_worker_that_lost_its_lease_writes_nothing_more(site, monkeypatc
             await gate.wait()
 
     site.yard.before = freeze
-    first = await site.worker(lease_s=0.2, is_dead=lambda owner: False)
+    first = await site.start_worker(lease_s=0.2, is_dead=lambda owner: False)
     first._loops[1].cancel()  # its heartbeat has stopped
     id = await build_row(site.db, "t")
     await site.until("before base")
-    second = await site.worker(is_dead=lambda owner: False)
+    second = await site.start_worker(is_dead=lambda owner: False)
     for _ in range(500):
         if (await site.row(id)).lease_owner == second.owner:
             break
@@ -314,29 +241,29 @@ async def test_a_worker_that_lost_its_lease_writes_nothing_more(site, monkeypatc
 
 
 async def test_leases_are_kept_alive(site, monkeypatch):
-    monkeypatch.setattr(body, "LEASE_MARGIN_S", 0)
+    monkeypatch.setattr(steps, "LEASE_MARGIN_S", 0)
     site.yard.before = lambda command: asyncio.sleep(0.5)
-    await site.worker(is_dead=lambda owner: False)
-    await site.worker(lease_s=0.9, is_dead=lambda owner: False)
+    await site.start_worker(is_dead=lambda owner: False)
+    await site.start_worker(lease_s=0.9, is_dead=lambda owner: False)
     row = await site.ended(await build_row(site.db, "t"))
     assert (row.state, row.epoch) == ("succeeded", 1), "the first never thought that the second had gone"
 
 
 async def test_a_stopped_worker_hands_over_at_once(site):
     site.yard.before = lambda command: asyncio.sleep(0.2)
-    first = await site.worker()
+    first = await site.start_worker()
     id = await build_row(site.db, "t")
     await site.until("before base")
     await first.stop()
     assert (await site.row(id)).lease_owner is None
-    await site.worker(is_dead=lambda owner: False)
+    await site.start_worker(is_dead=lambda owner: False)
     assert (await site.ended(id)).state == "succeeded"
 
 
 async def test_a_delete_supersedes_a_build(site):
     gate = asyncio.Event()
     site.yard.before = lambda command: gate.wait() if command.id == "t-spire" and not gate.is_set() else None
-    await site.worker()
+    await site.start_worker()
     id = await build_row(site.db, "t")
     await site.until("before spire")
     asyncio.get_running_loop().call_later(0.1, gate.set)
@@ -352,7 +279,7 @@ async def test_a_delete_supersedes_a_build(site):
 
 async def test_a_successor_holds_the_resource_too(site):
     site.yard.before = lambda command: asyncio.sleep(0.2)
-    await site.worker()
+    await site.start_worker()
     await build_row(site.db, "t")
     await site.until("before base")
     after = await site.begin(Errand("t"), supersede=True)
@@ -364,7 +291,7 @@ async def test_a_successor_holds_the_resource_too(site):
 
 async def test_operations_of_one_request_run_in_order(site):
     site.yard.before = lambda command: asyncio.sleep(0.05)
-    await site.worker()
+    await site.start_worker()
 
     def transaction(tx):
         first = begin(tx, None, "toy.errand", "tower/a", Errand("a"))
@@ -381,7 +308,7 @@ async def test_attempts_undo_only_themselves(site):
             raise errors.Conflict("The north is full.")
 
     site.yard.before = refuse
-    await site.worker()
+    await site.start_worker()
     row = await site.ended(await site.begin(Choose("t", ["north", "south"])))
     assert row.state == "succeeded"
     assert site.blocks == ["t-south"]
@@ -396,11 +323,11 @@ async def test_attempts_survive_a_crash(site, event):
 
     site.yard.before = refuse if event != "after north" else None
     site.at = {event: Crash()}
-    first = await site.worker()
+    first = await site.start_worker()
     id = await site.begin(Choose("t", ["north", "south"]))
     await site.until(event)
-    await site.crash(first)
-    await site.worker()
+    await first.kill()
+    await site.start_worker()
     assert (await site.ended(id)).state == "succeeded"
     assert site.blocks == (["t-south"] if event != "after north" else ["t-north"])
 
@@ -411,7 +338,7 @@ async def test_all_attempts_may_fail(site):
             raise errors.Conflict(f"No room for {command.id}.")
 
     site.yard.before = refuse
-    await site.worker()
+    await site.start_worker()
     row = await site.ended(await site.begin(Choose("t", ["north", "south"])))
     assert (row.state, row.error) == ("failed", "No room for t-north. No room for t-south.")
     assert site.blocks == []
@@ -419,7 +346,7 @@ async def test_all_attempts_may_fail(site):
 
 async def test_an_operation_waits_for_another(site):
     site.yard.before = lambda command: asyncio.sleep(0.05)
-    await site.worker()
+    await site.start_worker()
     first = await site.begin(Errand("a"))
     assert (await site.ended(await site.begin(Follow(first)))).state == "succeeded"
     failing = await site.begin(Errand("b", host="nowhere", timeout_s=0.1))
@@ -430,24 +357,24 @@ async def test_an_operation_waits_for_another(site):
 
 async def test_results_come_back_as_declared(site):
     site.at = {"before second": Crash()}
-    first = await site.worker()
+    first = await site.start_worker()
     id = await site.begin(Typed())
     await site.until("before second")
-    await site.crash(first)
-    await site.worker()
+    await first.kill()
+    await site.start_worker()
     assert (await site.ended(id)).error is None
 
 
 async def test_a_busy_worker_leaves_the_rest_for_later(site):
     site.yard.before = lambda command: asyncio.sleep(0.02)
-    await site.worker(limit=2)
+    await site.start_worker(limit=2)
     ids = [await site.begin(Errand(f"t{n}")) for n in range(12)]
     for id in ids:
         assert (await site.ended(id)).state == "succeeded"
 
 
 async def test_old_operations_are_forgotten_live_ones_never(site, monkeypatch):
-    await site.worker()
+    await site.start_worker()
     done = await site.begin(Errand("a"))
     await site.ended(done)
     site.bus.detach("fake-1")

@@ -39,7 +39,7 @@ class MemoryBus:
     def __init__(self, deliver: Deliver | None = None) -> None:
         self._hosts: dict[str, Host] = {}
         self._subscriptions = Subscriptions()
-        self._deliver = deliver
+        self.deliver = deliver
 
     async def start(self) -> None:
         """Nothing to open."""
@@ -62,10 +62,10 @@ class MemoryBus:
             raise unreachable(host)
         try:
             async with asyncio.timeout(timeout_s):
-                if self._deliver is None:
+                if self.deliver is None:
                     answer = await there.obey(sent)
                 else:
-                    answer = await self._deliver(host, sent, there.obey)
+                    answer = await self.deliver(host, sent, there.obey)
         except TimeoutError as error:
             raise no_answer(host, command, timeout_s) from error
         if self._hosts.get(host) is not there:

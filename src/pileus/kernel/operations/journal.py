@@ -9,11 +9,10 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import bindparam, func, insert, literal_column, select, update
 
 from pileus.kernel import clock
 from pileus.kernel.db import Database, Tx
-from pileus.kernel.operations.begin import release
+from pileus.kernel.operations import statements
 from pileus.kernel.operations.listeners import Claimed
 from pileus.kernel.operations.model import (
     DONE,
@@ -21,14 +20,9 @@ from pileus.kernel.operations.model import (
     RUNNING,
     STARTED,
     SUCCEEDED,
-    UNDOING,
-    OperationRow,
-    StepRow,
 )
 
 T = TypeVar("T")
-_operations: Any = OperationRow.__table__
-_steps: Any = StepRow.__table__
 
 
 class Fenced(BaseException):
@@ -65,81 +59,6 @@ class Step(msgspec.Struct):
     stored: bool = False
 
 
-_mine = (
-    _operations.c.id == bindparam("fence_id"),
-    _operations.c.epoch == bindparam("fence_epoch"),
-    _operations.c.lease_owner == bindparam("fence_owner"),
-)
-_running = _operations.c.state == RUNNING
-_columns = [column.name for column in _steps.columns]
-_values = [bindparam(f"s_{name}", type_=_steps.c[name].type) for name in _columns]
-_forward = select(*_values).where(*_mine, _running).select_from(_operations)
-_anyway = select(*_values).where(*_mine).select_from(_operations)
-_INSERT = {
-    True: insert(_steps).from_select(_columns, _forward).execution_options(preserve_rowcount=True),
-    False: insert(_steps).from_select(_columns, _anyway).execution_options(preserve_rowcount=True),
-}
-_SET = {name: bindparam(f"s_{name}", type_=_steps.c[name].type) for name in _columns[2:]}
-
-
-def _update(*fence: Any) -> Any:
-    return (
-        update(_steps)
-        .where(
-            _steps.c.operation_id == bindparam("s_operation_id"),
-            _steps.c.name == bindparam("s_name"),
-            select(literal_column("1")).select_from(_operations).where(*fence).exists(),
-        )
-        .values(_SET)
-    )
-
-
-_UPDATE = {True: _update(*_mine, _running), False: _update(*_mine)}
-_CONCLUDE = (
-    update(_operations)
-    .where(*_mine)
-    .values(
-        release(
-            state=bindparam("new_state"),
-            live_resource=None,
-            error=func.coalesce(_operations.c.error, bindparam("new_error")),
-            alarm=None,
-            updated_at=bindparam("now"),
-            finished_at=bindparam("now"),
-        )
-    )
-)
-_SUCCEED = _CONCLUDE.where(_running)
-_UNDOING = (
-    update(_operations)
-    .where(*_mine)
-    .values(
-        state=UNDOING,
-        epoch=bindparam("new_epoch"),
-        error=func.coalesce(_operations.c.error, bindparam("new_error")),
-        updated_at=bindparam("now"),
-    )
-)
-_PARK = (
-    update(_operations)
-    .where(*_mine)
-    .values(
-        release(
-            state=bindparam("new_state"),
-            alarm=bindparam("new_alarm"),
-            attempts=_operations.c.attempts + 1,
-            next_attempt_at=bindparam("next_attempt_at"),
-            updated_at=bindparam("now"),
-        )
-    )
-)
-_RISE = update(_operations).where(*_mine).values(epoch=bindparam("new_epoch"))
-_PROGRESS = update(_operations).where(*_mine).values(progress=bindparam("text"), updated_at=bindparam("now"))
-_PRESENT = select(_operations.c.epoch, _operations.c.lease_owner, _operations.c.state, _operations.c.error)
-_PRESENT = _PRESENT.where(_operations.c.id == bindparam("id"))
-_READ = select(_steps).where(_steps.c.operation_id == bindparam("id")).order_by(_steps.c.position)
-
-
 class Journal:
     """The steps of one operation, in memory and in the database, for as long as its lease is held."""
 
@@ -163,7 +82,7 @@ class Journal:
 
     async def reason(self) -> str | None:
         """Return why the operation is to turn back, if somebody else has told it to."""
-        row = await self.db.read(lambda tx: tx.connection().execute(_PRESENT, {"id": self.id}).first())
+        row = await self.db.read(lambda tx: tx.connection().execute(statements.PRESENT, {"id": self.id}).first())
         return None if row is None else row.error
 
     def new_step(self, name: str) -> Step:
@@ -188,7 +107,7 @@ class Journal:
         def transaction(tx: Tx) -> None:
             self._write(tx, steps, forward=True)
             if rise:
-                self._execute(tx, _RISE, new_epoch=self.epoch + 1)
+                self._execute(tx, statements.RAISE_EPOCH, new_epoch=self.epoch + 1)
 
         await self._transact(transaction)
         self.epoch += rise
@@ -224,7 +143,7 @@ class Journal:
         def transaction(tx: Tx) -> None:
             if work is not None:
                 work(tx, *args)
-            self._execute(tx, _SUCCEED, new_state=SUCCEEDED, new_error=None, now=clock.now())
+            self._execute(tx, statements.SUCCEED, new_state=SUCCEEDED, new_error=None, now=clock.now())
 
         await self._transact(transaction)
 
@@ -234,7 +153,7 @@ class Journal:
         def transaction(tx: Tx) -> None:
             if work is not None:
                 work(tx, *args)
-            self._execute(tx, _CONCLUDE, new_state=FAILED, new_error=error, now=clock.now())
+            self._execute(tx, statements.CONCLUDE, new_state=FAILED, new_error=error, now=clock.now())
 
         await self._transact(transaction, forward=False)
 
@@ -242,7 +161,7 @@ class Journal:
         """Make unwinding the operation's state; the epoch rises, so that hosts refuse what was sent before."""
 
         def transaction(tx: Tx) -> None:
-            self._execute(tx, _UNDOING, new_epoch=self.epoch + 1, new_error=error, now=clock.now())
+            self._execute(tx, statements.TURN_BACK, new_epoch=self.epoch + 1, new_error=error, now=clock.now())
 
         await self._transact(transaction, forward=False)
         self.epoch += 1
@@ -253,7 +172,7 @@ class Journal:
         """Let go of the lease until later."""
 
         def transaction(tx: Tx) -> None:
-            self._execute(tx, _PARK, new_state=state, new_alarm=alarm, next_attempt_at=until, now=clock.now())
+            self._execute(tx, statements.PARK, new_state=state, new_alarm=alarm, next_attempt_at=until, now=clock.now())
 
         await self._transact(transaction, forward=False)
 
@@ -261,7 +180,7 @@ class Journal:
         """Say how far it has come."""
 
         def transaction(tx: Tx) -> None:
-            self._execute(tx, _PROGRESS, text=text, now=clock.now())
+            self._execute(tx, statements.TELL_PROGRESS, text=text, now=clock.now())
 
         await self._transact(transaction)
 
@@ -296,7 +215,7 @@ class Journal:
     def _write(self, tx: Tx, steps: Iterable[Step], *, forward: bool) -> None:
         connection = tx.connection()
         for step in steps:
-            statement = (_UPDATE if step.stored else _INSERT)[forward]
+            statement = (statements.UPDATE_STEP if step.stored else statements.INSERT_STEP)[forward]
             if connection.execute(statement, {**self._fence(), **_parameters(self.id, step)}).rowcount != 1:
                 self._lost(tx)
 
@@ -306,7 +225,7 @@ class Journal:
 
     def _lost(self, tx: Tx) -> None:
         """Raise what a fence that did not hold means: taken over, or told to turn back."""
-        present = tx.connection().execute(_PRESENT, {"id": self.id}).first()
+        present = tx.connection().execute(statements.PRESENT, {"id": self.id}).first()
         if present is not None and (present.epoch, present.lease_owner) == (self.epoch, self.owner):
             raise _ToldToTurnBack(present.error or "cancelled")
         raise _LeaseLost(self.id)
@@ -318,7 +237,7 @@ class Journal:
 
 def read_steps(tx: Tx, id: str) -> dict[str, Step]:
     """Return the journal of one operation, by name, in order."""
-    rows = tx.connection().execute(_READ, {"id": id})
+    rows = tx.connection().execute(statements.READ_STEPS, {"id": id})
     return {
         row.name: Step(
             row.name,

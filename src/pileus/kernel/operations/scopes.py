@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pileus.kernel.operations.body import Operation
     from pileus.kernel.operations.journal import Step
 
 
@@ -15,7 +14,7 @@ class Undo:
     """How to take one step back, and to record that it has been."""
 
     step: str
-    run: "Callable[[Operation, Step], Awaitable[None]]"
+    run: "Callable[[Step], Awaitable[None]]"
 
 
 @dataclass(slots=True)

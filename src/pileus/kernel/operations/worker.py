@@ -45,7 +45,8 @@ class Worker:
         self._limit = limit
         self._lease = timedelta(seconds=lease_s)
         self._poll_s = poll_s
-        self._observe = observe
+        self.observe = observe
+        """Hears of every event of every operation: the seam for tests and simulation."""
         self._is_dead = is_dead
         self._running: dict[str, tuple[Execution, asyncio.Task[None]]] = {}
         self._followers: dict[str, list[str]] = {}
@@ -66,17 +67,21 @@ class Worker:
 
     async def stop(self) -> None:
         """Stop at the next step and let go of all leases, so that another worker can go on at once."""
+        held = list(self._running)
+        await self.kill()
+        if held:
+            await self._db.write(claims.give_up, held, self.owner)
+
+    async def kill(self) -> None:
+        """End as a killed process does, letting go of nothing: for tests and simulation."""
         self._accepting = False
         if self._unsubscribe is not None:
             self._unsubscribe()
             unlisten(self._engine, self)
         tasks = [*self._loops, *(task for _, task in self._running.values())]
-        held = list(self._running)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if held:
-            await self._db.write(claims.give_up, held, self.owner)
 
     @property
     def idle(self) -> bool:
@@ -110,7 +115,7 @@ class Worker:
         self._look.set()
 
     def _run(self, claimed: Claimed) -> None:
-        execution = Execution(self._db, self._bus, claimed, self._observe)
+        execution = Execution(self._db, self._bus, claimed, self.observe)
         task = asyncio.create_task(self._see_through(execution), name=f"operation {claimed.kind} {claimed.id}")
         self._running[claimed.id] = execution, task
         telemetry.LIVE.inc()
