@@ -16,7 +16,7 @@ from pileus.kernel.runtime import Runtime
 from pileus.services.image import public
 from pileus.services.object_store.app.blobs import blobs_of
 from pileus.services.object_store.drivers.fake import FakeDriver
-from tests.api.image.conftest import BINARY, create, upload
+from tests.api.image.conftest import BINARY, PATCH, create, upload
 
 QCOW2 = b"QFI\xfb" + (3).to_bytes(4, "big") + bytes(16) + (1 << 30).to_bytes(8, "big") + bytes(100)
 BACKED = QCOW2[:8] + (104).to_bytes(8, "big") + QCOW2[16:]
@@ -206,7 +206,7 @@ async def test_a_full_disk(cloud: Runtime, http: httpx.AsyncClient, monkeypatch:
     assert (await http.get(f"images/{id}")).json()["status"] == "queued"
 
 
-async def test_stage_and_import(cloud: Runtime, http: httpx.AsyncClient, data_files) -> None:
+async def test_stage_and_import(http: httpx.AsyncClient, other: httpx.AsyncClient, data_files) -> None:
     id = (await create(http))["id"]
     direct = {"method": {"name": "glance-direct"}}
     assert (await http.post(f"images/{id}/import", json=direct)).status_code == 409
@@ -221,6 +221,9 @@ async def test_stage_and_import(cloud: Runtime, http: httpx.AsyncClient, data_fi
     [task] = (await http.get(f"images/{id}/tasks")).json()["tasks"]
     assert (task["status"], task["type"]) == ("success", "api_image_import")
     assert (await http.get(f"tasks/{task['id']}")).json() == task
+    assert (await http.get("tasks")).json()["tasks"] == [task]
+    assert (await other.get("tasks")).json()["tasks"] == []
+    assert (await other.get(f"tasks/{task['id']}")).status_code == 404
     assert len(data_files()) == 1
 
 
@@ -304,7 +307,11 @@ class TestWebDownload:
         task, image = await self.fetch(http, f"http://127.0.0.1:{web}/{path}")
         assert (task["status"], image["status"]) == ("failure", "queued")
         assert words in task["message"]
+        assert image["os_glance_failed_import"] == "object_store"
         assert data_files() == []
+        patch = [{"op": "add", "path": "/colour", "value": "red"}]
+        changed = (await http.patch(f"images/{image['id']}", json=patch, headers=PATCH)).json()
+        assert (changed["colour"], changed["os_glance_failed_import"]) == ("red", "object_store")
 
 
 class TestWebDownloadOfInsides(TestWebDownload):

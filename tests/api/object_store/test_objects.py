@@ -246,6 +246,12 @@ async def test_expiry(cloud: Runtime, box: httpx.AsyncClient, data_files) -> Non
     assert data_files() == []
 
 
+async def test_what_has_expired_does_not_keep_a_container(cloud: Runtime, box: httpx.AsyncClient) -> None:
+    await box.put("o", content=b"x", headers={"X-Delete-After": "1"})
+    await asyncio.sleep(1.1)
+    assert (await box.delete("")).status_code == 204
+
+
 async def test_dynamic_large_objects(box: httpx.AsyncClient) -> None:
     for i, data in enumerate([b"one", b"two", b"three"]):
         await box.put(f"seg/{i}", content=data)

@@ -21,6 +21,7 @@ from pileus.services.image.model import (
 )
 
 MIB = 1 << 20
+MAX_TASKS = 1000
 
 
 class Extras(NamedTuple):
@@ -71,6 +72,14 @@ def set_properties(tx: Tx, id: str, properties: Mapping[str, str]) -> None:
     """Replace all properties of an image."""
     tx.execute(delete(PropertyRow).where(PropertyRow.image_id == id))
     tx.add_all([PropertyRow(image_id=id, name=name, value=value) for name, value in properties.items()])
+    tx.flush()
+
+
+def set_property(tx: Tx, id: str, name: str, value: str | None) -> None:
+    """Give one property a value, or take it away; nothing where there is no such image."""
+    tx.execute(delete(PropertyRow).where(PropertyRow.image_id == id, PropertyRow.name == name))
+    if value is not None and tx.get(ImageRow, id) is not None:
+        tx.add(PropertyRow(image_id=id, name=name, value=value))
     tx.flush()
 
 
@@ -165,10 +174,14 @@ def get_task(tx: Tx, id: str) -> TaskRow | None:
     return tx.get(TaskRow, id)
 
 
-def list_tasks(tx: Tx, image_id: str) -> list[TaskRow]:
-    """List the imports of an image, newest first."""
-    statement = select(TaskRow).where(TaskRow.image_id == image_id)
-    return list(tx.scalars(statement.order_by(TaskRow.created_at.desc(), TaskRow.id)))
+def list_tasks(tx: Tx, *, image_id: str | None = None, project_id: str | None = None) -> list[TaskRow]:
+    """List imports, newest first: of one image, of one project, or all."""
+    statement = select(TaskRow).order_by(TaskRow.created_at.desc(), TaskRow.id).limit(MAX_TASKS)
+    if image_id is not None:
+        statement = statement.where(TaskRow.image_id == image_id)
+    if project_id is not None:
+        statement = statement.where(TaskRow.project_id == project_id)
+    return list(tx.scalars(statement))
 
 
 def list_unfinished_tasks(tx: Tx) -> list[TaskRow]:

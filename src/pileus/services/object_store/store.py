@@ -198,10 +198,10 @@ def delete_object(tx: Tx, row: ObjectRow) -> None:
     tx.flush()
 
 
-def list_expired(tx: Tx, now_s: int, limit: int) -> list[ObjectRow]:
-    """List objects whose time has passed."""
+def list_expired(tx: Tx, now_s: int, limit: int, container: ContainerRow | None = None) -> list[ObjectRow]:
+    """List objects whose time has passed, anywhere or in one container."""
     query = select(ObjectRow).where(ObjectRow.delete_at <= now_s).order_by(ObjectRow.delete_at).limit(limit)
-    return list(tx.scalars(query))
+    return list(tx.scalars(query if container is None else query.where(ObjectRow.container_id == container.id)))
 
 
 def is_blob_named(tx: Tx, blob: str) -> bool:

@@ -92,8 +92,14 @@ def import_image(tx: Tx, ctx: Context, runtime: Runtime, image: ImageRow, body: 
 
 
 @api.get("/images/{image}/tasks", rules.TASKS)
-def list_tasks(tx: Tx, image: ImageRow) -> dict[str, Any]:
-    return {"tasks": [describe_task(task) for task in store.list_tasks(tx, image.id)]}
+def list_image_tasks(tx: Tx, image: ImageRow) -> dict[str, Any]:
+    return {"tasks": [describe_task(task) for task in store.list_tasks(tx, image_id=image.id)]}
+
+
+@api.get("/tasks", rules.TASKS)
+def list_tasks(tx: Tx, ctx: Context) -> dict[str, Any]:
+    rows = store.list_tasks(tx, project_id=None if ctx.is_admin else ctx.project_id)
+    return {"tasks": [describe_task(task) for task in rows], "first": "/v2/tasks", "schema": "/v2/schemas/tasks"}
 
 
 @api.get("/tasks/{task}", rules.TASKS)

@@ -36,6 +36,8 @@ READ_ONLY = frozenset(
     | {"direct_url", "self", "file", "schema", "stores", "locations"}
 )
 RESERVED = frozenset({"deleted", "deleted_at", "is_public", "location", "properties"})
+SERVICE_PREFIX = "os_glance"
+"""Properties of this prefix are the service's own: shown, never set by clients."""
 NULLABLE = frozenset({"kernel_id", "ramdisk_id"})
 Text = Annotated[str, msgspec.Meta(max_length=255)]
 Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -127,7 +129,7 @@ def check_settable(name: str) -> None:
     """Raise Forbidden for an attribute that clients do not set."""
     if name in READ_ONLY or name == "id":
         raise Forbidden(f"Attribute '{name}' is read-only.")
-    if name in RESERVED or name.startswith("os_glance"):
+    if name in RESERVED or name.startswith(SERVICE_PREFIX):
         raise Forbidden(f"Attribute '{name}' is reserved.")
 
 

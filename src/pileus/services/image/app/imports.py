@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from pileus.kernel.runtime import Runtime
 
 log = logging.getLogger(__name__)
+FAILED_IMPORT = "os_glance_failed_import"
+"""The property that names the stores into which the last import failed."""
 METHODS = ("glance-direct", "web-download")
 
 
@@ -129,6 +131,7 @@ def _end_task(tx: Tx, task_id: str, problem: str) -> None:
     if task is not None:
         task.status, task.message = ("failure", problem[:4000]) if problem else ("success", "")
         task.updated_at = clock.now()
+        store.set_property(tx, task.image_id, FAILED_IMPORT, STORE if problem else None)
 
 
 def describe_task(task: TaskRow) -> dict[str, Any]:

@@ -67,12 +67,14 @@ def update_image(tx: Tx, ctx: Context, row: ImageRow, changes: Any, *, newer: bo
         raise Invalid("Request body must be a JSON array of operation objects.")
     extras = store.extras_of(tx, [row.id])[row.id]
     values: dict[str, Any] = {name: getattr(row, name) for name in images.SETTABLE if name != "tags"}
-    values["tags"], properties = list(extras.tags), dict[str, Any](extras.properties)
+    kept = {name: value for name, value in extras.properties.items() if name.startswith(images.SERVICE_PREFIX)}
+    properties: dict[str, Any] = {name: value for name, value in extras.properties.items() if name not in kept}
+    values["tags"] = list(extras.tags)
     for change in changes:
         verb, name, value = read_change(change, newer=newer)
         _apply(row, values, properties, verb, name, value)
     base = images.read_attributes(values)
-    properties = images.read_properties(properties)
+    properties = {**images.read_properties(properties), **kept}
     if base.visibility != row.visibility:
         images.check_visibility(ctx, base.visibility, row)
     if base.owner != row.project_id and not ctx.is_admin:

@@ -70,8 +70,13 @@ def delete_container(tx: Tx, ctx: Context, account: str, container: str) -> None
     """Delete an empty container.  Raises Conflict when it is not empty."""
     access.require(ctx, access.WRITE, account)
     _, row = objects.container_at(tx, account, container)
+    for expired in store.list_expired(tx, objects.now_s(), MAX_BULK_DELETES, row):
+        store.delete_object(tx, expired)
     if store.has_objects(tx, row):
-        raise Conflict(f"Container {container} is not empty; delete its objects first.")
+        raise Conflict(
+            "There was a conflict when trying to complete your request. "
+            f"Container {container} is not empty; delete its objects first."
+        )
     store.delete_container(tx, row)
 
 

@@ -86,18 +86,24 @@ def object_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 def check_container_name(name: str) -> None:
     """Raise Invalid for a container name that cannot be."""
-    if not name or "/" in name or len(name.encode("utf-8", "replace")) > LIMITS["max_container_name_length"]:
-        raise Invalid(
-            f"Container name {name[:40]!r} must have 1 to {LIMITS['max_container_name_length']} bytes and no slash."
-        )
+    _check_length("Container", name, LIMITS["max_container_name_length"])
+    if "/" in name:
+        raise Invalid(f"Container name {name!r} has a slash; take another character.")
     check_text(name)
 
 
 def check_object_name(name: str) -> None:
     """Raise Invalid for an object name that cannot be."""
-    if not name or len(name.encode("utf-8", "replace")) > LIMITS["max_object_name_length"]:
-        raise Invalid(f"Object name must have 1 to {LIMITS['max_object_name_length']} bytes.")
+    _check_length("Object", name, LIMITS["max_object_name_length"])
     check_text(name)
+
+
+def _check_length(noun: str, name: str, most: int) -> None:
+    length = len(name.encode("utf-8", "replace"))
+    if length > most:
+        raise Invalid(f"{noun} name length of {length} longer than {most}")
+    if not name:
+        raise Invalid(f"{noun} name cannot be empty.")
 
 
 def check_text(name: str) -> None:

@@ -60,6 +60,11 @@ def object_at(tx: Tx, path: Path) -> ObjectRow:
     return found
 
 
+def now_s() -> int:
+    """Return the time in whole seconds since the epoch."""
+    return int(clock.now().timestamp())
+
+
 def is_expired(row: ObjectRow | ObjectEntry) -> bool:
     """Tell whether the object's time has passed."""
     return row.delete_at is not None and row.delete_at <= clock.now().timestamp()
@@ -142,7 +147,7 @@ def _number(headers: Mapping[str, str], *names: str) -> int | None:
 
 def expiry(headers: Mapping[str, str]) -> int | None:
     """Return when an object is to expire, in seconds since the epoch.  Raises Invalid for times that cannot be."""
-    now = int(clock.now().timestamp())
+    now = now_s()
     after, at = headers.get("x-delete-after"), headers.get("x-delete-at")
     if after:
         if not after.isdigit() or len(after) > 11:
