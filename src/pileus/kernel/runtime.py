@@ -7,7 +7,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
+
+from sqlalchemy import Engine
 
 from pileus import __version__
 from pileus.kernel import telemetry
@@ -23,6 +25,7 @@ from pileus.kernel.db import Database, Tx, open_database
 from pileus.kernel.errors import NotFound
 from pileus.kernel.events import consume_forever
 from pileus.kernel.operations import Worker
+from pileus.kernel.operations.listeners import engine_of
 from pileus.kernel.policy import Policy
 from pileus.kernel.reconcile import Reconcilers
 from pileus.kernel.rest.app import App
@@ -32,12 +35,17 @@ from pileus.kernel.service import AgentSettings, Service, agent_parts, find_serv
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-_runtimes: "WeakKeyDictionary[Database, Runtime]" = WeakKeyDictionary()
+_runtimes: "WeakKeyDictionary[Database | Engine, ref[Runtime]]" = WeakKeyDictionary()
 
 
-def runtime_of(db: Database) -> "Runtime":
-    """Return the runtime that works on ``db``: how a step of an operation (``op.db``) reaches its service's parts."""
-    return _runtimes[db]
+def runtime_of(where: Database | Tx) -> "Runtime":
+    """Return the runtime that works on a database or in a transaction of it.
+
+    It is how a step of an operation (``op.db``), or its ``on_failure(tx, ...)``, reaches its service's parts.
+    """
+    runtime = _runtimes[engine_of(where) if isinstance(where, Tx) else where]()
+    assert runtime is not None, "a runtime outlives its transactions"
+    return runtime
 
 
 class Runtime:
@@ -48,7 +56,7 @@ class Runtime:
         self.services = list(services if services is not None else find_services())
         self.policy = Policy.from_file(config.state / "policy.yaml")
         self.db = open_database(config.database_url)
-        _runtimes[self.db] = self
+        _runtimes[self.db] = ref(self)
         self.authenticate = next((s.authenticate for s in self.services if s.authenticate), _nobody)
         self.app = App(self)
         self.bus: Bus = MemoryBus() if config.cloud.fake else ZmqBus(config.state / "run" / "bus")
@@ -66,6 +74,7 @@ class Runtime:
     async def start(self) -> None:
         """Bring the schema and the services up; when this returns every API answers."""
         await self.db.create_schema()
+        _runtimes[await self.db.write(engine_of)] = ref(self)
         await self.db.write(self._bootstrap)
         for service in self.services:
             if service.start is not None:

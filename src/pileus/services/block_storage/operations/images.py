@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from pileus.kernel.db import Database
+from pileus.kernel.db import Database, Tx
 from pileus.kernel.runtime import runtime_of
 from pileus.services.image import public as image_service
 
@@ -78,8 +78,8 @@ async def drop(db: Database, name: str) -> None:
     await asyncio.to_thread(path_for(db, name).unlink, missing_ok=True)
 
 
-async def forget_image(db: Database, image_id: str, project_id: str, user_id: str) -> None:
-    """Delete an image that could not be filled."""
-    runtime = runtime_of(db)
+def forget_image(tx: Tx, image_id: str, project_id: str, user_id: str) -> None:
+    """Delete an image that could not be filled, if it is still there."""
+    runtime = runtime_of(tx)
     ctx = runtime.internal(project_id=project_id, user_id=user_id)
-    await db.write(image_service.delete_image, ctx, runtime, image_id)
+    image_service.delete_image(tx, ctx, runtime, image_id)

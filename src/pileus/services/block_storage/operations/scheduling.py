@@ -1,7 +1,7 @@
 """Which pool a volume goes to.  One rule: a refusal names, for every host, what it lacks."""
 
 from pileus.kernel.db import Tx
-from pileus.kernel.errors import Unavailable
+from pileus.kernel.errors import Conflict
 from pileus.services.block_storage.model import Volume, VolumeType
 from pileus.services.block_storage.store import backends
 from pileus.services.block_storage.store.backends import Backend
@@ -13,7 +13,10 @@ KNOWN_SPECS = frozenset({"multiattach", "RESKEY:availability_zones", "replicatio
 
 
 def choose(tx: Tx, volume: Volume, near: str | None = None) -> Backend:
-    """Return the pool with the most free space that may take the volume; ``near`` binds it to its source's pool."""
+    """Return the pool with the most free space that may take the volume; ``near`` binds it to its source's pool.
+
+    Raises Conflict, which ends the operation at once: the user sees the reason now and not after a deadline.
+    """
     volume_type = tx.get(VolumeType, volume.volume_type_id)
     refusals, fit = [], []
     for backend in backends.list_backends(tx):
@@ -24,7 +27,7 @@ def choose(tx: Tx, volume: Volume, near: str | None = None) -> Backend:
             refusals.append(f"{backend.host} {why}")
     if not fit:
         told = "; ".join(refusals) or "no host with a volume pool has reported yet"
-        raise Unavailable(f"No valid backend was found for volume {volume.id} of {volume.size} GiB: {told}.")
+        raise Conflict(f"No valid backend was found for volume {volume.id} of {volume.size} GiB: {told}.")
     return max(fit, key=lambda backend: (backend.facts.free_gib, backend.host))
 
 

@@ -23,6 +23,7 @@ class UploadVolume(msgspec.Struct, frozen=True):
 
 
 def _not_uploaded(tx: Tx, input: UploadVolume, reason: str) -> None:
+    images.forget_image(tx, input.image_id, input.project_id, input.user_id)
     volume = volumes.get_volume(tx, input.volume_id)
     if volume is None:
         return
@@ -49,8 +50,6 @@ def _back(tx: Tx, volume_id: str, before: str) -> None:
 @operation("volume.upload", input=UploadVolume, deadline_s=7200, on_failure=_not_uploaded)
 async def upload_volume(op: Operation, input: UploadVolume) -> None:
     """Write the volume into a file, stream it into the image, remove the file."""
-    owner = input.project_id, input.user_id
-    await op.step("claim image", _claimed, op.db, input.image_id, *owner, undo=images.forget_image)
     place = await op.commit("find place", find_place, input.volume_id)
     path = await op.step("make room", _room, op.db, op.id, undo=_drop)
     await op.command(
@@ -58,13 +57,9 @@ async def upload_volume(op: Operation, input: UploadVolume) -> None:
         place.host,
         commands.WriteImage(volume_id=input.volume_id, path=path, format=input.format, monitor=place.monitor),
     )
-    await op.step("send", images.send, op.db, input.image_id, op.id, *owner)
+    await op.step("send", images.send, op.db, input.image_id, op.id, input.project_id, input.user_id)
     await op.step("clean up", images.drop, op.db, op.id)
     await op.finish(_back, input.volume_id, input.before)
-
-
-async def _claimed(db: Database, image_id: str, project_id: str, user_id: str) -> None:
-    """Stand for the image the request made, so that a failure takes it back."""
 
 
 async def _room(db: Database, name: str) -> str:

@@ -12,6 +12,8 @@ from pileus.services.block_storage.model import Snapshot, Volume
 from pileus.services.block_storage.operations import images, scheduling
 from pileus.services.block_storage.store import messages, volumes
 
+BLANK_TIMEOUT_S = 300
+
 
 class CreateVolume(msgspec.Struct, frozen=True):
     volume_id: str
@@ -116,6 +118,7 @@ async def create_volume(op: Operation, input: CreateVolume) -> None:
         planned.host,
         commands.EnsureVolume(volume_id=input.volume_id, size_gib=input.size_gib, source=source),
         undo=commands.EnsureVolumeGone(volume_id=input.volume_id),
+        timeout_s=BLANK_TIMEOUT_S if isinstance(source, Blank) else None,
     )
     if input.image_id is not None:
         await op.step("drop image copy", images.drop, op.db, op.id)
