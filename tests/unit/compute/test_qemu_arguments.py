@@ -7,7 +7,6 @@ import pytest
 
 from pileus.services.compute.commands import Blank, Disk, FromImage, GuestSpec, LocalFile, NbdSocket, Nic
 from pileus.services.compute.drivers.qemu.arguments import (
-    SPARE_PORTS,
     DiskFile,
     Sockets,
     block_node,
@@ -15,6 +14,7 @@ from pileus.services.compute.drivers.qemu.arguments import (
     disk_device,
     node_name,
 )
+from pileus.services.compute.drivers.qemu.slots import SPARE, Slots, first_slots
 
 VOLUME = "0b0f1c3e-2f6a-4f0e-9f1d-6a7f4c3d2e1b"
 ROOT = Disk(
@@ -23,11 +23,12 @@ ROOT = Disk(
 NIC = Nic(port_id="p1", mac="fa:16:3e:00:00:01", tap="t1", mtu=1450)
 
 
-def line(*disks: Disk, nics: tuple[Nic, ...] = (), accelerator: str = "tcg") -> list[str]:
+def line(*disks: Disk, nics: tuple[Nic, ...] = (), accelerator: str = "tcg", slots: Slots | None = None) -> list[str]:
     spec = GuestSpec(id="g" * 8, name="a name, with=signs", vcpus=2, memory_mib=256, disks=disks, nics=nics)
     files = {disk.id: DiskFile(f"/disks/{disk.id}", "qcow2") for disk in disks}
     taps = {nic.port_id: 40 + index for index, nic in enumerate(nics)}
-    return command_line(spec, files, Sockets(10, 11, "/run/vnc"), taps, accelerator=accelerator)
+    slots = slots or first_slots(spec)
+    return command_line(spec, files, Sockets(10, 11, "/run/vnc"), taps, slots, accelerator=accelerator)
 
 
 def values(arguments: list[str], option: str) -> list[str]:
@@ -52,8 +53,13 @@ def test_every_disk_and_card_has_a_port_of_its_own_and_some_are_spare() -> None:
     ports = [device["bus"] for device in devices(arguments)]
     assert ports == ["port0", "port1", "port2"]
     roots = [value for value in values(arguments, "-device") if value.startswith("pcie-root-port")]
-    assert len(roots) == 3 + SPARE_PORTS
+    assert len(roots) == 3 + SPARE
     assert len({value.split("addr=")[1].split(",")[0] for value in roots}) == len(roots)
+
+
+def test_a_sleeper_wakes_with_its_devices_where_they_were() -> None:
+    arguments = line(ROOT, nics=(NIC,), slots=Slots(12, {"disk-root": 0, "nic-p1": 7}))
+    assert [device["bus"] for device in devices(arguments)] == ["port0", "port7"]
 
 
 def test_the_guest_is_confined_and_outlives_nobody_by_mistake() -> None:

@@ -98,6 +98,8 @@ class HypervisorContract:
         await driver.ensure_guest(spec)
         assert (await driver.suspend(spec.id)).power is Power.SUSPENDED
         assert (await driver.suspend(spec.id)).power is Power.SUSPENDED
+        with pytest.raises(Conflict, match="resume it first"):
+            await driver.ensure_disk_attached(spec.id, blank())
         assert (await driver.resume(spec.id)).power is Power.RUNNING
         await driver.suspend(spec.id)
         assert (await driver.power_on(spec.id)).power is Power.RUNNING

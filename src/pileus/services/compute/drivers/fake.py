@@ -139,26 +139,26 @@ class FakeHypervisor:
         return self._move("suspend", guest_id, (Power.RUNNING, Power.PAUSED, Power.SUSPENDED), Power.SUSPENDED)
 
     async def ensure_disk_attached(self, guest_id: str, disk: Disk) -> None:
-        kept = self._find("ensure_disk_attached", guest_id)
+        kept = self._awake("ensure_disk_attached", guest_id)
         others = tuple(other for other in kept.spec.disks if other.id != disk.id)
         kept.spec = msgspec.structs.replace(kept.spec, disks=(*others, disk))
         self._save(kept)
 
     async def ensure_disk_detached(self, guest_id: str, disk_id: str, timeout_s: float = 20.0) -> None:
-        kept = self._find("ensure_disk_detached", guest_id)
+        kept = self._awake("ensure_disk_detached", guest_id)
         kept.spec = msgspec.structs.replace(
             kept.spec, disks=tuple(disk for disk in kept.spec.disks if disk.id != disk_id)
         )
         self._save(kept)
 
     async def ensure_nic_attached(self, guest_id: str, nic: Nic) -> None:
-        kept = self._find("ensure_nic_attached", guest_id)
+        kept = self._awake("ensure_nic_attached", guest_id)
         others = tuple(other for other in kept.spec.nics if other.port_id != nic.port_id)
         kept.spec = msgspec.structs.replace(kept.spec, nics=(*others, nic))
         self._save(kept)
 
     async def ensure_nic_detached(self, guest_id: str, port_id: str, timeout_s: float = 20.0) -> None:
-        kept = self._find("ensure_nic_detached", guest_id)
+        kept = self._awake("ensure_nic_detached", guest_id)
         kept.spec = msgspec.structs.replace(
             kept.spec, nics=tuple(nic for nic in kept.spec.nics if nic.port_id != port_id)
         )
@@ -223,6 +223,12 @@ class FakeHypervisor:
         if guest_id not in self._kept:
             raise NotFound(f"Guest {guest_id} is not on this host.")
         return self._kept[guest_id]
+
+    def _awake(self, verb: str, guest_id: str) -> Kept:
+        kept = self._find(verb, guest_id)
+        if kept.power is Power.SUSPENDED:
+            raise Conflict(f"Guest {guest_id} is suspended: its devices cannot change now; resume it first.")
+        return kept
 
     def _alive(self, verb: str, guest_id: str) -> Kept:
         kept = self._find(verb, guest_id)

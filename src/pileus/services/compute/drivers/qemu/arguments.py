@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from pileus.services.compute.commands import Disk, GuestSpec, NbdSocket, Nic
+from pileus.services.compute.drivers.qemu.slots import Slots, disk_name, nic_name, port_name
 
-SPARE_PORTS = 8
 SERIAL_CHARACTERS = 20
 _TCG_CPU = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt"  # x86-64-v2, which today's distributions ask for
 
@@ -40,14 +40,6 @@ def node_name(disk_id: str) -> str:
     """Return the name of a disk's block node: QEMU allows 31 characters."""
     plain = "".join(c for c in disk_id if c.isalnum())
     return f"d-{plain}" if len(plain) <= 20 else f"d-{hashlib.sha256(disk_id.encode()).hexdigest()[:24]}"
-
-
-def disk_name(disk_id: str) -> str:
-    return f"disk-{disk_id}"
-
-
-def nic_name(port_id: str) -> str:
-    return f"nic-{port_id}"
 
 
 def block_node(disk: Disk, file: DiskFile) -> dict[str, Any]:
@@ -104,10 +96,6 @@ def netdev_name(port_id: str) -> str:
     return f"net-{port_id}"
 
 
-def port_name(index: int) -> str:
-    return f"port{index}"
-
-
 def _as_json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
@@ -117,6 +105,7 @@ def command_line(
     files: dict[str, DiskFile],
     sockets: Sockets,
     taps: dict[str, int],
+    slots: Slots,
     *,
     accelerator: str,
     incoming: bool = False,
@@ -143,17 +132,15 @@ def command_line(
         line += ["-incoming", "defer"]
     if any(disk.bus == "scsi" or (disk.bus == "virtio" and disk.cdrom) for disk in spec.disks):
         line += ["-device", "virtio-scsi-pci,id=scsi0"]
-    behind_ports = [*spec.disks, *spec.nics]
-    for index in range(len(behind_ports) + SPARE_PORTS):
+    for index in range(slots.count):
         # Eight ports share a slot of the root bus, as functions of one device.
         slot, function = 0x10 + index // 8, index % 8
         more = ",multifunction=on" if function == 0 else ""
         line += ["-device", f"pcie-root-port,id={port_name(index)},chassis={index + 1},addr={slot:#x}.{function}{more}"]
-    for index, item in enumerate(behind_ports):
-        if isinstance(item, Disk):
-            line += ["-blockdev", _as_json(block_node(item, files[item.id]))]
-            line += ["-device", _as_json(disk_device(item, port_name(index)))]
-        else:
-            line += ["-netdev", f"tap,id={netdev_name(item.port_id)},fd={taps[item.port_id]}"]
-            line += ["-device", _as_json(nic_device(item, port_name(index)))]
+    for disk in spec.disks:
+        line += ["-blockdev", _as_json(block_node(disk, files[disk.id]))]
+        line += ["-device", _as_json(disk_device(disk, port_name(slots.taken[disk_name(disk.id)])))]
+    for nic in spec.nics:
+        line += ["-netdev", f"tap,id={netdev_name(nic.port_id)},fd={taps[nic.port_id]}"]
+        line += ["-device", _as_json(nic_device(nic, port_name(slots.taken[nic_name(nic.port_id)])))]
     return line

@@ -14,6 +14,7 @@ from pileus.services.compute.commands import Disk, Nic
 from pileus.services.compute.drivers.qemu import arguments
 from pileus.services.compute.drivers.qemu.guest import Guest, open_tap
 from pileus.services.compute.drivers.qemu.monitor import Event, Monitor, Refused
+from pileus.services.compute.drivers.qemu.slots import disk_name, free_port, nic_name
 
 _ASK_AGAIN_S = 3.0
 
@@ -23,21 +24,10 @@ async def plugged(monitor: Monitor) -> set[str]:
     return {item["name"] for item in await monitor.execute("qom-list", path="/machine/peripheral")}
 
 
-async def free_port(guest_id: str, monitor: Monitor) -> str:
-    """Return the name of a root port with nothing behind it."""
-    for bus in await monitor.execute("query-pci"):
-        for device in bus["devices"]:
-            if device["qdev_id"].startswith("port") and not device.get("pci_bridge", {}).get("devices"):
-                return device["qdev_id"]
-    raise Conflict(
-        f"Guest {guest_id} has no free slot; restart it to get {arguments.SPARE_PORTS} more, or detach something."
-    )
-
-
 async def attach_disk(guest: Guest, disk: Disk) -> None:
     """Plug a disk into a running guest."""
     monitor = guest.living("slots")
-    if arguments.disk_name(disk.id) in await plugged(monitor):
+    if disk_name(disk.id) in await plugged(monitor):
         return
     node = arguments.block_node(disk, guest.folder.disk_file(disk.id, disk.source))
     bus = await free_port(guest.id, monitor) if disk.bus == "virtio" else None
@@ -53,14 +43,14 @@ async def attach_disk(guest: Guest, disk: Disk) -> None:
 async def detach_disk(guest: Guest, disk_id: str, timeout_s: float) -> None:
     """Take a disk out of a running guest; raise Conflict if the guest holds on to it."""
     monitor = guest.living("slots")
-    await _unplug(guest, monitor, arguments.disk_name(disk_id), f"disk {disk_id}", timeout_s)
+    await _unplug(guest, monitor, disk_name(disk_id), f"disk {disk_id}", timeout_s)
     await _drop_node(monitor, disk_id)
 
 
 async def attach_nic(guest: Guest, nic: Nic) -> None:
     """Plug a network card into a running guest."""
     monitor = guest.living("slots")
-    if arguments.nic_name(nic.port_id) in await plugged(monitor):
+    if nic_name(nic.port_id) in await plugged(monitor):
         return
     bus, backend = await free_port(guest.id, monitor), arguments.netdev_name(nic.port_id)
     with contextlib.suppress(Refused):  # left by a life that was cut short
@@ -81,7 +71,7 @@ async def attach_nic(guest: Guest, nic: Nic) -> None:
 async def detach_nic(guest: Guest, port_id: str, timeout_s: float) -> None:
     """Take a network card out of a running guest; raise Conflict if the guest holds on to it."""
     monitor = guest.living("slots")
-    await _unplug(guest, monitor, arguments.nic_name(port_id), f"network card {port_id}", timeout_s)
+    await _unplug(guest, monitor, nic_name(port_id), f"network card {port_id}", timeout_s)
     with contextlib.suppress(Refused):
         await monitor.execute("netdev_del", id=arguments.netdev_name(port_id))
 

@@ -304,6 +304,7 @@ class QemuHypervisor:
 
     async def ensure_disk_attached(self, guest_id: str, disk: Disk) -> None:
         async with self._locked(guest_id) as guest:
+            _expect_awake(guest)
             if guest.alive:
                 await self._plug(guest, disk)
             others = (other for other in guest.record.spec.disks if other.id != disk.id)
@@ -316,12 +317,14 @@ class QemuHypervisor:
 
     async def ensure_disk_detached(self, guest_id: str, disk_id: str, timeout_s: float = 20.0) -> None:
         async with self._locked(guest_id) as guest:
+            _expect_awake(guest)
             if guest.alive:
                 await devices.detach_disk(guest, disk_id, timeout_s)
             self._keep(guest, disks=tuple(disk for disk in guest.record.spec.disks if disk.id != disk_id))
 
     async def ensure_nic_attached(self, guest_id: str, nic: Nic) -> None:
         async with self._locked(guest_id) as guest:
+            _expect_awake(guest)
             if guest.alive:
                 await devices.attach_nic(guest, nic)
             others = (other for other in guest.record.spec.nics if other.port_id != nic.port_id)
@@ -329,6 +332,7 @@ class QemuHypervisor:
 
     async def ensure_nic_detached(self, guest_id: str, port_id: str, timeout_s: float = 20.0) -> None:
         async with self._locked(guest_id) as guest:
+            _expect_awake(guest)
             if guest.alive:
                 await devices.detach_nic(guest, port_id, timeout_s)
             self._keep(guest, nics=tuple(nic for nic in guest.record.spec.nics if nic.port_id != port_id))
@@ -400,6 +404,11 @@ class QemuHypervisor:
             for guest in list(self._guests.values()):
                 with contextlib.suppress(FileNotFoundError):
                     trim(guest.folder.path / CONSOLE_LOG)
+
+
+def _expect_awake(guest: Guest) -> None:
+    if guest.record.wanted == "suspended":
+        raise Conflict(f"Guest {guest.id} is suspended: its devices cannot change now; resume it first.")
 
 
 def trim(path: Path) -> None:

@@ -22,6 +22,7 @@ from pileus.services.compute.drivers.qemu.arguments import Sockets, command_line
 from pileus.services.compute.drivers.qemu.monitor import Event, Monitor, Refused
 from pileus.services.compute.drivers.qemu.process import GuestProcess
 from pileus.services.compute.drivers.qemu.record import CONFIG_DRIVE, MEMORY_FILE, GuestFolder, Record
+from pileus.services.compute.drivers.qemu.slots import first_slots, live_slots
 
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x400454CA, 0x0002, 0x1000, 0x4000
 _PRESS_AGAIN_S = 4.0
@@ -199,7 +200,8 @@ class Guest:
                 taps[nic.port_id] = open_tap(nic.tap)
                 inherit.append(taps[nic.port_id])
             self.folder.vnc.unlink(missing_ok=True)
-            line = command_line(spec, files, sockets, taps, accelerator=accelerator, incoming=incoming)
+            slots = (incoming and self.record.slots) or first_slots(spec)
+            line = command_line(spec, files, sockets, taps, slots, accelerator=accelerator, incoming=incoming)
             self._told_to_end = self._connected = False
             self.process = process.start(line, self.folder.path, inherit, user, self._on_end)
         finally:
@@ -278,6 +280,7 @@ class Guest:
     async def suspend(self) -> None:
         """Write the memory to the guest's folder and end the process."""
         monitor = self.living("memory to save")
+        self.record.slots = await live_slots(monitor)
         await monitor.execute("stop")
         unnamed = self.folder.path / f"{MEMORY_FILE}.part"
         fd = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

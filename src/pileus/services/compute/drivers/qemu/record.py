@@ -11,6 +11,7 @@ import msgspec
 from pileus.kernel.errors import Invalid
 from pileus.services.compute.commands import Blank, DiskSource, FromImage, GuestSpec, LocalFile, NbdSocket
 from pileus.services.compute.drivers.qemu.arguments import DiskFile
+from pileus.services.compute.drivers.qemu.slots import Slots
 
 CONSOLE_LOG, MEMORY_FILE, CONFIG_DRIVE = "console.log", "memory", "config.iso"
 _RECORD = "guest.json"
@@ -21,13 +22,14 @@ class Record(msgspec.Struct):
     """`wanted` is what was last asked for; a guest that is wanted on and has no process has crashed.
 
     `made` are the disks of its own that have been made, with what they were made from; one of them that is missing is
-    a loss, not something to make again.
+    a loss, not something to make again. `slots` are kept for a suspended guest.
     """
 
     spec: GuestSpec
     wanted: Literal["off", "on", "suspended"] = "off"
     made: dict[str, DiskSource] = {}
     reason: str | None = None
+    slots: Slots | None = None
 
 
 class GuestFolder:
