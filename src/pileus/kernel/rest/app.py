@@ -3,6 +3,7 @@
 Rule: a plain handler and everything before it run in one transaction; nobody is answered before its commit.
 """
 
+import dataclasses
 import logging
 import time
 from collections.abc import MutableMapping
@@ -146,6 +147,10 @@ class App:
         except Unauthenticated:
             if required:
                 raise
+        service_token = request.headers.get("x-service-token")
+        if service_token and ctx.caller is not ANONYMOUS:
+            second = dataclasses.replace(request, headers={"x-auth-token": service_token})
+            ctx.service_roles = self.runtime.authenticate(tx, second, self.runtime).roles
         if required and ctx.caller is ANONYMOUS:
             raise Unauthenticated("The request you have made requires authentication: send a token in X-Auth-Token.")
 

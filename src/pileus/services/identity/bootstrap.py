@@ -32,7 +32,7 @@ from pileus.services.identity.model import (
     Role,
     User,
 )
-from pileus.services.identity.store import catalog
+from pileus.services.identity.store import catalog, tokens
 
 PROJECTS = ("admin", "demo", "alt_demo", "service", "invisible_to_admin")
 PEOPLE = {
@@ -143,6 +143,7 @@ def _catalog(tx: Tx, runtime: Runtime) -> None:
         for entry in service.catalog:
             if (entry.type, entry.name) in there:
                 continue
+            tokens.move_revision(tx)
             row = CatalogService(id=ids.new_hex_id(), type=entry.type, name=entry.name, description=entry.description)
             tx.add(row)
             url = f"$(base_url)s{entry.url.replace('%(', '$(')}"

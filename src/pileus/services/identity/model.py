@@ -25,6 +25,10 @@ BASE_ROLES = ("admin", "manager", "member", "reader", "service", "ResellerAdmin"
 IMPLIED = {"admin": ["manager"], "manager": ["member"], "member": ["reader"]}
 
 
+LONGEST_LIFETIME_S = 30 * 86400
+"""No token may live longer: revocations are kept for twice as long."""
+
+
 class IdentitySettings(Settings, frozen=True):
     """Table ``[identity]``."""
 

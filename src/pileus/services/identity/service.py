@@ -2,12 +2,14 @@
 
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import CatalogEntry, Service
+from pileus.services.identity import reconcile
 from pileus.services.identity.api import (
     application_credentials,
     auth,
     catalog,
     grants,
     regions,
+    revocations,
     role_assignments,
     roles,
     versions,
@@ -18,8 +20,19 @@ from pileus.services.identity.app.passwords import Passwords
 from pileus.services.identity.app.validation import Tokens, authenticate
 from pileus.services.identity.bootstrap import bootstrap
 
-RESOURCES = (application_credentials, auth, catalog, grants, regions, role_assignments, roles, versions)
-"""Imported so that their routes are declared; the others are imported by these."""
+DECLARING = (
+    application_credentials,
+    auth,
+    catalog,
+    grants,
+    reconcile,
+    regions,
+    revocations,
+    role_assignments,
+    roles,
+    versions,
+)
+"""Imported so that their routes and reconcilers are declared; the other resources are imported by these."""
 
 
 async def start(runtime: Runtime) -> None:

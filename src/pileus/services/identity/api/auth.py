@@ -58,7 +58,7 @@ def validate_token(tx: Tx, ctx: Context, request: Request, runtime: Runtime) -> 
     rule = CHECK if request.method == "HEAD" else VALIDATE
     text, token = _subject(tx, ctx, request, runtime, rule)
     with_catalog = not any(name == "nocatalog" for name, _ in request.query_items())
-    document = documents.token_document(tx, ctx, token, with_catalog=with_catalog)
+    document = documents.token_document(tx, runtime, ctx, token, with_catalog=with_catalog)
     return json_response({"token": document}, 200, [("X-Subject-Token", text), ("Vary", "X-Auth-Token")])
 
 
@@ -69,8 +69,8 @@ def revoke_token(tx: Tx, ctx: Context, request: Request, runtime: Runtime) -> No
 
 
 @api.get("/auth/catalog", CATALOG)
-def show_catalog(tx: Tx, ctx: Context, request: Request) -> dict[str, Any]:
-    found = documents.catalog(tx, ctx, project_id=ctx.caller.project_id, user_id=ctx.caller.user_id)
+def show_catalog(tx: Tx, ctx: Context, request: Request, runtime: Runtime) -> dict[str, Any]:
+    found = documents.catalog(tx, runtime, ctx, project_id=ctx.caller.project_id, user_id=ctx.caller.user_id)
     return {"catalog": found, "links": {"self": f"{ctx.base_url}{request.path}", "previous": None, "next": None}}
 
 

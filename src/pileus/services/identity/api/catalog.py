@@ -15,7 +15,7 @@ from pileus.services.identity.api.router import api, extra, listing, missing, ur
 from pileus.services.identity.api.rules import SYSTEM_READER
 from pileus.services.identity.app.documents import render_base
 from pileus.services.identity.model import CatalogService, Endpoint, Region
-from pileus.services.identity.store import catalog
+from pileus.services.identity.store import catalog, tokens
 
 LIST_SERVICES = Rule("identity:list_services", SYSTEM_READER)
 GET_SERVICE = Rule("identity:get_service", SYSTEM_READER)
@@ -131,25 +131,28 @@ def create_service(tx: Tx, ctx: Context, body: ServiceCreate) -> dict[str, Any]:
         extra=extra(body.extra),
     )
     tx.add(row)
+    tokens.move_revision(tx)
     return _service_view(ctx, row)
 
 
-def _change(row: Any, given: dict[str, Any]) -> None:
+def _change(tx: Tx, row: Any, given: dict[str, Any]) -> None:
     kept = extra(given.pop("extra"))
     for field, value in given.items():
         setattr(row, field, value)
     row.extra = {**row.extra, **kept}
+    tokens.move_revision(tx)
 
 
 @api.patch("/services/{service}", UPDATE_SERVICE, wrap="service")
-def update_service(ctx: Context, service: CatalogService, body: ServiceUpdate) -> dict[str, Any]:
-    _change(service, changes(body))
+def update_service(tx: Tx, ctx: Context, service: CatalogService, body: ServiceUpdate) -> dict[str, Any]:
+    _change(tx, service, changes(body))
     return _service_view(ctx, service)
 
 
 @api.delete("/services/{service}", DELETE_SERVICE)
 def delete_service(tx: Tx, service: CatalogService) -> None:
     catalog.delete_service(tx, service)
+    tokens.move_revision(tx)
 
 
 @api.get("/endpoints", LIST_ENDPOINTS, wrap="endpoints")
@@ -193,6 +196,7 @@ def create_endpoint(tx: Tx, ctx: Context, body: EndpointCreate) -> dict[str, Any
         extra=extra(body.extra),
     )
     tx.add(row)
+    tokens.move_revision(tx)
     return _endpoint_view(ctx, row)
 
 
@@ -203,10 +207,11 @@ def update_endpoint(tx: Tx, ctx: Context, endpoint: Endpoint, body: EndpointUpda
     if legacy is not None:
         given.setdefault("region_id", legacy)
     _check_parents(tx, given.get("service_id"), given.get("region_id"), make_region=legacy is not None)
-    _change(endpoint, given)
+    _change(tx, endpoint, given)
     return _endpoint_view(ctx, endpoint)
 
 
 @api.delete("/endpoints/{endpoint}", DELETE_ENDPOINT)
 def delete_endpoint(tx: Tx, endpoint: Endpoint) -> None:
     tx.delete(endpoint)
+    tokens.move_revision(tx)

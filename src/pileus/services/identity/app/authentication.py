@@ -193,7 +193,7 @@ def _issue(
         audit_ids = (*audit_ids, parent.audit_ids[-1])
     payload = Payload(1, user.id, methods, scope, scope_id, microseconds(now), expires_us, audit_ids, credential_id)
     token = look_up(tx, payload)
-    return issuer.keys.seal(payload), documents.token_document(tx, ctx, token, with_catalog=with_catalog)
+    return issuer.keys.seal(payload), documents.token_document(tx, runtime, ctx, token, with_catalog=with_catalog)
 
 
 def _still_true(tx: Tx, user: User, proofs: list[Proof]) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 from pileus.kernel import clock
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
+from pileus.kernel.runtime import Runtime
 from pileus.services.identity.app.validation import Named, Token
 from pileus.services.identity.store import catalog as catalog_rows
+from pileus.services.identity.store import tokens
 
 _BLANK = re.compile(r"[$%]\((\w+)\)s")
 
@@ -31,33 +33,54 @@ def render_base(template: str, ctx: Context) -> str:
     return template.replace("$(base_url)s", ctx.base_url)
 
 
-def catalog(tx: Tx, ctx: Context, *, project_id: str | None, user_id: str | None) -> list[dict[str, Any]]:
-    """Return the catalog as this caller sees it."""
-    values = {
-        "base_url": ctx.base_url,
-        "public_url": ctx.base_url,
-        "project_id": project_id,
-        "tenant_id": project_id,
-        "user_id": user_id,
-    }
+class Catalog:
+    """The enabled services and endpoints; read again when the revision has moved."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._known: tuple[int, list[tuple[dict[str, Any], list[dict[str, Any]]]]] | None = None
+
+    def rows(self, tx: Tx) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+        """Return each service with its endpoints, URLs not filled in."""
+        revision = tokens.revision(tx)
+        if self._known is None or self._known[0] != revision:
+            self._known = (
+                revision,
+                [
+                    (
+                        {"id": service.id, "type": service.type, "name": service.name},
+                        [
+                            {
+                                "id": row.id,
+                                "interface": row.interface,
+                                "region": row.region_id,
+                                "region_id": row.region_id,
+                                "url": row.url,
+                            }
+                            for row in endpoints
+                        ],
+                    )
+                    for service, endpoints in catalog_rows.enabled_catalog(tx)
+                ],
+            )
+        return self._known[1]
+
+
+def catalog(
+    tx: Tx, runtime: Runtime, ctx: Context, *, project_id: str | None, user_id: str | None
+) -> list[dict[str, Any]]:
+    """Return the catalog as this caller sees it; an endpoint whose URL cannot be filled in is left out."""
+    values = {"base_url": ctx.base_url, "project_id": project_id, "tenant_id": project_id, "user_id": user_id}
     found = []
-    for service, endpoints in catalog_rows.enabled_catalog(tx):
-        shown = [
-            {
-                "id": row.id,
-                "interface": row.interface,
-                "region": row.region_id,
-                "region_id": row.region_id,
-                "url": url,
-            }
-            for row in endpoints
-            if (url := render_url(row.url, values)) is not None
-        ]
-        found.append({"id": service.id, "type": service.type, "name": service.name, "endpoints": shown})
+    for service, endpoints in runtime.part(Catalog).rows(tx):
+        filled = ((row, render_url(row["url"], values)) for row in endpoints)
+        shown = [{**row, "url": url} for row, url in filled if url is not None]
+        found.append({**service, "endpoints": shown})
     return found
 
 
-def token_document(tx: Tx, ctx: Context, token: Token, *, with_catalog: bool = True) -> dict[str, Any]:
+def token_document(
+    tx: Tx, runtime: Runtime, ctx: Context, token: Token, *, with_catalog: bool = True
+) -> dict[str, Any]:
     """Return what ``{"token": ...}`` holds."""
     payload = token.payload
     document: dict[str, Any] = {
@@ -82,7 +105,7 @@ def token_document(tx: Tx, ctx: Context, token: Token, *, with_catalog: bool = T
     elif payload.scope == "s":
         document["system"] = {"all": True}
     if payload.scope and with_catalog:
-        document["catalog"] = catalog(tx, ctx, project_id=payload.project_id, user_id=payload.user_id)
+        document["catalog"] = catalog(tx, runtime, ctx, project_id=payload.project_id, user_id=payload.user_id)
     if token.application_credential is not None:
         row = token.application_credential
         document["application_credential"] = {"id": row.id, "name": row.name, "restricted": token.restricted}

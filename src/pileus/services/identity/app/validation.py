@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pileus.kernel import clock
+from pileus.kernel.config import ConfigError
 from pileus.kernel.context import ANONYMOUS, Caller
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Unauthenticated
@@ -16,7 +17,7 @@ from pileus.kernel.runtime import Runtime
 from pileus.services.identity.app import access, roles
 from pileus.services.identity.app.access import Allowed
 from pileus.services.identity.app.fernet import REFUSAL, Payload, TokenKeys, microseconds
-from pileus.services.identity.model import ApplicationCredential, IdentitySettings, Project
+from pileus.services.identity.model import LONGEST_LIFETIME_S, ApplicationCredential, IdentitySettings, Project
 from pileus.services.identity.store import application_credentials, projects, tokens, users
 
 REMEMBERED = 20_000
@@ -57,6 +58,11 @@ class Tokens:
     def __init__(self, runtime: Runtime) -> None:
         settings = runtime.config.get(IdentitySettings)
         self.keys = TokenKeys(runtime)
+        if not 0 < settings.token_lifetime_s + settings.allow_expired_window_s <= LONGEST_LIFETIME_S:
+            raise ConfigError(
+                f"table [identity]: token_lifetime_s and allow_expired_window_s together may be {LONGEST_LIFETIME_S} "
+                "seconds at most"
+            )
         self.lifetime_s = settings.token_lifetime_s
         self.window_us = settings.allow_expired_window_s * 1_000_000
         self._known: dict[str, tuple[int, int, Caller]] = {}

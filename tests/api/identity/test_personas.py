@@ -1,0 +1,107 @@
+"""Who may do what: admin, a domain's manager and reader, the system's reader, and people with a project only."""
+
+import pytest
+
+from pileus.kernel.testing import client
+from pileus.services.identity.testing import auth_body
+
+READS = ["users", "groups", "projects", "domains", "roles", "services", "endpoints", "role_assignments"]
+
+
+async def id_of(http, plural, name):
+    return (await http.get(plural, params={"name": name})).json()[plural][0]["id"]
+
+
+@pytest.fixture
+async def persona(cloud, admin):
+    """Return ``make(role, where)``: a session of a new user with one role on the system, a domain or a project."""
+    sessions = []
+    domain = (await admin.post("domains", json={"domain": {"name": "acme"}})).json()["domain"]["id"]
+
+    async def make(role, where):
+        body = {"user": {"name": f"{role}-{where}", "password": "secret", "domain_id": domain}}
+        user = (await admin.post("users", json=body)).json()["user"]["id"]
+        project = await id_of(admin, "projects", "demo")
+        place = {"system": "system", "domain": f"domains/{domain}", "project": f"projects/{project}"}[where]
+        role_id = await id_of(admin, "roles", role)
+        assert (await admin.put(f"{place}/users/{user}/roles/{role_id}")).status_code == 204
+        scope = {"system": {"all": True}} if where == "system" else {where: {"id": place.rpartition("/")[2]}}
+        http = client(cloud)
+        sessions.append(http)
+        auth = auth_body(f"{role}-{where}", "secret", scope, domain)
+        answer = await http.post("/identity/v3/auth/tokens", json=auth)
+        assert answer.status_code == 201, answer.text
+        http.headers["X-Auth-Token"] = answer.headers["x-subject-token"]
+        http.base_url = "http://cloud.test/identity/v3/"
+        return http, domain, user
+
+    yield make
+    for session in sessions:
+        await session.aclose()
+
+
+async def test_the_systems_reader_sees_all_and_changes_nothing(persona, admin):
+    http, domain, _ = await persona("reader", "system")
+    for plural in READS:
+        answer = await http.get(plural)
+        assert answer.status_code == 200, plural
+    assert len((await http.get("users")).json()["users"]) == 4
+    assert (await http.post("users", json={"user": {"name": "x", "domain_id": domain}})).status_code == 403
+    assert (await http.delete(f"domains/{domain}")).status_code == 403
+
+
+async def test_a_domains_manager_manages_that_domain_only(persona, admin):
+    http, domain, _ = await persona("manager", "domain")
+    made = await http.post("users", json={"user": {"name": "x"}})
+    assert made.status_code == 201
+    assert made.json()["user"]["domain_id"] == domain
+    user = made.json()["user"]["id"]
+    assert (await http.post("users", json={"user": {"name": "x", "domain_id": "default"}})).status_code == 403
+    assert {row["domain_id"] for row in (await http.get("users")).json()["users"]} == {domain}
+    assert {row["id"] for row in (await http.get("domains")).json()["domains"]} == {domain}
+    project = (await http.post("projects", json={"project": {"name": "p"}})).json()["project"]["id"]
+    member, admin_role = await id_of(admin, "roles", "member"), await id_of(admin, "roles", "admin")
+    assert (await http.put(f"projects/{project}/users/{user}/roles/{member}")).status_code == 204
+    assert (await http.put(f"projects/{project}/users/{user}/roles/{admin_role}")).status_code == 403
+    foreign = await id_of(admin, "projects", "demo")
+    assert (await http.put(f"projects/{foreign}/users/{user}/roles/{member}")).status_code == 403
+    stranger = await id_of(admin, "users", "demo")
+    for answer in (
+        await http.get(f"users/{stranger}"),
+        await http.patch(f"users/{stranger}", json={"user": {"enabled": False}}),
+        await http.delete(f"users/{stranger}"),
+        await http.delete(f"projects/{foreign}"),
+        await http.post("roles", json={"role": {"name": "r"}}),
+        await http.post("domains", json={"domain": {"name": "d"}}),
+        await http.get("services"),
+    ):
+        assert answer.status_code == 403
+    assert (await http.delete(f"users/{user}")).status_code == 204
+
+
+async def test_a_domains_reader_reads_that_domain_only(persona, admin):
+    http, _, user = await persona("reader", "domain")
+    assert (await http.get("users")).status_code == 200
+    assert (await http.get(f"users/{user}")).status_code == 200
+    assert (await http.post("users", json={"user": {"name": "x"}})).status_code == 403
+    assert (await http.delete(f"users/{user}")).status_code == 403
+
+
+@pytest.mark.parametrize("role", ["reader", "member", "manager"])
+async def test_people_with_a_project_see_themselves_only(persona, admin, role):
+    http, _, user = await persona(role, "project")
+    assert (await http.get(f"users/{user}")).status_code == 200
+    assert (await http.get(f"users/{user}/projects")).status_code == 200
+    assert (await http.get("auth/projects")).json()["projects"][0]["name"] == "demo"
+    stranger = await id_of(admin, "users", "admin")
+    for plural in ("users", "groups", "projects", "domains", "services", "endpoints", "role_assignments"):
+        assert (await http.get(plural)).status_code == 403, plural
+    for path in (f"users/{stranger}", "users/none", "groups/none", "projects/none", "roles/none"):
+        assert (await http.get(path)).status_code == 403, path
+    assert (await http.patch(f"users/{user}", json={"user": {"name": "root"}})).status_code == 403
+
+
+async def test_nobody_without_a_token_gets_in(cloud):
+    async with client(cloud) as http:
+        for plural in (*READS, "regions", "auth/projects", "auth/catalog", "auth/domains", "auth/system"):
+            assert (await http.get(f"/identity/v3/{plural}")).status_code == 401, plural
