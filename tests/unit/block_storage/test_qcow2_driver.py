@@ -161,6 +161,39 @@ async def test_a_guest_is_served_through_its_own_monitor(pool: Qcow2Pool, tmp_pa
         assert file.read(4) == b"live"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to run QEMU as another user")
+@pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="needs the Debian package qemu-system-x86")
+async def test_a_hypervisor_that_runs_as_another_user_can_copy(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="pv") as folder:  # pytest's folders are closed to other users
+        os.chmod(folder, 0o711)
+        pool = Qcow2Pool(Path(folder) / "pool", Path(folder) / "run")
+        await pool.driver.start()
+        await pool.driver.ensure_volume(VOLUME, 1, Blank())
+        await pool.write(VOLUME, b"live")
+        volume, monitor = pool.driver.pool.path("volume", VOLUME), str(pool.run / "guest.qmp")
+        assert volume.stat().st_mode & 0o777 == 0o600
+        os.chown(volume, 60900, 60900)
+        os.chown(pool.run, 60900, 60900)
+        guest = await asyncio.create_subprocess_exec(
+            "qemu-system-x86_64", "-M", "q35", "-S", "-m", "64", "-nodefaults", "-display", "none",
+            "-blockdev", f"driver=qcow2,node-name=vol,file.driver=file,file.filename={volume}",
+            "-device", "virtio-blk-pci,drive=vol", "-qmp", f"unix:{monitor},server=on,wait=off",
+            user=60900, group=60900, extra_groups=[],
+        )  # fmt: skip
+        try:
+            for _ in range(100):
+                if os.access(monitor, os.W_OK):
+                    break
+                await asyncio.sleep(0.05)
+            await pool.driver.ensure_snapshot(SNAPSHOT, VOLUME, monitor)
+        finally:
+            guest.terminate()
+            await guest.wait()
+        assert pool.driver.pool.path("snapshot", SNAPSHOT).stat().st_uid == 0
+        await pool.driver.ensure_volume(OTHER, 1, FromSnapshot(SNAPSHOT))
+        assert await pool.read(OTHER, 4) == b"live"
+
+
 async def test_a_volume_served_over_nbd_does_not_grow(pool: Qcow2Pool) -> None:
     await pool.driver.ensure_volume(VOLUME, 1, Blank())
     await pool.driver.ensure_export(VOLUME, nbd=True)

@@ -104,8 +104,9 @@ class ComputePart(AgentPart):
     async def suspend(self, command: commands.SuspendGuest) -> GuestFacts:
         return await self.driver.suspend(command.guest_id)
 
-    async def ensure_disk_attached(self, command: commands.EnsureDiskAttached) -> None:
+    async def ensure_disk_attached(self, command: commands.EnsureDiskAttached) -> str | None:
         await self.driver.ensure_disk_attached(command.guest_id, command.disk)
+        return (await self.driver.guest(command.guest_id)).storage_monitor
 
     async def ensure_disk_detached(self, command: commands.EnsureDiskDetached) -> None:
         await self.driver.ensure_disk_detached(command.guest_id, command.disk_id, command.timeout_s)

@@ -108,7 +108,7 @@ class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
 class GuestFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A guest as it is on its host. `disks` and `nics` are the ids that are plugged in.
 
-    `storage_monitor` is the QMP socket kept free for storage drivers, None unless the guest's process lives.
+    `storage_monitor` is the QMP socket kept free for storage drivers; it answers while the guest's process lives.
     `reason` says in a sentence why it crashed.
     """
 
@@ -204,8 +204,8 @@ class SuspendGuest(Command[GuestFacts], frozen=True, kw_only=True):
     guest_id: str
 
 
-class EnsureDiskAttached(Command[None], frozen=True, kw_only=True):
-    """Plug a disk into the guest, running or not."""
+class EnsureDiskAttached(Command[str | None], frozen=True, kw_only=True):
+    """Plug a disk into the guest, running or not; answers its `storage_monitor`."""
 
     guest_id: str
     disk: Disk

@@ -80,6 +80,12 @@ def claim_growth(tx: Tx, volume: Volume, type_name: str, size_gib: int) -> None:
     _claim(tx, volume.project_id, limits, _gigabytes(type_name, size_gib - volume.size))
 
 
+def claim_retype(tx: Tx, volume: Volume, volume_type: VolumeType) -> None:
+    """Raise OverQuota unless the project may have one more volume of the new type."""
+    limits, name = _limits_of_type(volume_type.id, volume_type.name), volume_type.name
+    _claim(tx, volume.project_id, limits, {f"volumes_{name}": 1, f"gigabytes_{name}": volume.size})
+
+
 def claim_transfer(tx: Tx, project_id: str, volume: Volume, type_name: str, snapshot_count: int) -> None:
     """Raise OverQuota unless the project may take over the volume and that many snapshots of it."""
     limits = {**BASE, **_limits_of_type(volume.volume_type_id, type_name)}

@@ -55,7 +55,7 @@ def create_volume(tx: Tx, ctx: Context, wanted: NewVolume) -> Volume:
             f"Volume size {size}GB cannot be smaller than its source, {origin.least_gib}GB: ask for that much."
         )
     volume_type = _type_for(tx, ctx, wanted, origin)
-    multiattach = wanted.multiattach or volume_type.extra_specs.get("multiattach", "").lower() == "<is> true"
+    multiattach = wanted.multiattach or _shares(volume_type)
     quotas.claim_volume(tx, ctx.project_id, volume_type, size)
     volume = Volume(
         id=ids.new_id(),
@@ -147,6 +147,10 @@ def _type_for(tx: Tx, ctx: Context, wanted: NewVolume, origin: _Origin) -> Volum
         return access.find_type(tx, ctx, wanted.volume_type)
     inherited = tx.get(VolumeType, origin.volume_type_id) if origin.volume_type_id else None
     return inherited or types.default_type(tx)
+
+
+def _shares(volume_type: VolumeType) -> bool:
+    return volume_type.extra_specs.get("multiattach", "").lower() == "<is> true"
 
 
 def _zone(wanted: str | None) -> str:
@@ -242,8 +246,10 @@ def retype_volume(tx: Tx, ctx: Context, volume: Volume, volume_type: VolumeType)
         raise Invalid(f"Invalid volume type: volume {volume.id} has the type {volume_type.name} already.")
     if (why := scheduling.unfit(tx, volume.host, volume_type)) is not None:
         raise Invalid(f"Retype requires migration but is not allowed: {why}")
-    quotas.claim_volume(tx, volume.project_id, volume_type, 0)
-    volume.volume_type_id = volume_type.id
+    if volume.status == model.IN_USE and _shares(volume_type) != volume.multiattach:
+        raise Invalid(f"Invalid volume: volume {volume.id} is in-use; multiattach changes only while it is available.")
+    quotas.claim_retype(tx, volume, volume_type)
+    volume.volume_type_id, volume.multiattach = volume_type.id, _shares(volume_type)
     volume.updated_at = clock.now()
     events.emit(tx, "block_storage.volume.updated", volume.id, ctx=ctx)
 

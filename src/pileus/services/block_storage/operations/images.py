@@ -19,7 +19,7 @@ BLOCK_BYTES = 1 << 20
 def path_for(db: Database, name: str) -> Path:
     """Return where an operation keeps its image file; the folder is made when missing."""
     folder = runtime_of(db).config.state / "block_storage" / "images"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder / name
 
 

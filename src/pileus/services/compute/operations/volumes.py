@@ -14,9 +14,10 @@ from pileus.services.compute.wanted import VolumeInput
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A disk's source, brought through the journal."""
+    """A disk's source, and its guest's monitor for block storage, brought through the journal."""
 
     source: DiskSource
+    monitor: str | None
 
 
 def attach_failed(tx: Tx, input: VolumeInput, reason: str) -> None:
@@ -33,13 +34,13 @@ async def attach_volume(op: Operation, input: VolumeInput) -> None:
         raise NotFound(f"Instance {input.server_id} is on no host.")
     source = await volumes.connect(op, input.attachment_id, input.host)
     disk = volume_disk(input.volume_id, source)
-    await op.command(
+    monitor = await op.command(
         "plug",
         input.host,
         EnsureDiskAttached(guest_id=input.server_id, disk=disk),
         undo=EnsureDiskDetached(guest_id=input.server_id, disk_id=input.volume_id),
     )
-    await op.finish(attached, input, Source(source))
+    await op.finish(attached, input, Source(source, monitor))
 
 
 def attached(tx: Tx, input: VolumeInput, found: Source) -> None:
@@ -47,7 +48,7 @@ def attached(tx: Tx, input: VolumeInput, found: Source) -> None:
     device = tx.get(BlockDevice, input.device_id)
     if device is not None:
         device.connection = msgspec.to_builtins(found.source)
-        volumes.attached(tx, input.attachment_id, device.device)
+        volumes.attached(tx, input.attachment_id, device.device, found.monitor)
     changed(tx, input.server_id, "attach_volume")
 
 

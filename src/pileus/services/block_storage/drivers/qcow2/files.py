@@ -17,6 +17,9 @@ from pileus.services.block_storage.drivers.base import Kind
 HEADER = struct.Struct(">4sIQIIQ")
 MAGIC = b"QFI\xfb"
 
+# Hypervisors run as a user of their own, who is given the files he needs: he passes through, but cannot look around.
+FOLDERS = {"volumes": 0o711, "work": 0o711, "exports": 0o711, "snapshots": 0o700, "quarantine": 0o700}
+
 
 class Disk(NamedTuple):
     """One file: sizes from its header and from the file system."""
@@ -35,8 +38,10 @@ class Pool:
 
     def make_folders(self) -> None:
         """Create what is missing and drop the temporary files of an earlier life."""
-        for name in ("volumes", "snapshots", "quarantine", "exports", "work"):
-            (self.root / name).mkdir(parents=True, exist_ok=True, mode=0o750)
+        for name, mode in FOLDERS.items():
+            folder = self.root / name
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(mode)
         for leftover in self.work.iterdir():
             leftover.unlink(missing_ok=True)
 
@@ -114,6 +119,9 @@ def _disk(path: Path) -> Disk | None:
 
 def _publish(temporary: str, target: Path) -> None:
     with open(temporary, "rb+") as file:
+        os.fchmod(file.fileno(), 0o600)
+        if os.geteuid() == 0:
+            os.fchown(file.fileno(), 0, 0)  # a live copy was lent to the hypervisor's user
         os.fsync(file.fileno())
     os.replace(temporary, target)
     _sync_folder(target.parent)

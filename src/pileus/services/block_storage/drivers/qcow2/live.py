@@ -67,6 +67,7 @@ async def copy(monitor: str, path: str, target: str, job: str) -> None:
         node, size_bytes = await _node(client, path)
         await _cancel(client, job)
         await qemu_img.run("create", "-q", "-f", "qcow2", target, str(size_bytes), timeout_s=60)
+        await asyncio.to_thread(_lend, target, path)
         file = {"driver": "file", "filename": target}
         await client.execute("blockdev-add", {"driver": "qcow2", "node-name": job, "file": file})
         try:
@@ -79,6 +80,13 @@ async def copy(monitor: str, path: str, target: str, job: str) -> None:
             await _cancel(client, job)
             raise
         await client.execute("blockdev-del", {"node-name": job})
+
+
+def _lend(target: str, path: str) -> None:
+    """Let the process write the copy: the volume's file belongs to the user it runs as."""
+    owner = os.stat(path)
+    if os.geteuid() == 0:
+        os.chown(target, owner.st_uid, owner.st_gid)
 
 
 async def resize(monitor: str, path: str, size_bytes: int) -> None:

@@ -78,7 +78,7 @@ class Guest:
             power=power,
             disks=tuple(disk.id for disk in spec.disks),
             nics=tuple(nic.port_id for nic in spec.nics),
-            storage_monitor=str(self.folder.storage_monitor) if self.alive else None,
+            storage_monitor=str(self.folder.storage_monitor),
             reason=self.record.reason if power is Power.CRASHED else None,
         )
 
