@@ -4,7 +4,7 @@ import logging
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pileus.kernel.errors import ApiError, NotFound
 from pileus.kernel.rest.http import Receive, Request, Send, path_segments
@@ -35,6 +35,8 @@ async def serve_socket(
             raise NotFound(f"There is no websocket at {request.path}.")
         arguments = await app.runtime.db.read(app.prepare, endpoint, request, ctx, None)
         await endpoint.route.handler(**arguments, socket=socket)
+    except WebSocketDisconnect:
+        log.info("websocket closed by its client", extra={"request_id": ctx.request_id})
     except ApiError as error:
         log.info("websocket refused: %s", error.message, extra={"request_id": ctx.request_id})
         await socket.close(REFUSED, error.message[:120])
