@@ -36,6 +36,6 @@ def bar(used: int, limit: int) -> Markup:
     if limit < 0:
         return Markup('<span class="unlimited">{} used, no limit</span>').format(used)
     top = max(limit, used, 1)
-    return Markup('<meter min="0" max="{}" high="{}" value="{}">{} of {}</meter> <span class="count">{} of {}</span>').format(
-        top, top * 0.8, used, used, limit, used, limit
-    )
+    return Markup(
+        '<meter min="0" max="{}" high="{}" value="{}">{} of {}</meter> <span class="count">{} of {}</span>'
+    ).format(top, top * 0.8, used, used, limit, used, limit)
