@@ -292,3 +292,9 @@ async def test_versions_are_open_to_all(cloud):
         assert root.json()["versions"]["values"][0]["id"].startswith("v3.")
         assert (await http.get("/identity/v3")).json()["version"]["status"] == "stable"
         assert (await http.get("/identity/v3/users")).status_code == 401
+
+
+async def test_a_bad_service_token_is_refused_and_a_good_one_is_not(cloud):
+    for second, status in ((await login(cloud, "admin"), 200), ("nonsense", 401)):
+        async with client(cloud, await login(cloud), **{"X-Service-Token": second}) as http:
+            assert (await http.get("/identity/v3/auth/projects")).status_code == status

@@ -208,6 +208,18 @@ class AccessRule(Row):
     method: Mapped[str] = mapped_column(String(16))
 
 
+class Credential(Row):
+    """A secret for another way in (EC2, TOTP); the blob is encrypted."""
+
+    __tablename__ = "identity_credentials"
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(64), index=True)
+    project_id: Mapped[str | None] = mapped_column(String(64), index=True)
+    type: Mapped[str] = mapped_column(String(255))
+    sealed: Mapped[str] = mapped_column(Text)
+    extra: Mapped[dict[str, Any]] = mapped_column(JsonText, default=dict)
+
+
 class Revocation(Row):
     """Tokens that ended before their time: those that match every member that is not null."""
 

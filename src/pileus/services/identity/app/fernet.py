@@ -8,6 +8,7 @@ the others only open what they once signed. Rotation makes 0 the highest and add
 import base64
 import os
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -67,12 +68,12 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Payload).decode
 
 
-class TokenKeys:
-    """The keys of one cloud; another process's rotation is noticed when a token does not open."""
+class KeyFolder:
+    """Fernet keys in a folder; another process's rotation is noticed by the folder's time of change."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self.folder = runtime.config.state / "identity" / "fernet-keys"
-        self._max_active = runtime.config.get(IdentitySettings).max_active_keys
+    def __init__(self, folder: Path, max_active: int | None) -> None:
+        self.folder = folder
+        self._max_active = max_active
         self._stamp = -1
         if not self._numbers():
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -100,38 +101,15 @@ class TokenKeys:
         self._fernet = MultiFernet([Fernet((self.folder / str(n)).read_bytes()) for n in sorted(numbers, reverse=True)])
 
     def rotate(self) -> None:
-        """Let the next key sign from now on, make a new next one, forget those beyond the number kept."""
+        """Let the next key sign from now on, make a new next one, forget those beyond the number kept (if any)."""
         numbers = self._numbers()
         (self.folder / "0").rename(self.folder / str(numbers[-1] + 1))
         self._write(0)
         signing = self._numbers()[1:]
-        for number in signing[: max(0, len(signing) + 1 - max(2, self._max_active))]:
+        kept = len(signing) if self._max_active is None else max(1, self._max_active - 1)
+        for number in signing[:-kept]:
             (self.folder / str(number)).unlink()
         self._load()
-
-    def seal(self, payload: Payload) -> str:
-        """Return the token's text."""
-        self._refresh()
-        sealed = self._fernet.encrypt_at_time(_encode(payload), int(clock.now().timestamp()))
-        return sealed.rstrip(b"=").decode()
-
-    def open(self, token: str) -> Payload:
-        """Return what a token says; raise Unauthenticated when none of our keys made it."""
-        if len(token) > LONGEST or not token.isascii():
-            raise Unauthenticated(REFUSAL)
-        text = token.encode() + b"=" * (-len(token) % 4)
-        try:
-            return self._open(text)
-        except (InvalidToken, msgspec.DecodeError, ValueError):
-            raise Unauthenticated(REFUSAL) from None
-
-    def _open(self, text: bytes) -> Payload:
-        try:
-            return _decode(self._fernet.decrypt(text))
-        except InvalidToken:
-            if not self._refresh():
-                raise
-            return _decode(self._fernet.decrypt(text))
 
     def _refresh(self) -> bool:
         """Read the keys again when the folder has changed; tell whether it had."""
@@ -139,3 +117,38 @@ class TokenKeys:
             return False
         self._load()
         return True
+
+    def encrypt(self, content: bytes) -> bytes:
+        """Return the content sealed with the newest key."""
+        self._refresh()
+        return self._fernet.encrypt_at_time(content, int(clock.now().timestamp()))
+
+    def decrypt(self, sealed: bytes) -> bytes:
+        """Return what was sealed; raise InvalidToken when none of the keys did it."""
+        try:
+            return self._fernet.decrypt(sealed)
+        except InvalidToken:
+            if not self._refresh():
+                raise
+            return self._fernet.decrypt(sealed)
+
+
+class TokenKeys(KeyFolder):
+    """The keys of one cloud's tokens."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        settings = runtime.config.get(IdentitySettings)
+        super().__init__(runtime.config.state / "identity" / "fernet-keys", settings.max_active_keys)
+
+    def seal(self, payload: Payload) -> str:
+        """Return the token's text."""
+        return self.encrypt(_encode(payload)).rstrip(b"=").decode()
+
+    def open(self, token: str) -> Payload:
+        """Return what a token says; raise Unauthenticated when none of our keys made it."""
+        if len(token) > LONGEST or not token.isascii():
+            raise Unauthenticated(REFUSAL)
+        try:
+            return _decode(self.decrypt(token.encode() + b"=" * (-len(token) % 4)))
+        except (InvalidToken, msgspec.DecodeError, ValueError):
+            raise Unauthenticated(REFUSAL) from None

@@ -11,7 +11,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from pileus.services.identity.app.people import name_taken, require_domain
 from pileus.services.identity.model import MAX_TREE_DEPTH, NO_DOMAIN, Project, Role
-from pileus.services.identity.store import application_credentials, projects, roles, tokens, users
+from pileus.services.identity.store import application_credentials, credentials, projects, roles, tokens, users
 
 
 def create_project(
@@ -109,6 +109,7 @@ def delete_project(tx: Tx, ctx: Context, row: Project) -> None:
 def _remove(tx: Tx, project_ids: list[str]) -> None:
     roles.delete_assignments(tx, target_ids=project_ids)
     application_credentials.delete_application_credentials(tx, project_ids=project_ids)
+    credentials.delete_credentials(tx, project_ids=project_ids)
     projects.delete_projects(tx, project_ids)
     users.forget_default_project(tx, project_ids)
     tokens.move_revision(tx)
@@ -137,6 +138,7 @@ def delete_domain(tx: Tx, ctx: Context, row: Project) -> None:
     users.delete_memberships(tx, user_ids=user_ids, group_ids=group_ids)
     roles.delete_assignments(tx, actor_ids=[*user_ids, *group_ids])
     application_credentials.delete_application_credentials(tx, user_ids=user_ids, with_rules=True)
+    credentials.delete_credentials(tx, user_ids=user_ids)
     users.delete_people(tx, user_ids, group_ids)
     for role in tx.scalars(roles.select_roles().where(Role.domain_id == row.id)).all():
         roles.delete_role(tx, role)

@@ -1,0 +1,179 @@
+"""Credentials, and the family of EC2 ones below a user."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from pileus.kernel import events
+from pileus.kernel.context import Context
+from pileus.kernel.db import Tx
+from pileus.kernel.errors import Invalid, NotFound
+from pileus.kernel.policy import Rule
+from pileus.kernel.rest import OpenBody, Page, Request, changes
+from pileus.kernel.runtime import Runtime
+from pileus.services.identity.api.router import api, extra, listing, missing, url
+from pileus.services.identity.api.rules import SIGNED_IN, SYSTEM_READER, named
+from pileus.services.identity.app import secrets
+from pileus.services.identity.model import Credential, User
+from pileus.services.identity.store import credentials
+
+OWNER = "user_id:%(target.credential.user_id)s"
+READ, WRITE = f"{SYSTEM_READER} or {OWNER}", f"role:admin or {OWNER}"
+LIST = Rule("identity:list_credentials", READ)
+GET = Rule("identity:get_credential", READ)
+CREATE = Rule("identity:create_credential", WRITE)
+UPDATE = Rule("identity:update_credential", WRITE)
+DELETE = Rule("identity:delete_credential", WRITE)
+_USER = "user_id:%(target.user.id)s"
+EC2_LIST = Rule("identity:ec2_list_credentials", f"{SYSTEM_READER} or {_USER}")
+EC2_GET = Rule("identity:ec2_get_credential", f"{SYSTEM_READER} or {_USER}")
+EC2_CREATE = Rule("identity:ec2_create_credential", f"role:admin or {_USER}")
+EC2_DELETE = Rule("identity:ec2_delete_credential", f"role:admin or {_USER}")
+
+Type = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+FILTERS = {"id": Credential.id, "user_id": Credential.user_id, "type": Credential.type}
+
+
+class CredentialCreate(OpenBody):
+    type: Type
+    blob: str
+    user_id: str | None = None
+    project_id: str | None = None
+    extra: dict[str, Any] = {}
+
+
+class CredentialUpdate(OpenBody):
+    type: Type | UnsetType = UNSET
+    blob: str | UnsetType = UNSET
+    user_id: str | UnsetType = UNSET
+    project_id: str | UnsetType | None = UNSET
+    extra: dict[str, Any] = {}
+
+
+class Ec2Create(msgspec.Struct):
+    tenant_id: str | None = None
+
+
+@api.loader(Credential)
+def load_credential(tx: Tx, ctx: Context, id: str) -> Credential:
+    return credentials.get_credential(tx, id) or missing(ctx, "credential", id)
+
+
+def _view(runtime: Runtime, ctx: Context, row: Credential) -> dict[str, Any]:
+    return {
+        **row.extra,
+        "id": row.id,
+        "type": row.type,
+        "user_id": row.user_id,
+        "project_id": row.project_id,
+        "blob": secrets.blob_of(runtime, row),
+        "links": {"self": url(ctx, f"/credentials/{row.id}")},
+    }
+
+
+@api.get("/credentials", SIGNED_IN, wrap="credentials")
+def list_credentials(tx: Tx, ctx: Context, runtime: Runtime, request: Request) -> Page:
+    statement = credentials.select_credentials()
+    if not ctx.allows(LIST, {"target": {"credential": {"user_id": None}}}):
+        statement = statement.where(Credential.user_id == ctx.user_id)
+    rows, marker = listing(tx, request, statement, Credential, FILTERS)
+    return Page([_view(runtime, ctx, row) for row in rows], marker)
+
+
+@api.get("/credentials/{credential}", GET, wrap="credential")
+def show_credential(ctx: Context, runtime: Runtime, credential: Credential) -> dict[str, Any]:
+    return _view(runtime, ctx, credential)
+
+
+@api.post("/credentials", SIGNED_IN, wrap="credential", status=201)
+def create_credential(tx: Tx, ctx: Context, runtime: Runtime, body: CredentialCreate) -> dict[str, Any]:
+    user_id = body.user_id or ctx.user_id
+    named(ctx, CREATE, credential={"user_id": user_id})
+    row = secrets.create_credential(
+        tx,
+        runtime,
+        ctx,
+        user_id=user_id,
+        project_id=body.project_id,
+        type=body.type,
+        blob=body.blob,
+        extra=extra(body.extra),
+    )
+    return _view(runtime, ctx, row)
+
+
+@api.patch("/credentials/{credential}", UPDATE, wrap="credential")
+def update_credential(
+    tx: Tx, ctx: Context, runtime: Runtime, credential: Credential, body: CredentialUpdate
+) -> dict[str, Any]:
+    given = changes(body)
+    for name in ("type", "user_id", "project_id"):
+        if given.get(name, getattr(credential, name)) != getattr(credential, name):
+            raise Invalid(f"{name} of a credential cannot be changed: delete it and create another.")
+    if "blob" in given:
+        _keep_access(runtime, credential, given["blob"])
+        secrets.set_blob(runtime, credential, given["blob"])
+    credential.extra = {**credential.extra, **extra(given["extra"])}
+    events.emit(tx, "identity.credential.updated", credential.id, ctx=ctx)
+    return _view(runtime, ctx, credential)
+
+
+def _keep_access(runtime: Runtime, row: Credential, blob: str) -> None:
+    """Refuse a change of what a trust or an application credential made this credential for."""
+    if row.type != secrets.EC2:
+        return
+    before, after = secrets.ec2_parts(secrets.blob_of(runtime, row)), secrets.ec2_parts(blob)
+    for name in ("trust_id", "app_cred_id", "access_token_id"):
+        if before.get(name) != after.get(name):
+            raise Invalid(f"{name} in the blob of a credential cannot be changed.")
+
+
+@api.delete("/credentials/{credential}", DELETE)
+def delete_credential(tx: Tx, ctx: Context, credential: Credential) -> None:
+    events.emit(tx, "identity.credential.deleted", credential.id, ctx=ctx)
+    tx.delete(credential)
+
+
+def _ec2_view(runtime: Runtime, ctx: Context, row: Credential) -> dict[str, Any]:
+    parts = secrets.ec2_parts(secrets.blob_of(runtime, row))
+    return {
+        "user_id": row.user_id,
+        "tenant_id": row.project_id,
+        "access": parts["access"],
+        "secret": parts["secret"],
+        "trust_id": parts.get("trust_id"),
+        "links": {"self": url(ctx, f"/users/{row.user_id}/credentials/OS-EC2/{parts['access']}")},
+    }
+
+
+@api.get("/users/{user}/credentials/OS-EC2", EC2_LIST, wrap="credentials")
+def list_ec2(tx: Tx, ctx: Context, runtime: Runtime, user: User) -> Page:
+    rows = credentials.list_credentials(tx, user.id, secrets.EC2)
+    return Page([_ec2_view(runtime, ctx, row) for row in rows])
+
+
+@api.post("/users/{user}/credentials/OS-EC2", EC2_CREATE, body="", status=201, wrap="credential")
+def create_ec2(tx: Tx, ctx: Context, runtime: Runtime, user: User, body: Ec2Create) -> dict[str, Any]:
+    project_id = body.tenant_id or ctx.project_id
+    if not project_id:
+        raise Invalid("tenant_id, the project the key is for, is missing.")
+    row = secrets.create_ec2_credential(tx, runtime, ctx, user.id, project_id)
+    return _ec2_view(runtime, ctx, row)
+
+
+def _ec2(tx: Tx, user: User, access: str) -> Credential:
+    row = credentials.get_credential(tx, secrets.id_of_access(access))
+    if row is None or row.user_id != user.id or row.type != secrets.EC2:
+        raise NotFound(f"Could not find credential: {access}.")
+    return row
+
+
+@api.get("/users/{user}/credentials/OS-EC2/{access}", EC2_GET, wrap="credential")
+def show_ec2(tx: Tx, ctx: Context, runtime: Runtime, user: User, access: str) -> dict[str, Any]:
+    return _ec2_view(runtime, ctx, _ec2(tx, user, access))
+
+
+@api.delete("/users/{user}/credentials/OS-EC2/{access}", EC2_DELETE)
+def delete_ec2(tx: Tx, ctx: Context, user: User, access: str) -> None:
+    delete_credential(tx, ctx, _ec2(tx, user, access))

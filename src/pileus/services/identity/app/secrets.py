@@ -1,0 +1,88 @@
+"""Secrets that must be read again, so they are encrypted, not hashed.
+
+Rule: the keys are files beside the tokens' keys; what is in the database opens with nothing else.
+"""
+
+import hashlib
+from typing import Any
+
+import msgspec
+from cryptography.fernet import InvalidToken
+
+from pileus.kernel import events, ids
+from pileus.kernel.context import Context
+from pileus.kernel.db import Tx
+from pileus.kernel.errors import Conflict, Invalid, Unavailable
+from pileus.kernel.runtime import Runtime
+from pileus.services.identity.app.fernet import KeyFolder
+from pileus.services.identity.model import Credential
+from pileus.services.identity.store import credentials, projects, users
+
+EC2 = "ec2"
+
+
+class CredentialKeys(KeyFolder):
+    """The keys of one cloud's credentials; none is forgotten, because rows rest on each."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        super().__init__(runtime.config.state / "identity" / "credential-keys", None)
+
+
+def blob_of(runtime: Runtime, row: Credential) -> str:
+    """Return the secret of a credential; raise Unavailable when its key is gone."""
+    try:
+        return runtime.part(CredentialKeys).decrypt(row.sealed.encode()).decode()
+    except InvalidToken:
+        folder = runtime.part(CredentialKeys).folder
+        raise Unavailable(f"The key of credential {row.id} is not in {folder}: restore it from a backup.") from None
+
+
+def set_blob(runtime: Runtime, row: Credential, blob: str) -> None:
+    """Keep a secret, encrypted; raise Invalid when one for EC2 has not its two parts."""
+    if row.type == EC2:
+        ec2_parts(blob)
+    row.sealed = runtime.part(CredentialKeys).encrypt(blob.encode("utf-8", "surrogatepass")).decode()
+
+
+def ec2_parts(blob: str) -> dict[str, Any]:
+    """Return ``{"access": ..., "secret": ...}``; raise Invalid."""
+    try:
+        parts = msgspec.json.decode(blob)
+    except msgspec.DecodeError:
+        parts = None
+    if not isinstance(parts, dict) or not all(isinstance(parts.get(name), str) for name in ("access", "secret")):
+        raise Invalid("The blob of an EC2 credential must be JSON with the texts 'access' and 'secret'.")
+    return parts
+
+
+def id_of_access(access: str) -> str:
+    """Return the id of the EC2 credential with this access key: its SHA-256, as upstream's."""
+    return hashlib.sha256(access.encode()).hexdigest()
+
+
+def create_credential(
+    tx: Tx, runtime: Runtime, ctx: Context, *, user_id: str, project_id: str | None, type: str, blob: str, **more: Any
+) -> Credential:
+    """Add a credential; raise Invalid for a user or project that is not there, Conflict for an access key in use."""
+    if users.get_user(tx, user_id) is None:
+        raise Invalid(f"Could not find user: {user_id}.")
+    if project_id is not None and projects.get_project(tx, project_id) is None:
+        raise Invalid(f"Could not find project: {project_id}.")
+    if type == EC2 and project_id is None:
+        raise Invalid("An EC2 credential needs a project_id.")
+    id = id_of_access(ec2_parts(blob)["access"]) if type == EC2 else ids.new_hex_id()
+    if credentials.get_credential(tx, id) is not None:
+        raise Conflict("Conflict occurred attempting to store credential - the access key is in use already.")
+    row = Credential(id=id, user_id=user_id, project_id=project_id, type=type, sealed="", **more)
+    set_blob(runtime, row, blob)
+    tx.add(row)
+    tx.flush()
+    events.emit(tx, "identity.credential.created", row.id, ctx=ctx)
+    return row
+
+
+def create_ec2_credential(tx: Tx, runtime: Runtime, ctx: Context, user_id: str, project_id: str) -> Credential:
+    """Add an access key and a secret, both made here."""
+    parts = {"access": ids.new_hex_id(), "secret": ids.new_hex_id(), "trust_id": None}
+    blob = msgspec.json.encode(parts).decode()
+    return create_credential(tx, runtime, ctx, user_id=user_id, project_id=project_id, type=EC2, blob=blob)
