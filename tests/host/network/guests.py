@@ -177,6 +177,7 @@ class Guests:
     def __init__(self, driver: NetworkDriver) -> None:
         self.driver = driver
         self.made: list[Guest] = []
+        self.links: list[str] = []
 
     async def boot(self, port: PortSpec, address: str | None = None, gateway: str | None = None) -> Guest:
         wiring = await self.driver.ensure_port(port)
@@ -190,3 +191,5 @@ class Guests:
     def remove(self) -> None:
         for guest in self.made:
             guest.remove()
+        for link in self.links:
+            run("ip", "link", "delete", link, check=False)

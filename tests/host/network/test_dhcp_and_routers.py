@@ -19,7 +19,7 @@ from pileus.services.network.wanted import (
     RouterSpec,
     SecurityGroupSpec,
 )
-from tests.host.network.guests import Guests, allow, calls, dhcp_of, leg_of, open_group, pings, port_of
+from tests.host.network.guests import Guest, Guests, allow, calls, dhcp_of, leg_of, open_group, pings, port_of, run
 
 pytestmark = pytest.mark.host
 
@@ -36,7 +36,9 @@ async def network(driver: LinuxNetworkDriver) -> NetworkSpec:
 @pytest.fixture
 async def outside(driver: LinuxNetworkDriver) -> NetworkSpec:
     outside = NetworkSpec(id=new_id())
-    await driver.ensure_external_network(ExternalNetworkSpec(network=outside, host_addresses=(HOST_ADDRESS,)))
+    await driver.ensure_external_network(
+        ExternalNetworkSpec(network=outside, host_addresses=(HOST_ADDRESS,), masquerade=True)
+    )
     return outside
 
 
@@ -247,6 +249,36 @@ async def test_security_groups_hold_against_the_host_and_the_outside(
     assert calls("198.51.100.20", 80) == "TimeoutError"
     for server in servers:
         server.kill()
+
+
+async def test_the_world_sees_the_hosts_address(
+    driver: LinuxNetworkDriver, network: NetworkSpec, outside: NetworkSpec, anyone: SecurityGroupSpec, guests: Guests
+) -> None:
+    far = Guest(port_of(outside, "203.0.113.2"))
+    guests.made.append(far)
+    run("ip", "link", "add", "pnt-world", "type", "veth", "peer", "name", "pnt-far")
+    far.make("pnt-far")
+    run("ip", "address", "add", "203.0.113.1/30", "dev", "pnt-world")
+    run("ip", "link", "set", "pnt-world", "up")
+    far.address("203.0.113.2/30")
+    guests.links.append("pnt-world")
+    server = far.serve_tcp(80)
+    guest = await guests.boot(port_of(network, "10.7.0.5", anyone), "10.7.0.5/24", "10.7.0.1")
+    floating = FloatingIpSpec(id=new_id(), floating_ip="198.51.100.8", fixed_ip="10.7.0.5")
+    router = RouterSpec(
+        id=new_id(),
+        interfaces=(leg_of(network, "10.7.0.1/24"),),
+        gateway=leg_of(outside, "198.51.100.7/24"),
+        nexthops=("198.51.100.1",),
+    )
+    for floating_ips in ((), (floating,)):
+        await driver.ensure_router(msgspec.structs.replace(router, floating_ips=floating_ips))
+        assert guest.calls("203.0.113.2", 80) == f"{far.name} 203.0.113.1"
+        assert guest.pings("198.51.100.1"), "the host itself sees whom it is"
+    external = ExternalNetworkSpec(network=outside, host_addresses=(HOST_ADDRESS,))
+    await driver.ensure_external_network(external)
+    assert guest.calls("203.0.113.2", 80) == "TimeoutError", "unhidden, its answers know no way back"
+    server.kill()
 
 
 async def test_an_external_range_that_the_host_uses_is_refused(

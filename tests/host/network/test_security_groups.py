@@ -8,7 +8,7 @@ import pytest
 from pileus.services.network.drivers.contract import new_id
 from pileus.services.network.drivers.linux.driver import LinuxNetworkDriver
 from pileus.services.network.wanted import AddressPair, NetworkSpec, SecurityGroupSpec
-from tests.host.network.guests import Guests, allow, open_group, port_of
+from tests.host.network.guests import Guests, allow, open_group, port_of, run
 
 pytestmark = pytest.mark.host
 
@@ -160,3 +160,33 @@ async def test_a_port_that_is_down_is_cut_off(driver: LinuxNetworkDriver, networ
     assert not one.pings("10.7.0.6")
     await driver.ensure_port(two.port)
     assert one.pings("10.7.0.6", tries=10)
+
+
+async def test_the_host_is_not_to_be_reached_through_a_network(
+    driver: LinuxNetworkDriver, network: NetworkSpec, guests: Guests
+) -> None:
+    """Not even by a guest that claims an address beside the host's and knows the bridge's MAC."""
+    run("ip", "link", "add", "pnt-nic", "type", "veth", "peer", "name", "pnt-nicpeer")
+    run("ip", "address", "add", "203.0.113.1/30", "dev", "pnt-nic")
+    run("ip", "link", "set", "pnt-nic", "up")
+    run("ip", "link", "set", "pnt-nicpeer", "up")
+    port = msgspec.structs.replace(port_of(network, "203.0.113.2"), port_security=False)
+    guest = await guests.boot(port, "203.0.113.2/30")
+    bridge = run("ip", "-o", "link", "show", "type", "bridge").split(network.id)[0].rsplit("\n", 1)[-1]
+    mac = bridge.split("link/ether ")[1].split()[0]
+    try:
+        assert not guest.pings("203.0.113.1")
+        assert "REACHABLE" not in guest.run("ip", "neighbor")
+        guest.run("ip", "neighbor", "replace", "203.0.113.1", "lladdr", mac, "dev", "eth0")
+        run("ip", "route", "replace", "203.0.113.2/32", "dev", "pnt-nic")
+        received = _icmp_echos_received()
+        assert not guest.pings("203.0.113.1")
+        assert _icmp_echos_received() == received
+    finally:
+        run("ip", "link", "delete", "pnt-nic")
+
+
+def _icmp_echos_received() -> int:
+    """Count the pings the host has taken in."""
+    names, values = [line.split() for line in run("cat", "/proc/net/snmp").splitlines() if line.startswith("Icmp:")]
+    return int(values[names.index("InEchos")])

@@ -86,9 +86,13 @@ add rule inet {table} from_guest ct state established,related accept
 add rule inet {table} from_guest meta mark vmap @egress
 add chain inet {table} to_guest {{ type filter hook forward priority filter; policy accept; }}
 flush chain inet {table} to_guest
+add rule inet {table} to_guest iifname @bridges oifname != @bridges drop
 add rule inet {table} to_guest iifname != @bridges accept
 add rule inet {table} to_guest ct state established,related accept
 add rule inet {table} to_guest meta mark vmap @ingress
+add chain inet {table} to_host {{ type filter hook input priority filter; policy accept; }}
+flush chain inet {table} to_host
+add rule inet {table} to_host iifname @bridges drop
 {_shared("inet", table, "out_first", _OUT_FIRST)}
 {_shared("inet", table, "in_first", _IN_FIRST)}
 """

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -177,16 +178,28 @@ def changed_sysctls() -> Iterator[dict[str, str]]:
 
     It lasts as long as the settings themselves (until a reboot), for all clouds and agents of one host together.
     """
-    namespace = os.stat("/proc/thread-self/ns/net").st_ino
+    path = RECORDS / f"sysctls-{os.stat('/proc/thread-self/ns/net').st_ino}"
     RECORDS.mkdir(exist_ok=True)
-    with open(RECORDS / f"sysctls-{namespace}", "a+") as record:
-        fcntl.flock(record, fcntl.LOCK_EX)
-        record.seek(0)
+    with _locked(path) as record:
         text = record.read()
         changed: dict[str, str] = json.loads(text) if text else {}
         yield changed
-        record.truncate(0)
+        record.seek(0)
+        record.truncate()
         record.write(json.dumps(changed))
+        if not changed:
+            path.unlink()
+
+
+def _locked(path: Path) -> IO[str]:
+    """Open a file that nobody else has open, and that nobody removed while we waited for it."""
+    while True:
+        record = open(path, "a+")  # noqa: SIM115
+        fcntl.flock(record, fcntl.LOCK_EX)
+        if path.exists() and path.stat().st_ino == os.fstat(record.fileno()).st_ino:
+            record.seek(0)
+            return record
+        record.close()
 
 
 def zone_of(bridge_index: int) -> int:

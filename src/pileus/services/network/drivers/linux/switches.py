@@ -1,7 +1,7 @@
 """Networks on a host: a bridge each, its tunnel to other hosts, its uplink, the host's own leg in it.
 
-One rule: a bridge has no address and no IPv6 of its own, so guests cannot reach the host through it. The host meets an
-external network over a veth pair, as a member among others, so security groups hold against the host too.
+One rule: the host is no party to a bridge: it has no address there, answers no ARP, and drops what is sent to it. It
+meets an external network over a veth pair, as a member among others, so security groups hold against the host too.
 """
 
 import ipaddress
@@ -49,7 +49,9 @@ def ensure_external(host: Host, external: ExternalNetworkSpec) -> None:
     for address in external.host_addresses:
         cidr = ipaddress.ip_interface(address).network
         family = "ip" if cidr.version == 4 else "ip6"
-        commands += f'add rule inet {host.table} {chain} {family} saddr {cidr} oifname != "{leg}" masquerade\n'
+        # Frames on bridges pass here too, by br_netfilter; only what the host routes is hidden.
+        match = f'{family} saddr {cidr} oifname != "{leg}" oifname != @bridges'
+        commands += f"add rule inet {host.table} {chain} {match} masquerade\n"
     host.nft.apply(commands)
 
 
@@ -104,7 +106,6 @@ def _ensure_bridge(host: Host, network: NetworkSpec) -> Link:
     link = host.netlink.link(name)
     if link is None:
         host.netlink.add_link(name, "bridge", attr(IFLA_BR_MCAST_SNOOPING, b"\0"), mac=_own_mac(name))
-        quiet(name)
         link = host.netlink.link(name)
     if link is None:
         raise HostNetworkError(f"Bridge {name} vanished while it was made; ensure network {network.id} again.")
@@ -113,6 +114,9 @@ def _ensure_bridge(host: Host, network: NetworkSpec) -> Link:
             if member.master == link.index:
                 host.netlink.set_link(member.index, mtu=network.mtu)
     if link.alias != what or link.mtu != network.mtu or not link.up:
+        quiet(name)
+        # Else the host would answer on the bridge for whatever address it has anywhere.
+        namespaces.set_sysctl(f"net/ipv4/conf/{name}/arp_ignore", "8")
         host.nft.apply(filters.bridge(host.table, name, zone_of(link.index)))
         host.netlink.set_link(link.index, alias=what, mtu=network.mtu, up=True)
         link = host.netlink.link(name) or link
