@@ -78,7 +78,7 @@ class Resource(Generic[R]):
         self._visible = visible
         self._prepare: Callable[[Tx, Context], object] | None = None
         self._related: Callable[..., dict[str, dict[str, Any]]] | None = None
-        self._target: Callable[[Tx, Any], Any] = lambda tx, thing: thing
+        self._target: Callable[[Tx, Context, Any], Any] = lambda tx, ctx, thing: thing
         self._columns = self._find("f")
         self.sortable = self._find("s")
         self.filters: dict[str, Filter] = {api: column_filter(api, column) for api, column in self._columns.items()}
@@ -130,7 +130,7 @@ class Resource(Generic[R]):
         return load
 
     def target(self, find: F) -> F:
-        """Register ``find(tx, row or body)``: what policy rules are judged against, when not the thing itself."""
+        """Register ``find(tx, ctx, row or body)``: what policy rules are judged against, when not the thing itself."""
         self._target = find
         return find
 
@@ -173,7 +173,7 @@ class Resource(Generic[R]):
 
             def handler(tx: Tx, ctx: Context, id: str, request: Request, body: Any, runtime: Any) -> Response:
                 row = self.load(tx, ctx, id)
-                ctx.require(rule, self._target(tx, row))
+                ctx.require(rule, self._target(tx, ctx, row))
                 self._match_revision(row, request)
                 given = self._update_body(tx, ctx, row, body)
                 if given:
@@ -193,7 +193,7 @@ class Resource(Generic[R]):
         def add(remove: F) -> F:
             def handler(tx: Tx, ctx: Context, id: str, request: Request) -> None:
                 row = self.load(tx, ctx, id)
-                ctx.require(rule, self._target(tx, row))
+                ctx.require(rule, self._target(tx, ctx, row))
                 self._match_revision(row, request)
                 remove(tx, ctx, row)
                 drop_tags(tx, id)
@@ -259,7 +259,7 @@ class Resource(Generic[R]):
     def _load_related(
         self, tx: Tx, ctx: Context, rows: Sequence[R], wanted: frozenset[str]
     ) -> dict[str, dict[str, Any]]:
-        if not rows:
+        if not rows or not wanted:
             return {}
         related = self._related(tx, ctx, rows, wanted) if self._related is not None else {}
         if self.tagged and "tags" in wanted and "tags" not in related:
@@ -326,7 +326,7 @@ class Resource(Generic[R]):
                     " admin privileges."
                 )
         body = decode(raw, self.create_struct)
-        target = self._target(tx, body)
+        target = self._target(tx, ctx, body)
         ctx.require(rule, target)
         self._require_guards(ctx, "create", raw, target)
         row = make(tx, ctx, body, **more)
@@ -339,7 +339,7 @@ class Resource(Generic[R]):
             raise Invalid(f"The request body must be a JSON object with the member '{self.name}', an object.")
         given = self._normalised(raw[self.name], "u")
         body = decode(given, self.update_struct)
-        self._require_guards(ctx, "update", given, self._target(tx, row))
+        self._require_guards(ctx, "update", given, self._target(tx, ctx, row))
         return {self.by_api[api].name: getattr(body, self.by_api[api].name) for api in given}
 
     def _normalised(self, raw: dict[str, Any], use: str) -> dict[str, Any]:
@@ -382,7 +382,7 @@ class Resource(Generic[R]):
     def load_for(self, tx: Tx, ctx: Context, id: str, rule: Rule) -> R:
         """Return the row for a sub-resource or an action; raise NotFound or Forbidden."""
         row = self.load(tx, ctx, id)
-        if not ctx.allows(rule, self._target(tx, row)):
+        if not ctx.allows(rule, self._target(tx, ctx, row)):
             raise Forbidden(
                 f"Policy doesn't allow {rule.name} to be performed on {self.title.lower()} {id}.",
                 kind="PolicyNotAuthorized",

@@ -77,7 +77,7 @@ add_tag_routes(ports)
 
 
 @ports.target
-def target(tx: Tx, thing: Any) -> dict[str, Any]:
+def target(tx: Tx, ctx: Context, thing: Any) -> dict[str, Any]:
     """Rules about ports look at the owner of the network, and whether the port is said to be part of it."""
     network = networks.get_network(tx, thing.network_id)
     return {

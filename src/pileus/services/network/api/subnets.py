@@ -12,7 +12,7 @@ from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, add_tag_rou
 from pileus.services.network.api.root import api
 from pileus.services.network.app import subnets as app
 from pileus.services.network.model import SHARED, Subnet
-from pileus.services.network.store import networks, sharing
+from pileus.services.network.store import sharing
 
 Mode = Literal["slaac", "dhcpv6-stateful", "dhcpv6-stateless"]
 ADMIN_OR_NETWORK_OWNER = "role:admin or (role:member and project_id:%(network_project_id)s)"
@@ -59,11 +59,10 @@ add_tag_routes(subnets)
 
 
 @subnets.target
-def target(tx: Tx, thing: Any) -> dict[str, Any]:
+def target(tx: Tx, ctx: Context, thing: Any) -> dict[str, Any]:
     """Rules about subnets look at the owner of the network too."""
-    network = networks.get_network(tx, thing.network_id)
-    owner = network.project_id if network is not None else thing.project_id
-    return {"project_id": thing.project_id, "network_project_id": owner}
+    network = app.usable_network(tx, ctx, thing.network_id)
+    return {"project_id": thing.project_id, "network_project_id": network.project_id}
 
 
 @subnets.filter("shared")

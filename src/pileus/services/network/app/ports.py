@@ -84,6 +84,7 @@ def create_port(tx: Tx, ctx: Context, body: Any) -> Port:
     _complete_pairs(port)
     wanted = _groups(tx, ctx, port, body.security_groups)
     add_port(tx, port, fixed, wanted)
+    telling.groups_changed(tx, wanted)
     if body.binding_host:
         rebind(tx, port, body.binding_host)
     return port

@@ -31,7 +31,7 @@ KINDS: dict[str, Any] = {
 EXTERNAL_CHECK = f"{ADMIN} or not 'access_as_external':%(action)s"
 
 
-def target(tx: Tx, thing: Any) -> dict[str, Any]:
+def target(tx: Tx, ctx: Context, thing: Any) -> dict[str, Any]:
     """Rules look at whom a policy names, a body's or a row's."""
     named = thing.target_project if isinstance(thing, Share) else thing.target_tenant
     return {"project_id": thing.project_id, "target_project": named, "action": thing.action}

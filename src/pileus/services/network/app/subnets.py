@@ -35,11 +35,17 @@ UNSPECIFIED = "<unspecified>"
 """What a body holds for a gateway that was not given: then the first address of the subnet."""
 
 
+def usable_network(tx: Tx, ctx: Context, id: str) -> Network:
+    """Return a network; raise NotFound unless the caller may use it."""
+    network = store.get_network(tx, id)
+    if network is None or not sharing.may_use(tx, ctx, "network", network, sharing.SHARED):
+        raise network_not_found(id)
+    return network
+
+
 def create_subnet(tx: Tx, ctx: Context, body: Any) -> Subnet:
     """Add a subnet to a network, its range given or cut from a subnet pool."""
-    network = store.get_network(tx, body.network_id)
-    if network is None or not sharing.may_use(tx, ctx, "network", network, sharing.SHARED):
-        raise network_not_found(body.network_id)
+    network = usable_network(tx, ctx, body.network_id)
     limits.claim(tx, body.project_id, "subnet")
     cidr, pool_id = _range(tx, ctx, body)
     _check_overlap(tx, network, cidr)

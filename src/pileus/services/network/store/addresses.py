@@ -65,4 +65,4 @@ def release(tx: Tx, port_ids: Iterable[str]) -> None:
 def counts(tx: Tx, network_ids: Sequence[str]) -> dict[str, int]:
     """Return how many addresses are taken in each subnet of some networks."""
     statement = select(Address.subnet_id, func.count()).where(Address.network_id.in_(network_ids))
-    return dict(tx.execute(statement.group_by(Address.subnet_id)).tuples())
+    return {row[0]: row[1] for row in tx.execute(statement.group_by(Address.subnet_id))}

@@ -1,0 +1,107 @@
+"""Security groups: who may talk to whom."""
+
+import asyncio
+
+import pytest
+
+
+async def test_every_project_finds_its_default_group(other):
+    (default,) = await other.list("security_group")
+    assert default["name"] == "default"
+    rules = {
+        (rule["direction"], rule["ethertype"], rule["remote_group_id"]) for rule in default["security_group_rules"]
+    }
+    assert rules == {
+        ("egress", "IPv4", None),
+        ("egress", "IPv6", None),
+        ("ingress", "IPv4", default["id"]),
+        ("ingress", "IPv6", default["id"]),
+    }
+    assert await other.drop("security_group", default["id"], 409) == "SecurityGroupCannotRemoveDefault"
+    await other.refuse("security_group", 409, "SecurityGroupDefaultAlreadyExists", name="default")
+    await other.refuse_update("security_group", default["id"], 409, "SecurityGroupCannotUpdateDefault", name="x")
+
+
+async def test_the_default_group_is_made_once_however_many_ask(other):
+    answers = await asyncio.gather(*(other.list("security_group") for _ in range(5)))
+    assert len({tuple(group["id"] for group in answer) for answer in answers}) == 1
+
+
+async def test_a_group_is_made_used_and_removed(demo):
+    group = await demo.make("security_group", name="web", description="d")
+    assert len(group["security_group_rules"]) == 2
+    rule = await demo.make(
+        "security_group_rule", security_group_id=group["id"], direction="ingress", protocol="TCP",
+        port_range_min=80, port_range_max="80", remote_ip_prefix="10.0.0.7/8",
+    )  # fmt: skip
+    assert (rule["protocol"], rule["ethertype"], rule["remote_ip_prefix"]) == ("tcp", "IPv4", "10.0.0.0/8")
+    network, _ = await demo.network()
+    port = await demo.make("port", network_id=network["id"], security_groups=[group["id"]])
+    assert [p["id"] for p in await demo.list("port", f"security_groups={group['id']}")] == [port["id"]]
+    assert await demo.drop("security_group", group["id"], 409) == "SecurityGroupInUse"
+    assert (await demo.update("port", port["id"], security_groups=[]))["security_groups"] == []
+    await demo.drop("security_group", group["id"])
+    await demo.show("security_group_rule", rule["id"], 404)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "body"),
+    [
+        (400, "HTTPBadRequest", {"direction": "up"}),
+        (400, "SecurityGroupRuleInvalidEtherType", {"ethertype": "IPX"}),
+        (400, "SecurityGroupRuleInvalidProtocol", {"protocol": "carrier-pigeon"}),
+        (400, "SecurityGroupRuleInvalidProtocol", {"protocol": 256}),
+        (400, "SecurityGroupProtocolRequiredWithPorts", {"port_range_min": 1, "port_range_max": 2}),
+        (400, "SecurityGroupInvalidPortRange", {"protocol": "tcp", "port_range_min": 9, "port_range_max": 2}),
+        (400, "SecurityGroupInvalidPortValue", {"protocol": "tcp", "port_range_min": 9, "port_range_max": 65536}),
+        (400, "SecurityGroupInvalidIcmpValue", {"protocol": "icmp", "port_range_min": 300}),
+        (400, "SecurityGroupMissingIcmpType", {"protocol": "icmp", "port_range_max": 3}),
+        (400, "HTTPBadRequest", {"remote_ip_prefix": "everywhere"}),
+        (400, "SecurityGroupRuleParameterConflict", {"remote_ip_prefix": "2001:db8::/32"}),
+        (400, "SecurityGroupEthertypeConflictWithProtocol", {"protocol": "ipv6-icmp"}),
+        (404, "SecurityGroupNotFound", {"remote_group_id": "nowhere"}),
+        (404, "SecurityGroupNotFound", {"security_group_id": "nowhere"}),
+        (409, "SecurityGroupRuleExists", {"direction": "egress"}),
+    ],
+)
+async def test_impossible_rules_are_refused(demo, code, kind, body):
+    group = await demo.make("security_group", name="g")
+    await demo.refuse(
+        "security_group_rule", code, kind, **{"security_group_id": group["id"], "direction": "ingress", **body}
+    )
+    assert len((await demo.show("security_group", group["id"]))["security_group_rules"]) == 2
+
+
+async def test_foreign_groups_are_not_there(demo, other):
+    group = await demo.make("security_group", name="g")
+    await other.show("security_group", group["id"], 404)
+    await other.refuse(
+        "security_group_rule", 404, "SecurityGroupNotFound", security_group_id=group["id"], direction="egress"
+    )
+    network, _ = await other.network()
+    await other.refuse("port", 404, "SecurityGroupNotFound", network_id=network["id"], security_groups=[group["id"]])
+
+
+async def test_hosts_hear_of_new_rules_and_members(demo, admin):
+    group = await demo.make("security_group", name="g")
+    network, _ = await demo.network()
+    port = await demo.make("port", network_id=network["id"], security_groups=[group["id"]])
+    await admin.update("port", port["id"], **{"binding:host_id": "fake-1"})
+    await demo.until("port", port["id"], status="ACTIVE")
+    driver = demo.runtime.local_hosts.hosts["fake-1"].parts[0].driver
+    rule = await demo.make("security_group_rule", security_group_id=group["id"], direction="ingress", protocol="icmp")
+    await _until(lambda: any(r.id == rule["id"] for r in driver.security_groups[group["id"]].rules))
+    second = await demo.make("port", network_id=network["id"], security_groups=[group["id"]])
+    await _until(lambda: len(driver.security_groups[group["id"]].member_ips) == 2)
+    await demo.drop("port", second["id"])
+    await _until(lambda: driver.security_groups[group["id"]].member_ips == ("10.7.0.2",))
+    await demo.drop("security_group_rule", rule["id"])
+    await _until(lambda: all(r.id != rule["id"] for r in driver.security_groups[group["id"]].rules))
+
+
+async def _until(true):
+    for _ in range(300):
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("the host was not told")
