@@ -1,15 +1,8 @@
 """Key pairs: the public keys that guests shall trust.  Rule: a private key is shown once and never kept."""
 
-import base64
-import binascii
-import hashlib
 import re
 from typing import Annotated
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from msgspec import UNSET, Meta, UnsetType
 
 from pileus.kernel import clock
@@ -18,6 +11,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, NotFound
 from pileus.kernel.rest import Body, Page, Query, Response, View, json_response, page, since
+from pileus.services.compute import keys
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api
 from pileus.services.compute.limits import claim_key_pair
@@ -110,8 +104,9 @@ def create(tx: Tx, ctx: Context, body: KeyPairCreate) -> Response | KeyPairView:
     if body.public_key is None:
         if ctx.version >= (2, 92):
             raise Invalid("Invalid input for keypair: since version 2.92 the 'public_key' must be sent.")
-        public, private = generate()
-    pair = KeyPair(user_id=owner, name=body.name, fingerprint=fingerprint(public), public_key=public, type="ssh")
+        public, private = keys.generate_certificate(owner) if body.type == "x509" else keys.generate_ssh()
+    mark = keys.certificate_fingerprint(public) if body.type == "x509" else keys.ssh_fingerprint(public)
+    pair = KeyPair(user_id=owner, name=body.name, fingerprint=mark, public_key=public, type=body.type)
     pair.created_at = clock.now()
     tx.add(pair)
     tx.flush()
@@ -126,9 +121,7 @@ def _check(ctx: Context, body: KeyPairCreate) -> None:
     pattern = NAME if ctx.version < (2, 92) else NAME_SINCE_2_92
     if not re.match(pattern, body.name) or body.name != body.name.strip():
         raise Invalid(f"Invalid input for name: '{body.name}' may hold letters, digits, spaces, '-' and '_' only.")
-    if body.type == "x509":
-        raise Invalid("Keypairs of type x509 serve Windows guests, which this cloud does not prepare: use ssh.")
-    if body.type != "ssh":
+    if body.type not in ("ssh", "x509"):
         raise Invalid(f"Invalid input for type: '{body.type}' is not one of ssh, x509.")
 
 
@@ -157,27 +150,3 @@ def delete_before_2_2(tx: Tx, ctx: Context, id: str, query: KeyPairQuery) -> Non
 @api.delete("/os-keypairs/{id}", rules.KEYS_DELETE, status=204, since="2.2")
 def delete(tx: Tx, ctx: Context, id: str, query: KeyPairQuery) -> None:
     _delete(tx, ctx, id, query)
-
-
-def fingerprint(public_key: str) -> str:
-    """Return the MD5 fingerprint of an OpenSSH public key, as the API has always shown it."""
-    try:
-        load_ssh_public_key(public_key.encode())
-        blob = base64.b64decode(public_key.split()[1], validate=True)
-    except (ValueError, IndexError, binascii.Error, UnsupportedAlgorithm) as error:
-        raise Invalid(
-            "Keypair data is invalid: failed to generate fingerprint. 'public_key' must be one line in OpenSSH "
-            "format, such as 'ssh-ed25519 AAAA... name'."
-        ) from error
-    digest = hashlib.md5(blob, usedforsecurity=False).hexdigest()
-    return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))
-
-
-def generate() -> tuple[str, str]:
-    """Return a new ECDSA key pair (P-384): (public, private), both in OpenSSH's text form."""
-    key = ec.generate_private_key(ec.SECP384R1())
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-    )
-    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    return f"{public.decode()} Generated-by-Pileus", private.decode()

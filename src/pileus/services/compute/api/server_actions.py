@@ -27,7 +27,7 @@ from pileus.services.compute.api.server_bodies import (
 from pileus.services.compute.api.server_views import rebuild_view, server_view
 from pileus.services.compute.api.servers import new_password
 from pileus.services.compute.app import verbs
-from pileus.services.compute.app.create import check_address, check_name, check_user_data
+from pileus.services.compute.app.create import canonical_addresses, check_name, check_user_data
 from pileus.services.compute.limits import claim_per_server
 from pileus.services.compute.model import Server
 from pileus.services.compute.store import catalog
@@ -161,8 +161,7 @@ def _rebuild_changes(tx: Tx, ctx: Context, body: Rebuild) -> dict[str, Any]:
     changes = {column: value for column, value in sent.items() if value is not msgspec.UNSET}
     if "name" in changes:
         check_name(changes["name"], "name")
-    check_address(changes.get("access_ip_v4"), 4, "accessIPv4")
-    check_address(changes.get("access_ip_v6"), 6, "accessIPv6")
+    canonical_addresses(changes)
     check_user_data(changes.get("user_data"))
     claim_per_server(tx, ctx.project_id, "metadata_items", len(changes.get("meta", {})))
     if "key_name" in changes:

@@ -105,6 +105,10 @@ def brief_view(ctx: Context, server: Server) -> BriefView:
     return BriefView(id=server.id, name=server.name, links=links(ctx, "servers", server.id))
 
 
+def _plain(card: dict[str, Any]) -> dict[str, Any]:
+    return {"version": card["version"], "addr": card["addr"]}
+
+
 def _flavor(ctx: Context, server: Server) -> dict[str, Any]:
     flavor = server.flavor
     if ctx.version < (2, 47):
@@ -143,7 +147,7 @@ def _common(ctx: Context, server: Server) -> dict[str, Any]:
         "flavor": _flavor(ctx, server),
         "created": iso(server.created_at),
         "updated": iso(server.updated_at),
-        "addresses": server.addresses,
+        "addresses": {label: [_plain(card) for card in cards] for label, cards in server.addresses.items()},
         "accessIPv4": server.access_ip_v4 or "",
         "accessIPv6": server.access_ip_v6 or "",
         "links": links(ctx, "servers", server.id),
@@ -195,6 +199,7 @@ def server_view(
         hostname=server.hostname if ctx.version >= (2, 90) else UNSET,
         security_groups=[{"name": name} for name in server.security_groups] or UNSET,
     )
+    view.addresses = server.addresses
     if groups:
         view.server_groups = _groups(server)
     if ctx.allows(EXTENDED, server):

@@ -138,8 +138,6 @@ def _find_key(tx: Tx, ctx: Context, name: str | None) -> KeyPair | None:
 def _check(tx: Tx, ctx: Context, new: NewServer) -> None:
     check_name(new.name, "name")
     check_user_data(new.user_data)
-    check_address(new.access_ip_v4, 4, "accessIPv4")
-    check_address(new.access_ip_v6, 6, "accessIPv6")
     if new.metadata:
         claim_per_server(tx, ctx.project_id, "metadata_items", len(new.metadata))
     if new.files:
@@ -168,16 +166,24 @@ def check_user_data(data: str | None) -> None:
         raise Invalid("Invalid input for field user_data: it must be base64.") from error
 
 
-def check_address(address: str | None, version: int, what: str) -> None:
-    """Raise Invalid unless an access address is one of its IP version; null and empty take it away."""
+def check_address(address: str | None, version: int, what: str) -> str | None:
+    """Return an access address in its usual form, None for an empty one; raise Invalid for another kind of text."""
     if not address:
-        return
+        return None
     try:
-        if ip_address(address).version == version:
-            return
+        found = ip_address(address)
+        if found.version == version:
+            return str(found)
     except ValueError:
         pass
     raise Invalid(f"Invalid input for field {what}: '{address}' is not an IPv{version} address.")
+
+
+def canonical_addresses(changes: dict[str, Any]) -> None:
+    """Bring the access addresses among changed columns to their usual form; raise Invalid."""
+    for name, version, what in (("access_ip_v4", 4, "accessIPv4"), ("access_ip_v6", 6, "accessIPv6")):
+        if name in changes:
+            changes[name] = check_address(changes[name], version, what)
 
 
 def _claim(tx: Tx, ctx: Context, flavor: Flavor, new: NewServer) -> int:
@@ -240,8 +246,8 @@ def _row(
         tags=sorted(new.tags),
         config_drive=new.config_drive or (image is not None and images.wants_config_drive(image)),
         disk_config=new.disk_config,
-        access_ip_v4=new.access_ip_v4 or None,
-        access_ip_v6=new.access_ip_v6 or None,
+        access_ip_v4=check_address(new.access_ip_v4, 4, "accessIPv4"),
+        access_ip_v6=check_address(new.access_ip_v6, 6, "accessIPv6"),
         addresses={},
         security_groups=[],
         group_id=group_id,

@@ -175,7 +175,7 @@ class FakeHypervisor:
     async def snapshot_disk(self, guest_id: str, disk_id: str, path: str) -> int:
         disk = _disk(self._find("snapshot_disk", guest_id), disk_id)
         source = disk.source
-        original = Path(source.path) if isinstance(source, FromImage) else None
+        original = Path(source.path) if isinstance(source, FromImage) and source.format == "qcow2" else None
         content = original.read_bytes() if original and original.is_file() else _empty_qcow2()
         _write_whole(Path(path), content)
         return len(content)
