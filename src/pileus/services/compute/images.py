@@ -87,3 +87,23 @@ async def _chunks(path: Path) -> AsyncIterator[bytes]:
 def delete(tx: Tx, ctx: Context, runtime: Runtime, image_id: str) -> None:
     """Remove an image that could not be filled."""
     public.delete_image(tx, ctx, runtime, image_id)
+
+
+def show(tx: Tx, ctx: Context, image_id: str) -> Image:
+    """Return an image the caller sees; raise NotFound."""
+    return public.get_image(tx, ctx, image_id)
+
+
+def visible(tx: Tx, ctx: Context) -> list[Image]:
+    """Return every image the caller sees."""
+    return public.visible_images(tx, ctx)
+
+
+def set_properties(tx: Tx, ctx: Context, image_id: str, properties: dict[str, str]) -> None:
+    """Replace an image's properties; raise NotFound or Forbidden."""
+    public.set_properties(tx, ctx, image_id, properties)
+
+
+def require_deletable(tx: Tx, ctx: Context, image_id: str) -> None:
+    """Raise NotFound or Forbidden unless the caller may delete the image."""
+    public.require_deletable(tx, ctx, image_id)

@@ -10,6 +10,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pileus.kernel import clock
 from pileus.kernel.errors import Invalid
@@ -65,7 +66,7 @@ def generate_certificate(user_id: str) -> tuple[str, str]:
         .serial_number(x509.random_serial_number())
         .not_valid_before(clock.now())
         .not_valid_after(clock.now() + VALID)
-        .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName([x509.OtherName(UPN, encoded)]), critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -73,3 +74,7 @@ def generate_certificate(user_id: str) -> tuple[str, str]:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return certificate.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
+
+
+def _pairs(digest: str) -> str:
+    return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pileus.kernel import clock
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.services.image import store
@@ -63,6 +64,29 @@ def find_images(tx: Tx, image_ids: Iterable[str]) -> dict[str, Image]:
     rows = store.images_by_id(tx, image_ids)
     extras = store.extras_of(tx, list(rows))
     return {id: _facts(row, extras[id]) for id, row in rows.items()}
+
+
+def visible_images(tx: Tx, ctx: Context) -> list[Image]:
+    """Return every image that the caller sees in a list, newest first."""
+    statement = store.all_images(None) if ctx.is_admin else store.visible_images(ctx.project_id, None, None)
+    rows = list(tx.scalars(statement.order_by(ImageRow.created_at.desc(), ImageRow.id)))
+    extras = store.extras_of(tx, [row.id for row in rows])
+    return [_facts(row, extras[row.id]) for row in rows]
+
+
+def set_properties(tx: Tx, ctx: Context, image_id: str, properties: Mapping[str, str]) -> None:
+    """Replace an image's properties.  Raises NotFound, or Forbidden when it is not the caller's."""
+    row = visibility.load_image(tx, ctx, image_id)
+    ctx.require(visibility.MODIFY, row)
+    for name in properties:
+        images.check_settable(name)
+    store.set_properties(tx, row.id, properties)
+    row.updated_at = clock.now()
+
+
+def require_deletable(tx: Tx, ctx: Context, image_id: str) -> None:
+    """Raise NotFound, or Forbidden when the caller may not delete the image."""
+    ctx.require(visibility.DELETE, visibility.load_image(tx, ctx, image_id))
 
 
 def create_image(
