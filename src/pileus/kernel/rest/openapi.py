@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pileus.kernel.rest.app import App
 
 
+METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
+
+
 def document(app: "App") -> bytes:
     """Return the document (OpenAPI 3.1, JSON); routes that share a path and differ by action share an entry."""
     paths: dict[str, dict[str, Any]] = {}
@@ -27,10 +30,13 @@ def document(app: "App") -> bytes:
             action = endpoint.route.action
             key = f"{path}#{action}" if action else path
             versions = endpoint.route.versions
-            if key in paths and endpoint.route.method.lower() in paths[key]:
+            method = endpoint.route.method.lower()
+            if method not in METHODS:  # Swift's COPY: OpenAPI has no place for other methods but extensions
+                method = f"x-{method}"
+            if key in paths and method in paths[key]:
                 key = f"{key}#{versions.first[0]}.{versions.first[1]}"
             entry = _entry(app.names[mount], path, endpoint)
-            paths.setdefault(key, {})[endpoint.route.method.lower()] = entry
+            paths.setdefault(key, {})[method] = entry
             entries.append((entry, endpoint))
             kinds.extend(kind for kind in (_body(endpoint), _answer(endpoint)) if kind is not None)
     schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
