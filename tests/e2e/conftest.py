@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,14 +19,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCloud]:
+def cloud() -> Iterator[RealCloud]:
     """A running cloud with the demo project's ssh key and an open default security group."""
     if os.geteuid() != 0:
         pytest.skip("real guests and networks need root")
     if shutil.which("qemu-system-x86_64") is None:
         pytest.skip("QEMU is not installed: run `./pileus test` or `pileus doctor`")
-    folder = Path("/var/tmp") / tmp_path_factory.mktemp("cloud").name
-    folder.mkdir(mode=0o711, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="pileus-e2e-", dir="/var/tmp"))  # two sessions must not share a cloud
+    folder.chmod(0o711)
     real = RealCloud(folder)
     try:
         real.up()

@@ -142,7 +142,7 @@ async def test_members(http: httpx.AsyncClient, other: httpx.AsyncClient) -> Non
     assert len((await other.get("images?member_status=pending")).json()["images"]) == 1
     assert (await http.put(f"{url}/p2", json={"status": "accepted"})).status_code == 403
     assert (await other.put(f"{url}/p2", json={"status": "perhaps"})).status_code == 400
-    assert (await other.put(f"{url}/p2", json={"status": "accepted"})).json()["status"] == "accepted"
+    assert (await other.put(f"{url}/p2", json={"status": "accepted", "member": "p2"})).json()["status"] == "accepted"
     assert len((await other.get("images")).json()["images"]) == 1
     assert len((await other.get("images?visibility=shared")).json()["images"]) == 1
     await http.post(url, json={"member": "p3"})

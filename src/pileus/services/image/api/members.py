@@ -6,21 +6,21 @@ from pileus.kernel import clock
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
-from pileus.kernel.rest import Body
+from pileus.kernel.rest import OpenBody
 from pileus.services.image import store
 from pileus.services.image.api.answers import api
 from pileus.services.image.app import visibility as rules
 from pileus.services.image.model import MAX_MEMBERS, MEMBER_STATUSES, ImageRow, MemberRow
 
 
-class MemberCreate(Body):
+class MemberCreate(OpenBody):
     """Whom to share with."""
 
     member: str
 
 
-class MemberUpdate(Body):
-    """What the member says."""
+class MemberUpdate(OpenBody):
+    """What the member says; openstacksdk sends the member along, which is known from the path."""
 
     status: str
 
