@@ -71,7 +71,7 @@ def host_as_it_was() -> Iterator[None]:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(folder=tmp_path / "network", cloud_id=new_cloud_id())
+    return Settings(folder=tmp_path / "network", cloud_id=new_cloud_id(), resolvers=("203.0.113.2",))
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Guests made of network namespaces: a port's veth end with the guest's MAC, and the programs a guest would run."""
 
+import os
+import signal
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +43,8 @@ class Guest:
         self.run("ip", "link", "set", "eth0", "up")
 
     def remove(self) -> None:
+        for pid in run("ip", "netns", "pids", self.name, check=False).split():
+            os.kill(int(pid), signal.SIGKILL)
         run("ip", "netns", "delete", self.name, check=False)
 
     def run(self, *command: str, check: bool = True) -> str:

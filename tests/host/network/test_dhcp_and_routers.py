@@ -275,6 +275,12 @@ async def test_the_world_sees_the_hosts_address(
         await driver.ensure_router(msgspec.structs.replace(router, floating_ips=floating_ips))
         assert guest.calls("203.0.113.2", 80) == f"{far.name} 203.0.113.1"
         assert guest.pings("198.51.100.1"), "the host itself sees whom it is"
+    await driver.ensure_dhcp(dhcp_of(network, "10.7.0.0/24", guest.port, server="10.7.0.2/24", gateway="10.7.0.1"))
+    far.run("dnsmasq", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--pid-file=", "--user=root",
+            "--address=/www.example/192.0.2.80")  # fmt: skip
+    answer = guest.run("busybox", "nslookup", "www.example", "10.7.0.2", check=False)
+    assert "192.0.2.80" in answer, "the network's DNS asks the host's resolver"
+    assert "10.7.0.5" in guest.run("busybox", "nslookup", "host-10-7-0-5.openstacklocal", "10.7.0.2")
     external = ExternalNetworkSpec(network=outside, host_addresses=(HOST_ADDRESS,))
     await driver.ensure_external_network(external)
     assert guest.calls("203.0.113.2", 80) == "TimeoutError", "unhidden, its answers know no way back"

@@ -34,7 +34,8 @@ def ensure(host: Host, spec: DhcpSpec) -> str:
         host, bridge, outer, interface, mac=spec.mac, namespace=namespace, what=alias("dhcp", spec.network_id)
     )
     addresses = {*spec.addresses, f"{METADATA_IP}/32"} if spec.metadata else {*spec.addresses}
-    namespaces.inside(namespace, lambda: _address(interface, spec.mac, bridge.mtu, addresses))
+    gateway = _way_out(spec)
+    namespaces.inside(namespace, lambda: _address(interface, spec.mac, bridge.mtu, addresses, gateway))
     _serve(host, spec, namespace, interface)
     return namespace
 
@@ -97,10 +98,25 @@ def names_file(spec: DhcpSpec) -> str:
     return "".join(lines)
 
 
-def configuration(spec: DhcpSpec, folder: Path, interface: str) -> str:
+def host_resolvers() -> tuple[str, ...]:
+    """Return the name servers this host uses, as far as others can reach them too."""
+    for path in ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"):
+        file = Path(path)
+        words = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+        found = [word[1] for word in words if len(word) > 1 and word[0] == "nameserver" and "%" not in word[1]]
+        reachable = tuple(ip for ip in found if not ipaddress.ip_address(ip).is_loopback)
+        if reachable:
+            return reachable
+    return ()
+
+
+def configuration(spec: DhcpSpec, folder: Path, interface: str, resolvers: tuple[str, ...] = ()) -> str:
     """Write dnsmasq's configuration; a change of it needs a restart."""
     lines = [
         "no-resolv",
+        *(f"server={ip}" for ip in resolvers),
+        "domain-needed",
+        "bogus-priv",
         "no-hosts",
         "no-ping",
         "bind-dynamic",
@@ -186,7 +202,10 @@ def _subnet_options(spec: DhcpSpec, subnet: SubnetSpec, tag: str, server: str | 
 def _serve(host: Host, spec: DhcpSpec, namespace: str, interface: str) -> None:
     folder = _folder(host, spec.network_id)
     folder.mkdir(parents=True, exist_ok=True)
-    restart = _write(folder / "conf", configuration(spec, folder, interface))
+    chosen = host.settings.resolvers
+    resolvers = host_resolvers() if chosen is None else chosen
+    conf = configuration(spec, folder, interface, resolvers if _way_out(spec) else ())
+    restart = _write(folder / "conf", conf)
     _release_stale(spec, folder, namespace, interface)
     reload = False
     for name, text in (("hosts", hosts_file(spec)), ("options", options_file(spec)), ("names", names_file(spec))):
@@ -231,7 +250,14 @@ def _write(path: Path, text: str) -> bool:
     return True
 
 
-def _address(interface: str, mac: str, mtu: int, addresses: set[str]) -> None:
+def _way_out(spec: DhcpSpec) -> str | None:
+    """Tell the gateway by which the DNS reaches the world, as the guests themselves would."""
+    own = [ipaddress.ip_interface(address).network for address in spec.addresses]
+    gateways = [subnet.gateway_ip for subnet in spec.subnets if subnet.gateway_ip and ":" not in subnet.gateway_ip]
+    return next((ip for ip in gateways if any(ipaddress.ip_address(ip) in network for network in own)), None)
+
+
+def _address(interface: str, mac: str, mtu: int, addresses: set[str], gateway: str | None) -> None:
     with Netlink() as netlink:
         link, loopback = netlink.link(interface), netlink.link("lo")
         if link is None or loopback is None:
@@ -244,6 +270,10 @@ def _address(interface: str, mac: str, mtu: int, addresses: set[str]) -> None:
             netlink.delete_address(link.index, address)
         for address in addresses - present:
             netlink.add_address(link.index, address)
+        if gateway is not None:
+            netlink.replace_route("0.0.0.0/0", gateway, link.index)
+        else:
+            netlink.delete_route("0.0.0.0/0", None, None)
 
 
 def _unplug_others(host: Host, network_id: str, keep: str) -> None:

@@ -31,7 +31,8 @@ class Settings:
     """How an agent configures the driver.
 
     `tunnel_ip` is this host's address on the underlay (None: no VXLAN). `physical_interfaces` names the NIC of each
-    physical network. `host_netns` makes a namespace the host, for several simulated hosts on one machine.
+    physical network. `resolvers` answer guests' questions about the world's names (None: the host's own resolvers,
+    empty: nobody). `host_netns` makes a namespace the host, for several simulated hosts on one machine.
     """
 
     folder: Path
@@ -40,6 +41,7 @@ class Settings:
     tunnel_ip: str | None = None
     tunnel_port: int = 4789
     physical_interfaces: dict[str, str] = field(default_factory=dict)
+    resolvers: tuple[str, ...] | None = None
     host_netns: str | None = None
 
 
