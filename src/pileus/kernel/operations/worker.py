@@ -117,6 +117,7 @@ class Worker:
     def _run(self, claimed: Claimed) -> None:
         execution = Execution(self._db, self._bus, claimed, self.observe)
         task = asyncio.create_task(self._see_through(execution), name=f"operation {claimed.kind} {claimed.id}")
+        task.add_done_callback(_report)
         self._running[claimed.id] = execution, task
         telemetry.LIVE.inc()
 
@@ -182,3 +183,9 @@ class Worker:
                 execution.op.lease_expires_at = until
                 if not kept[id]:
                     execution.op.turn_back()
+
+
+def _report(task: "asyncio.Task[None]") -> None:
+    """Say so when a run was torn off; whoever claims the operation next goes on with it."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("%s was torn off by %r", task.get_name(), error)
