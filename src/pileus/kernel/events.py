@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 KEEP = timedelta(days=7)
 CHUNK = 100
 PRUNE_EVERY_S = 3600
+GATHER_S = 0.02
+"""How long consumers wait for what comes with the first event of a burst."""
 
 
 class Event(Row):
@@ -132,18 +134,30 @@ async def watch(runtime: "Runtime", project_id: str | None) -> AsyncIterator[Eve
         await changed(5)
 
 
-def _consume(tx: Tx, consumer: Consumer) -> bool:
-    """Handle one chunk for one consumer; tell whether there may be more."""
+def _consume(tx: Tx, consumer: Consumer) -> tuple[bool, int]:
+    """Handle one chunk for one consumer; return whether there may be more, and how far it has come."""
+    last = newest(tx)
     cursor = tx.get(EventCursor, consumer.name)
     if cursor is None:
-        tx.add(EventCursor(consumer=consumer.name, sequence=newest(tx)))
-        return False
-    events = events_after(tx, cursor.sequence)
+        tx.add(EventCursor(consumer=consumer.name, sequence=last))
+        return False, last
+    events = list(
+        tx.scalars(
+            select(Event)
+            .where(Event.sequence > cursor.sequence, Event.kind.in_(consumer.kinds))
+            .order_by(Event.sequence)
+            .limit(CHUNK)
+        )
+    )
     for event in events:
-        if event.kind in consumer.kinds:
-            consumer.handle(tx, event)
-        cursor.sequence = event.sequence
-    return len(events) == CHUNK
+        consumer.handle(tx, event)
+    cursor.sequence = events[-1].sequence if len(events) == CHUNK else last
+    return len(events) == CHUNK, cursor.sequence
+
+
+def _kinds_after(tx: Tx, sequence: int) -> tuple[int, set[str]]:
+    """Return the newest sequence number and the kinds of the events after ``sequence``."""
+    return newest(tx), set(tx.scalars(select(Event.kind).where(Event.sequence > sequence).distinct()))
 
 
 def _prune(tx: Tx) -> None:
@@ -153,19 +167,33 @@ def _prune(tx: Tx) -> None:
 async def consume_forever(runtime: "Runtime") -> None:
     """Feed every durable consumer; one worker of the cloud runs this (a reconciler's lease says which)."""
     pruned = clock.monotonic()
+    positions: dict[str, int] = {}
     while True:
-        await consume_once(runtime)
+        await consume_once(runtime, positions)
         await changed(10)
+        await clock.sleep(GATHER_S)
         if clock.monotonic() - pruned > PRUNE_EVERY_S:
             pruned = clock.monotonic()
             await runtime.db.write(_prune)
 
 
-async def consume_once(runtime: "Runtime") -> None:
-    """Bring every consumer up to date; a consumer that fails is logged and tried again later."""
+async def consume_once(runtime: "Runtime", positions: dict[str, int] | None = None) -> None:
+    """Bring every consumer up to date; a consumer that fails is logged and tried again later.
+
+    ``positions`` remembers between calls up to where there was nothing for a consumer, so that events of no
+    interest to it cost one read for all consumers and no write.
+    """
+    positions = {} if positions is None else positions
+    known = [positions[name] for name in CONSUMERS if name in positions]
+    last, kinds = await runtime.db.read(_kinds_after, min(known)) if known else (0, set())
     for consumer in CONSUMERS.values():
+        if consumer.name in positions and kinds.isdisjoint(consumer.kinds):
+            positions[consumer.name] = last
+            continue
         try:
-            while await runtime.db.write(_consume, consumer):
-                continue
+            more = True
+            while more:
+                more, positions[consumer.name] = await runtime.db.write(_consume, consumer)
         except Exception:
+            positions.pop(consumer.name, None)
             log.exception("event consumer %s failed; it will be tried again", consumer.name)
