@@ -19,15 +19,18 @@ from pileus.services.block_storage.app import types as app
 from pileus.services.block_storage.model import VolumeType, VolumeTypeAccess
 from pileus.services.block_storage.store import types
 
+ANY_READER = "role:admin or role:reader"
+"""A type belongs to no project; which private ones a caller sees is decided by the loader."""
+
 LIST = Rule("volume_extension:type_get_all", policy.ADMIN_OR_READER)
-SHOW = Rule("volume_extension:type_get", policy.ADMIN_OR_READER)
+SHOW = Rule("volume_extension:type_get", ANY_READER)
 CREATE = Rule("volume_extension:type_create", policy.ADMIN)
 UPDATE = Rule("volume_extension:type_update", policy.ADMIN)
 DELETE = Rule("volume_extension:type_delete", policy.ADMIN)
 SEE_SPECS = Rule("volume_extension:access_types_extra_specs", policy.ADMIN_OR_READER)
 SEE_QOS = Rule("volume_extension:access_types_qos_specs_id", policy.ADMIN)
-SPECS_LIST = Rule("volume_extension:types_extra_specs:index", policy.ADMIN_OR_READER)
-SPECS_SHOW = Rule("volume_extension:types_extra_specs:show", policy.ADMIN_OR_READER)
+SPECS_LIST = Rule("volume_extension:types_extra_specs:index", ANY_READER)
+SPECS_SHOW = Rule("volume_extension:types_extra_specs:show", ANY_READER)
 SPECS_CREATE = Rule("volume_extension:types_extra_specs:create", policy.ADMIN)
 SPECS_UPDATE = Rule("volume_extension:types_extra_specs:update", policy.ADMIN)
 SPECS_DELETE = Rule("volume_extension:types_extra_specs:delete", policy.ADMIN)

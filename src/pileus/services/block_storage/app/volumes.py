@@ -184,9 +184,10 @@ def delete_volume(tx: Tx, ctx: Context, volume: Volume, *, cascade: bool = False
     for snapshot in kept:
         if snapshot.status not in model.DELETABLE_SNAPSHOT:
             raise Invalid(f"Invalid volume: snapshot {snapshot.id} of volume {volume.id} is {snapshot.status}.")
-        snapshot.status = model.DELETING
     if (child := volumes.in_creation_from(tx, volume_id=volume.id)) is not None:
         raise Invalid(f"Invalid volume: volume {child} is being made from volume {volume.id}: wait for it.")
+    for snapshot in kept:
+        snapshot.status = model.DELETING
     _set(volume, model.DELETING)
     _begin(
         tx,
