@@ -1,0 +1,65 @@
+"""Writes docs/conformance.md from the result of a conformance run: ``python -m tests.conformance RESULT.json ...``.
+
+A result is a JSON object with ``suite`` (list of names), ``started`` (seconds since 1970), ``tests`` (test id to
+``passed``, ``failed``, ``skipped`` or ``notrun``) and ``reasons`` (test id to one line).
+"""
+
+import json
+import sys
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "conformance.md"
+HEAD = """# Conformance
+Other people's test suites, run with Tempest's own code against a cloud started by `pileus up`. This page is written by
+`python -m tests.conformance RESULT.json ...` from the results of the runs and not by hand.
+"""
+COLUMNS = ("passed", "failed", "skipped", "notrun")
+
+
+def main() -> None:
+    """Write the page from the result files named on the command line."""
+    results = [json.loads(Path(name).read_text()) for name in sys.argv[1:]]
+    PAGE.write_text(HEAD + "\n" + "\n".join(section(result) for result in results))
+    print(f"wrote {PAGE}")
+
+
+def section(result: dict[str, Any]) -> str:
+    """Return one run: a table by service, then everything that did not pass, with its reason."""
+    day = datetime.fromtimestamp(result["started"], UTC).strftime("%Y-%m-%d")
+    lines = [f"## {', '.join(result['suite'])}", f"Run on {day}, {result['seconds']:.0f} s.", ""]
+    lines += [
+        "| service | passed | failed | skipped | not run | passed of all |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    by_service: dict[str, Counter[str]] = {}
+    for test, state in result["tests"].items():
+        by_service.setdefault(service_of(test), Counter())[state] += 1
+    total = sum(by_service.values(), Counter())
+    for name, counts in [*sorted(by_service.items()), ("**all**", total)]:
+        cells = " | ".join(str(counts[column]) for column in COLUMNS)
+        lines.append(f"| {name} | {cells} | {100 * counts['passed'] / counts.total():.1f} % |")
+    for state, title in (("failed", "Failed"), ("notrun", "Not run"), ("skipped", "Skipped")):
+        missed = sorted(test for test, found in result["tests"].items() if found == state)
+        if missed:
+            lines += ["", f"### {title}", "| test | reason |", "| --- | --- |"]
+            lines += [f"| `{test}` | {reason(result, test)} |" for test in missed]
+    return "\n".join(lines) + "\n"
+
+
+def service_of(test: str) -> str:
+    """Return ``compute`` for ``tempest.api.compute...``."""
+    parts = test.split(".")
+    return parts[2] if len(parts) > 2 and parts[1] in ("api", "serial_tests") else parts[1]
+
+
+def reason(result: dict[str, Any], test: str) -> str:
+    """Return why a test did not pass, fit for a cell."""
+    told = result.get("reasons", {}).get(test, "")
+    return " ".join(told.split())[:300].replace("|", "\\|") or "the run gave no reason"
+
+
+if __name__ == "__main__":
+    main()
