@@ -1,10 +1,12 @@
 """The QEMU driver keeps the contract of all hypervisors, with real processes whose guests find nothing to boot."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from pileus.services.compute.drivers.base import GuestEvent, Hypervisor
 from pileus.services.compute.drivers.contract import HypervisorContract, Image
@@ -14,6 +16,12 @@ pytestmark = [
     pytest.mark.host,
     pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="the Debian package qemu-system-x86 is missing"),
 ]
+
+
+@pytest.fixture
+def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+    """The loop that the agent runs on."""
+    return uvloop.EventLoopPolicy()
 
 
 class TestQemuHypervisor(HypervisorContract):
