@@ -40,7 +40,7 @@ async def main():
         if moment == "sealed":
             write = cloud.db.write
             async def before_commit(work, *args, **kwargs):
-                if work.__qualname__.startswith("put."):
+                if "._finish." in work.__qualname__:
                     await stop_here()
                 return await write(work, *args, **kwargs)
             cloud.db.write = before_commit

@@ -384,6 +384,9 @@ async def test_temporary_urls(cloud: Runtime, box: httpx.AsyncClient, digest: st
         got = await guest.get(url)
         assert (got.status_code, got.content) == (200, b"secret")
         assert got.headers["content-disposition"].startswith('attachment; filename="o"')
+        assert (await guest.get(f"{url}&inline")).headers["content-disposition"] == "inline"
+        named = (await guest.get(f"{url}&inline&filename=x.txt")).headers["content-disposition"]
+        assert named.startswith('inline; filename="x.txt"')
         assert (await guest.head(url)).status_code == 200
         assert (await guest.put(url, content=b"x")).status_code == 401
         assert (await guest.get(url.replace("box/o?", "box/p?"))).status_code == 401

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import Select, bindparam, delete, func, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from pileus.kernel.db import Tx
@@ -72,13 +72,19 @@ class Subdir(NamedTuple):
     name: str
 
 
+# Built once: every request follows a path, and building the statement costs more than running it.
+_FIND = (
+    select(AccountRow, ContainerRow, ObjectRow)
+    .select_from(AccountRow)
+    .outerjoin(ContainerRow, (ContainerRow.account_id == AccountRow.id) & (ContainerRow.name == bindparam("container")))
+    .outerjoin(ObjectRow, (ObjectRow.container_id == ContainerRow.id) & (ObjectRow.name == bindparam("object")))
+    .where(AccountRow.name == bindparam("account"))
+)
+
+
 def find(tx: Tx, account: str, container: str = "", name: str = "") -> Found:
     """Follow a path in one statement."""
-    query = select(AccountRow, ContainerRow, ObjectRow).select_from(AccountRow)
-    query = query.outerjoin(
-        ContainerRow, (ContainerRow.account_id == AccountRow.id) & (ContainerRow.name == container)
-    ).outerjoin(ObjectRow, (ObjectRow.container_id == ContainerRow.id) & (ObjectRow.name == name))
-    row = tx.execute(query.where(AccountRow.name == account)).one_or_none()
+    row = tx.execute(_FIND, {"account": account, "container": container, "object": name}).one_or_none()
     return Found(*row) if row else Found(None, None, None)
 
 
@@ -210,9 +216,15 @@ def is_blob_named(tx: Tx, blob: str) -> bool:
 
 
 def insert_discards(tx: Tx, blobs: Iterable[str]) -> None:
-    """Note bytes that are to be removed."""
+    """Note bytes that are to be removed; ``has_discards`` tells so for the rest of the transaction."""
     tx.add_all([DiscardRow(blob=blob) for blob in blobs])
+    tx.info["object_store_discards"] = True
     tx.flush()
+
+
+def has_discards(tx: Tx) -> bool:
+    """Tell whether this transaction let go of bytes."""
+    return bool(tx.info.get("object_store_discards"))
 
 
 def list_discards(tx: Tx, limit: int) -> list[str]:

@@ -72,8 +72,10 @@ def describe(row: ObjectRow, content: Content) -> Headers:
 
 
 def _disposition(path: Path, query: dict[str, str]) -> str:
+    kind = "inline" if "inline" in query else "attachment"
+    if kind == "inline" and "filename" not in query:
+        return kind
     name = query.get("filename") or path.name.rstrip("/").rpartition("/")[2]
-    kind = "inline" if "inline" in query and "filename" not in query else "attachment"
     ascii_name = name.encode("ascii", "replace").decode().replace('"', "%22")
     return f"{kind}; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(name)}"
 

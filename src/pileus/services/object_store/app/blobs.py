@@ -118,15 +118,19 @@ class Blobs:
         return await asyncio.shield(task)
 
     async def _finish(self, upload: Upload | None, commit: Callable[[Tx, Arrived], T], arrived: Arrived) -> T:
+        def work(tx: Tx) -> tuple[T, bool]:
+            return commit(tx, arrived), store.has_discards(tx)
+
         try:
-            result = await self.db.write(commit, arrived)
+            result, discarded = await self.db.write(work)
         except BaseException:
             if upload is not None:
                 await upload.abort()
             raise
         if upload is not None:
             await upload.publish()
-        self.nudge()
+        if discarded:
+            self.nudge()
         return result
 
     async def open(self, parts: list[Part]) -> "Sending":
