@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from pileus.kernel.errors import Unavailable
@@ -265,6 +266,51 @@ async def test_a_new_driver_finds_the_guest_and_hears_of_its_end(
         await driver.start(events.append)
 
 
+async def test_a_process_that_hangs_does_not_hide_the_others(
+    driver: QemuHypervisor, spec: GuestSpec, host_state: Path
+) -> None:
+    other = msgspec.structs.replace(spec, id=str(uuid4()), nics=())
+    await driver.ensure_guest(spec)
+    await driver.ensure_guest(other)
+    pid = int((host_state / "compute/guests" / spec.id / "pid").read_text())
+    os.kill(pid, signal.SIGSTOP)
+    found = {facts.id: facts for facts in await driver.guests()}
+    assert found[other.id].reason is None
+    assert "did not answer" in (found[spec.id].reason or "")
+    assert (await driver.reboot(spec.id, hard=True)).reason is None
+    assert processes(spec.id) != [str(pid)]
+
+
+async def test_a_full_disk_pauses_the_guest_and_says_so(
+    driver: QemuHypervisor, spec: GuestSpec, login: Login, host_state: Path, events: list[GuestEvent]
+) -> None:
+    small = host_state / "small"
+    small.mkdir()
+    sh("mount", "-t", "tmpfs", "-o", "size=2m,mode=755", "small", str(small))
+    try:
+        (small / "volume").write_bytes(b"")
+        os.truncate(small / "volume", 64 << 20)
+        await driver.ensure_guest(spec)
+        await login.until("true")
+        source = LocalFile(path=str(small / "volume"), format="raw")
+        await driver.ensure_disk_attached(spec.id, Disk(id="v", source=source, serial="small"))
+        device = "/dev/$(for d in vdb vdc; do grep -qs small /sys/block/$d/serial && echo $d; done | grep .)"
+        await login.until(
+            f"sudo sh -c 'dd if=/dev/urandom of={device} bs=1M count=8 oflag=direct >/dev/null 2>&1 &'", 10
+        )
+        event = await first(events, 20)
+        assert event.power is Power.PAUSED
+        assert "disk is full" in (event.reason or "")
+        assert (await driver.guest(spec.id)).reason == event.reason
+        sh("mount", "-o", "remount,size=64m", str(small))
+        assert (await driver.resume(spec.id)).reason is None
+        await login.until('pidof dd || true; test -z "$(pidof dd)"', 20)
+        await driver.ensure_disk_detached(spec.id, "v")
+    finally:
+        await driver.ensure_guest_gone(spec.id)
+        sh("umount", str(small))
+
+
 BOOT = """
 import asyncio, sys, msgspec
 from pathlib import Path
@@ -286,8 +332,6 @@ asyncio.run(main())
 @pytest.mark.parametrize("delay_s", [0.0, 0.03, 0.08, 0.15, 0.3, 0.6])
 async def test_kill_9_at_any_moment_of_a_boot(spec: GuestSpec, host_state: Path, delay_s: float) -> None:
     """Whatever the killed process had done, the next one can finish it, and can remove it without a trace."""
-    import msgspec
-
     compute = host_state / "compute"
     process = subprocess.Popen(  # noqa: ASYNC220
         [sys.executable, "-c", BOOT, str(compute)],

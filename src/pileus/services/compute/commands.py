@@ -122,7 +122,7 @@ class GuestFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GuestEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """A guest changed by itself: it powered itself off, or it crashed."""
+    """A guest changed by itself: it powered itself off, it crashed, or a full host paused it."""
 
     guest_id: str
     power: Power

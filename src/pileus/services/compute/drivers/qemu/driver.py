@@ -124,7 +124,7 @@ class QemuHypervisor:
         return await host.facts(self._state)
 
     async def guests(self) -> Sequence[GuestFacts]:
-        return [await guest.facts() for guest in list(self._guests.values())]
+        return await asyncio.gather(*(guest.facts() for guest in list(self._guests.values())))
 
     async def guest(self, guest_id: str) -> GuestFacts:
         if guest_id not in self._guests:
@@ -255,8 +255,7 @@ class QemuHypervisor:
 
     async def reboot(self, guest_id: str, *, hard: bool = False, timeout_s: float = 60.0) -> GuestFacts:
         async with self._locked(guest_id) as guest:
-            power = await guest.power()
-            if not hard and power is not Power.RUNNING:
+            if not hard and (power := await guest.power()) is not Power.RUNNING:
                 raise Conflict(f"Guest {guest_id} is {power}: only a running guest can be asked to reboot.")
             await guest.shut_down(0.0 if hard else timeout_s)
             await self._make(guest, guest.record.spec)
@@ -275,7 +274,7 @@ class QemuHypervisor:
             if power is Power.SUSPENDED:
                 await self._wake(guest)
             else:
-                await guest.living("processors").execute("cont")
+                await guest.go()
             return await guest.facts()
 
     async def suspend(self, guest_id: str) -> GuestFacts:

@@ -26,6 +26,7 @@ from pileus.services.compute.drivers.qemu.slots import first_slots, live_slots
 
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x400454CA, 0x0002, 0x1000, 0x4000
 _PRESS_AGAIN_S = 4.0
+_QUICK_S = 5.0
 _FULL_SPEED = 1 << 40
 
 
@@ -59,7 +60,7 @@ class Guest:
         if not self.alive or self.monitor is None:
             return {"on": Power.CRASHED, "off": Power.OFF, "suspended": Power.SUSPENDED}[self.record.wanted]
         try:
-            status = (await self.monitor.execute("query-status"))["status"]
+            status = (await self.monitor.execute("query-status", _QUICK_S))["status"]
         except Unavailable:
             if self.alive:
                 raise
@@ -71,7 +72,12 @@ class Guest:
         return Power.OFF if status == "shutdown" else Power.PAUSED
 
     async def facts(self) -> GuestFacts:
-        spec, power = self.record.spec, await self.power()
+        """Return what is known of the guest; a process that hangs is told of as running, with the reason."""
+        spec, reason = self.record.spec, self.record.reason
+        try:
+            power = await self.power()
+        except Unavailable as error:
+            power, reason = Power.RUNNING, f"{error.message} Reboot it hard."
         return GuestFacts(
             id=spec.id,
             name=spec.name,
@@ -79,7 +85,7 @@ class Guest:
             disks=tuple(disk.id for disk in spec.disks),
             nics=tuple(nic.port_id for nic in spec.nics),
             storage_monitor=str(self.folder.storage_monitor),
-            reason=self.record.reason if power is Power.CRASHED else None,
+            reason=reason,
         )
 
     def disk(self, disk_id: str) -> Disk:
@@ -110,8 +116,19 @@ class Guest:
         for wanted, future in self._waiters:
             if not future.done() and wanted(event):
                 future.set_result(event)
+        if event["event"] == "BLOCK_IO_ERROR" and event["data"]["action"] == "stop":
+            self._lost_its_disk(event["data"])
         if event["event"] == "SHUTDOWN" and not self._told_to_end:
             asyncio.get_running_loop().create_task(self._powered_itself_off())
+
+    def _lost_its_disk(self, data: Event) -> None:
+        """Tell that QEMU has paused the guest, rather than let it see a failed write."""
+        cause = "the host's disk is full" if data.get("nospace") else data.get("reason", "an error")
+        self.record.reason = (
+            f"Guest {self.id} is paused: its disk could not be used ({cause}); mend that and resume it."
+        )
+        self.save()
+        self._report(GuestEvent(guest_id=self.id, power=Power.PAUSED, reason=self.record.reason))
 
     async def _powered_itself_off(self) -> None:
         async with self.lock:
@@ -149,7 +166,7 @@ class Guest:
         elif status == "shutdown":
             await self.end()
         else:
-            self.record.wanted = "on"
+            self.record.wanted, self.record.reason = "on", self.record.reason if status != "running" else None
             (self.folder.path / MEMORY_FILE).unlink(missing_ok=True)
             self.save()
             await self._drop_copies()
@@ -214,7 +231,7 @@ class Guest:
             raise
 
     async def go(self) -> None:
-        """Let the guest run; from here on it is wanted on."""
+        """Let the guest run, or go on; from here on it is wanted on."""
         await self._monitor().execute("cont")
         self.record.wanted, self.record.reason = "on", None
         self.save()
