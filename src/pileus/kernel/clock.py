@@ -65,7 +65,7 @@ async def sleep(seconds: float) -> None:
 
 def iso(moment: datetime) -> str:
     """Return ``2026-01-31T09:30:00Z``: the form of the compute and image APIs, whole seconds."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.isoformat()[:19] + "Z"  # a tenth of strftime's time; lists hold thousands
 
 
 def iso_micro(moment: datetime) -> str:

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import msgspec
@@ -92,25 +92,30 @@ class Encoder:
     def __init__(self, fields: Sequence[Field]) -> None:
         self.fields = [field for field in fields if "v" in field.attr.on]
         self.names = [field.name for field in self.fields]
-        self.stored = [(at, field) for at, field in enumerate(self.fields) if field.source]
-        self._get: Callable[[Any], tuple[Any, ...]] = attrgetter(*(field.source for _, field in self.stored), "id")
-        self._at = [at for at, _ in self.stored]
-        self._times = [at for at, field in self.stored if _is_time(field.hint)]
-        self._empty: list[Any] = [None] * len(self.fields)
-        self.loose = {field.name: at for at, field in enumerate(self.fields) if not field.source}
+        sources = [field.source or "id" for field in self.fields]
+        self._get: Callable[[Any], tuple[Any, ...]] = attrgetter(*sources)
+        self._read: Callable[[dict[str, Any]], tuple[Any, ...]] = itemgetter(*sources)
+        self._times = [at for at, field in enumerate(self.fields) if field.source and _is_time(field.hint)]
+        self._loose = [(at, field.name) for at, field in enumerate(self.fields) if not field.source]
 
-    def values(self, row: Any, related: dict[str, dict[str, Any]]) -> list[Any]:
-        """Return the row's values in the order of ``fields``."""
-        found = self._empty.copy()
-        *stored, id = self._get(row)
-        for at, value in zip(self._at, stored, strict=True):
-            found[at] = value
-        for at in self._times:
-            found[at] = None if found[at] is None else clock.iso(found[at])
-        for name, at in self.loose.items():
-            values = related.get(name)
-            found[at] = values[id] if values is not None and id in values else self._default(at)
-        return found
+    def all_values(self, rows: Sequence[Any], related: dict[str, dict[str, Any]]) -> list[list[Any]]:
+        """Return the rows' values, each in the order of ``fields``."""
+        loose = [(at, related.get(name, {}), self._default(at)) for at, name in self._loose]
+        times, iso, read = self._times, clock.iso, self._read
+        every: list[list[Any]] = []
+        for row in rows:
+            try:
+                found = list(read(row.__dict__))  # what the row has loaded, past the instrumentation of its attributes
+            except KeyError:
+                found = list(self._get(row))
+            for at in times:
+                if found[at] is not None:
+                    found[at] = iso(found[at])
+            id = row.id
+            for at, values, default in loose:
+                found[at] = values.get(id, default)
+            every.append(found)
+        return every
 
     def _default(self, at: int) -> Any:
         info = self.fields[at].info

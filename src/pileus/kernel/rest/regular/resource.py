@@ -245,7 +245,7 @@ class Resource(Generic[R]):
         hidden = {api for api, rule in self.guards["get"].items() if not ctx.allows(rule)}
         wanted = frozenset(encoder.names[at] for at, api in keep if api not in hidden)
         related = self._load_related(tx, ctx, rows, wanted)
-        values = [encoder.values(row, related) for row in rows]
+        values = encoder.all_values(rows, related)
         if fields:
             keep = [(at, api) for at, api in keep if api not in hidden]
             return [{api: value[at] for at, api in keep} for value in values]

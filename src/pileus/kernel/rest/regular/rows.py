@@ -24,17 +24,13 @@ class StandardRow:
     updated_at: Mapped[datetime] = mapped_column(default=clock.now)
     revision_number: Mapped[int] = mapped_column(default=1)
 
-    @property
-    def tenant_id(self) -> str:
-        return self.project_id
-
 
 class Standard(msgspec.Struct, kw_only=True):
     """Base of a regular resource's attributes: those every one has."""
 
     id: Annotated[str, Attr(on="v")] = ""
     project_id: Annotated[str, msgspec.Meta(max_length=255), Attr(on="cv")] = ""
-    tenant_id: Annotated[str, Attr(on="v", find="")] = ""
+    tenant_id: Annotated[str, Attr(on="v", find="", source="project_id")] = ""
     description: Name | None = ""
     created_at: Time = None
     updated_at: Time = None

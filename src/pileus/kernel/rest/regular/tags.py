@@ -6,7 +6,7 @@ Rule: one table holds the tags of every kind of resource; they go when their res
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, and_, delete, func, not_, select
+from sqlalchemy import ColumnElement, String, and_, bindparam, delete, func, not_, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pileus.kernel.context import Context
@@ -29,14 +29,20 @@ class Tag(Row):
 def tags_of(tx: Tx, resource_ids: Sequence[str]) -> dict[str, list[str]]:
     """Return the tags of many resources, sorted, in one query."""
     found: dict[str, list[str]] = {}
-    statement = select(Tag.resource_id, Tag.tag).order_by(Tag.tag)
+    tx.flush()
     if len(resource_ids) == 1:
-        statement = statement.where(Tag.resource_id == resource_ids[0])
+        rows = tx.connection().execute(_OF_ONE, {"one": resource_ids[0]})
     else:
-        statement = statement.where(Tag.resource_id.in_(resource_ids))
-    for resource_id, tag in tx.execute(statement):
+        rows = tx.connection().execute(_OF_MANY, {"many": resource_ids})
+    for resource_id, tag in rows:
         found.setdefault(resource_id, []).append(tag)
     return found
+
+
+_tag: Any = Tag.__table__
+_TAGS = select(_tag.c.resource_id, _tag.c.tag).order_by(_tag.c.tag)
+_OF_ONE = _TAGS.where(_tag.c.resource_id == bindparam("one"))
+_OF_MANY = _TAGS.where(_tag.c.resource_id.in_(bindparam("many", expanding=True)))
 
 
 def set_tags(tx: Tx, resource_id: str, tags: Sequence[Any]) -> list[str]:

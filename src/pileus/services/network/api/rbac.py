@@ -18,7 +18,7 @@ NOT_EVERYBODY = f"{ADMIN} or not '*':%(target_project)s"
 class ShareAttributes(msgspec.Struct, kw_only=True):
     id: Annotated[str, Attr(on="v")] = ""
     project_id: Annotated[str, msgspec.Meta(max_length=255), Attr(on="cv")] = ""
-    tenant_id: Annotated[str, Attr(on="v", find="")] = ""
+    tenant_id: Annotated[str, Attr(on="v", find="", source="project_id")] = ""
     object_type: Annotated[Literal["network", "security_group", "subnetpool", "address_scope"], Attr(on="cv")]
     object_id: Annotated[str, Attr(on="cv")]
     target_tenant: Annotated[str, Attr(source="target_project", create=NOT_EVERYBODY, update=NOT_EVERYBODY)]

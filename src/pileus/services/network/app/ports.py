@@ -361,8 +361,7 @@ def ensure_dhcp_port(tx: Tx, host: str, network_id: str) -> Port | None:
     served = [subnet for subnet in networks.subnets_of(tx, [network_id]).get(network_id, []) if subnet.enable_dhcp]
     if not served:
         return None
-    device = dhcp_device(host, network_id)
-    port = next((port for port in store.dhcp_ports(tx, network_id) if port.device_id == device), None)
+    port = store.dhcp_port_of(tx, host, network_id)
     if port is None:
         network = networks.get_network(tx, network_id)
         assert isinstance(network, Network)
@@ -371,7 +370,7 @@ def ensure_dhcp_port(tx: Tx, host: str, network_id: str) -> Port | None:
             project_id=network.project_id,
             network_id=network_id,
             mac_address=new_mac(tx, network_id),
-            device_id=device,
+            device_id=dhcp_device(host, network_id),
             device_owner=DHCP,
             port_security_enabled=False,
             binding_host=host,

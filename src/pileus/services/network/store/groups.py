@@ -1,8 +1,9 @@
 """Statements about security groups and their rules."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import bindparam, func, or_, select, union
 
 from pileus.kernel.db import Tx
 from pileus.services.network.model import Address, DefaultGroup, Port, PortGroup, SecurityGroup, SecurityGroupRule
@@ -46,22 +47,13 @@ def rules_of(tx: Tx, group_ids: Iterable[str]) -> dict[str, list[SecurityGroupRu
 
 def member_ips(tx: Tx, group_ids: Iterable[str]) -> dict[str, list[str]]:
     """Return the addresses of all members of many groups, allowed address pairs included."""
-    ids = list(group_ids)
     found: dict[str, set[str]] = {}
-    statement = (
-        select(PortGroup.group_id, Address.ip)
-        .join(Address, Address.port_id == PortGroup.port_id)
-        .where(PortGroup.group_id.in_(ids))
-    )
-    for group_id, ip in tx.execute(statement):
-        found.setdefault(group_id, set()).add(ip)
-    pairs = (
-        select(PortGroup.group_id, Port.allowed_address_pairs)
-        .join(Port, Port.id == PortGroup.port_id)
-        .where(PortGroup.group_id.in_(ids), Port.allowed_address_pairs != [])
-    )
-    for group_id, allowed in tx.execute(pairs):
-        found.setdefault(group_id, set()).update(pair["ip_address"] for pair in allowed)
+    tx.flush()
+    for group_id, ip, pairs in tx.connection().execute(_MEMBERS, {"ids": list(group_ids)}):
+        members = found.setdefault(group_id, set())
+        members.add(ip)
+        if pairs:
+            members.update(pair["ip_address"] for pair in pairs)
     return {group_id: sorted(ips) for group_id, ips in found.items()}
 
 
@@ -73,19 +65,32 @@ def in_use(tx: Tx, group_id: str) -> bool:
 def hosts_that_filter_by(tx: Tx, group_ids: Sequence[str]) -> dict[str, set[str]]:
     """Return, by group, the hosts whose filters depend on it: its members' and those of groups that name it."""
     found: dict[str, set[str]] = {}
-    direct = select(PortGroup.group_id, Port.binding_host).join(Port, Port.id == PortGroup.port_id)
-    for group_id, host in tx.execute(direct.where(PortGroup.group_id.in_(group_ids), Port.binding_host != "")):
+    tx.flush()
+    for group_id, host in tx.connection().execute(_HOSTS, {"ids": group_ids}):
         found.setdefault(group_id, set()).add(host)
-    named = (
-        select(SecurityGroupRule.remote_group_id, Port.binding_host)
-        .join(PortGroup, PortGroup.group_id == SecurityGroupRule.security_group_id)
-        .join(Port, Port.id == PortGroup.port_id)
-        .where(SecurityGroupRule.remote_group_id.in_(group_ids), Port.binding_host != "")
-        .distinct()
-    )
-    for group_id, host in tx.execute(named):
-        found.setdefault(group_id or "", set()).add(host)
     return found
+
+
+_port: Any = Port.__table__
+_member: Any = PortGroup.__table__
+_rule: Any = SecurityGroupRule.__table__
+_carried = (_member.c.port_id == _port.c.id, _port.c.binding_host != "")
+_address: Any = Address.__table__
+_MEMBERS = select(_member.c.group_id, _address.c.ip, _port.c.allowed_address_pairs).where(
+    _member.c.group_id.in_(bindparam("ids", expanding=True)),
+    _address.c.port_id == _member.c.port_id,
+    _port.c.id == _member.c.port_id,
+)
+_HOSTS = union(
+    select(_member.c.group_id, _port.c.binding_host).where(
+        _member.c.group_id.in_(bindparam("ids", expanding=True)), *_carried
+    ),
+    select(_rule.c.remote_group_id, _port.c.binding_host).where(
+        _rule.c.remote_group_id.in_(bindparam("ids", expanding=True)),
+        _member.c.group_id == _rule.c.security_group_id,
+        *_carried,
+    ),
+)
 
 
 def same_rule(tx: Tx, rule: SecurityGroupRule) -> str | None:

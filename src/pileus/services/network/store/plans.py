@@ -17,7 +17,7 @@ def whole(tx: Tx, host: str) -> EnsureNetworks:
     router_specs = view.routers(routed)
     legs = {leg.network_id for spec in router_specs for leg in (*spec.interfaces, *filter(None, [spec.gateway]))}
     plain, external = view.networks({port.network_id for port in guests} | legs)
-    member = ports.groups_of_ports(tx, [port.id for port in guests])
+    member = view.member_of([port.id for port in guests])
     return EnsureNetworks(
         stamp=stamps.current(tx),
         networks=plain,
@@ -35,7 +35,7 @@ def for_ports(tx: Tx, host: str, rows: Sequence[Port]) -> EnsureNetworks:
     view = HostView(tx, host)
     network_ids = sorted({row.network_id for row in rows})
     plain, external = view.networks(network_ids)
-    member = ports.groups_of_ports(tx, [row.id for row in rows])
+    member = view.member_of([row.id for row in rows])
     return EnsureNetworks(
         stamp=stamps.current(tx),
         networks=plain,
@@ -58,7 +58,7 @@ def changed(tx: Tx, host: str, rows: Sequence[HostWork]) -> EnsureNetworks:
     legs = {leg.network_id for spec in specs for leg in (*spec.interfaces, *filter(None, [spec.gateway]))}
     carried = {port.network_id for port in here} & networks.networks(tx, ids[work.NETWORK] + ids[work.DHCP]).keys()
     plain, external = view.networks(legs | {port.network_id for port in told} | carried)
-    member = ports.groups_of_ports(tx, list(guests))
+    member = view.member_of(list(guests))
     used = {group_id for held in member.values() for group_id in held}
     needed = {spec.id: spec for spec in view.groups(used & _with_dependents(view, used, ids[work.GROUP], told, member))}
     dhcp = view.dhcp([*ids[work.DHCP], *(port.network_id for port in told)])

@@ -1,8 +1,9 @@
 """Statements about ports."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 
 from pileus.kernel.db import Tx
 from pileus.services.network.model import DHCP, ROUTER_INTERFACE, Address, Port, PortGroup
@@ -39,6 +40,12 @@ def dhcp_ports(tx: Tx, network_id: str) -> list[Port]:
     return list(tx.scalars(select(Port).where(Port.network_id == network_id, Port.device_owner == DHCP)))
 
 
+def dhcp_port_of(tx: Tx, host: str, network_id: str) -> Port | None:
+    """Return the port of a host's DHCP server on a network."""
+    here = (Port.binding_host == host, Port.network_id == network_id, Port.device_owner == DHCP)
+    return tx.scalar(select(Port).where(*here))
+
+
 def mac_taken(tx: Tx, network_id: str, mac: str) -> bool:
     """Tell whether a port of this network has this MAC."""
     return tx.scalar(select(Port.id).where(Port.network_id == network_id, Port.mac_address == mac)) is not None
@@ -61,11 +68,7 @@ def hosts_of_network(tx: Tx, network_id: str) -> set[str]:
 def groups_of_ports(tx: Tx, port_ids: Sequence[str]) -> dict[str, list[str]]:
     """Return the security groups of many ports, in one query."""
     found: dict[str, list[str]] = {}
-    if not port_ids:
-        return found
-    chosen = PortGroup.port_id == port_ids[0] if len(port_ids) == 1 else PortGroup.port_id.in_(port_ids)
-    statement = select(PortGroup.port_id, PortGroup.group_id).where(chosen).order_by(PortGroup.group_id)
-    for port_id, group_id in tx.execute(statement):
+    for port_id, group_id in _for_ports(tx, _GROUPS, port_ids):
         found.setdefault(port_id, []).append(group_id)
     return found
 
@@ -78,8 +81,67 @@ def leave_groups(tx: Tx, port_ids: Iterable[str]) -> None:
 def addresses_of_ports(tx: Tx, port_ids: Sequence[str]) -> dict[str, list[dict[str, str]]]:
     """Return the addresses of many ports as their views hold them."""
     found: dict[str, list[dict[str, str]]] = {}
-    chosen = Address.port_id == port_ids[0] if len(port_ids) == 1 else Address.port_id.in_(port_ids)
-    statement = select(Address.port_id, Address.subnet_id, Address.ip).where(chosen).order_by(Address.position)
-    for port_id, subnet_id, ip in tx.execute(statement):
+    for port_id, subnet_id, ip in _for_ports(tx, _ADDRESSES, port_ids):
         found.setdefault(port_id, []).append({"subnet_id": subnet_id, "ip_address": ip})
     return found
+
+
+_group: Any = PortGroup.__table__
+_address: Any = Address.__table__
+_one, _many = bindparam("one"), bindparam("many", expanding=True)
+_GROUPS = [
+    select(_group.c.port_id, _group.c.group_id).where(chosen).order_by(_group.c.group_id)
+    for chosen in (_group.c.port_id == _one, _group.c.port_id.in_(_many))
+]
+_ADDRESSES = [
+    select(_address.c.port_id, _address.c.subnet_id, _address.c.ip).where(chosen).order_by(_address.c.position)
+    for chosen in (_address.c.port_id == _one, _address.c.port_id.in_(_many))
+]
+"""Built once, for one port and for many: every port that is shown runs them."""
+
+
+def _for_ports(tx: Tx, statements: Sequence[Any], port_ids: Sequence[str]) -> Iterable[Any]:
+    if not port_ids:
+        return ()
+    tx.flush()
+    if len(port_ids) == 1:
+        return tx.connection().execute(statements[0], {"one": port_ids[0]}).all()
+    return tx.connection().execute(statements[1], {"many": port_ids}).all()
+
+
+class Served(NamedTuple):
+    """A guest's port as DHCP needs it, once for each of its addresses."""
+
+    port_id: str
+    mac: str
+    dns_name: str
+    options: list[dict[str, Any]]
+    subnet_id: str
+    ip: str
+
+
+_port: Any = Port.__table__
+_SERVED = (
+    select(
+        _port.c.id,
+        _port.c.mac_address,
+        _port.c.dns_name,
+        _port.c.extra_dhcp_opts,
+        _address.c.subnet_id,
+        _address.c.ip,
+    )
+    .where(
+        _port.c.binding_host == bindparam("host"),
+        _port.c.network_id == bindparam("network_id"),
+        _port.c.device_owner.not_like("network:%"),
+        _address.c.port_id == _port.c.id,
+    )
+    .order_by(_port.c.id, _address.c.position)
+)
+
+
+def served_by_dhcp(tx: Tx, host: str, network_id: str) -> list[Served]:
+    """Return the guests of a network on a host, in one query however many there are."""
+    tx.flush()
+    rows = tx.connection().execute(_SERVED, {"host": host, "network_id": network_id})
+    return [Served(*row) for row in rows]

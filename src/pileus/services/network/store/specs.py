@@ -1,12 +1,11 @@
 """What a host shall have, read from the rows.  Rule: whatever is sent to a host is built here, whole, and only here."""
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from pileus.kernel.agent import hosts
 from pileus.kernel.db import Tx
-from pileus.services.network.model import DHCP as DHCP_OWNER
 from pileus.services.network.model import DNS_DOMAIN, Address, Network, Port, Router, Subnet
 from pileus.services.network.store import addresses, groups, networks, ports, routers, sharing
 from pileus.services.network.wanted import (
@@ -37,10 +36,19 @@ class HostView:
 
     def __post_init__(self) -> None:
         self.tunnels: dict[str, str] = {}
+        self._member: dict[str, list[str]] = {}
+        self._known: set[str] = set()
         for row in hosts.every(self.tx):
             tunnel_ip = row.facts.get("network", {}).get("tunnel_ip")
             if tunnel_ip:
                 self.tunnels[row.name] = tunnel_ip
+
+    def member_of(self, port_ids: Sequence[str]) -> dict[str, list[str]]:
+        """Return the groups of ports, read once for a host."""
+        if not self._known.issuperset(port_ids):
+            self._member.update(ports.groups_of_ports(self.tx, port_ids))
+            self._known.update(port_ids)
+        return self._member
 
     def networks(self, ids: Iterable[str]) -> tuple[tuple[NetworkSpec, ...], tuple[ExternalNetworkSpec, ...]]:
         """Return the switches of networks: plain ones, and external ones where this host carries their routers."""
@@ -85,7 +93,7 @@ class HostView:
         named = {rule.remote_group_id for held in rules.values() for rule in held if rule.remote_group_id} - wanted
         if named:
             rules.update(groups.rules_of(self.tx, named))
-        chosen = sorted(groups.groups(self.tx, sorted(wanted | named)))
+        chosen = sorted(wanted | named)
         members = groups.member_ips(self.tx, chosen) if chosen else {}
         return tuple(
             SecurityGroupSpec(
@@ -111,13 +119,13 @@ class HostView:
     def ports(self, rows: Sequence[Port]) -> tuple[PortSpec, ...]:
         """Return guests' ports."""
         ids = [row.id for row in rows]
-        held, member = addresses.of_ports(self.tx, ids), ports.groups_of_ports(self.tx, ids)
+        held, member = ports.addresses_of_ports(self.tx, ids), self.member_of(ids)
         return tuple(
             PortSpec(
                 id=row.id,
                 network_id=row.network_id,
                 mac=row.mac_address,
-                ips=tuple(address.ip for address in held.get(row.id, [])),
+                ips=tuple(address["ip_address"] for address in held.get(row.id, [])),
                 port_security=row.port_security_enabled,
                 allowed_address_pairs=tuple(
                     AddressPair(ip=pair["ip_address"], mac=pair["mac_address"]) for pair in row.allowed_address_pairs
@@ -138,19 +146,17 @@ class HostView:
         return tuple(found)
 
     def _dhcp(self, network_id: str) -> DhcpSpec | None:
-        here = ports.ports_on_host(self.tx, self.host, network_id)
-        guests = [port for port in here if is_guest(port)]
-        server = next((port for port in here if port.device_owner == DHCP_OWNER), None)
+        served = ports.served_by_dhcp(self.tx, self.host, network_id)
+        server = ports.dhcp_port_of(self.tx, self.host, network_id) if served else None
         network = networks.get_network(self.tx, network_id)
-        if not guests or server is None or network is None:
+        if server is None or network is None:
             return None
         subnets = {
             subnet.id: subnet
             for subnet in networks.subnets_of(self.tx, [network_id]).get(network_id, [])
             if subnet.enable_dhcp
         }
-        held = addresses.of_ports(self.tx, [server.id, *(port.id for port in guests)])
-        own = [a for a in held.get(server.id, []) if a.subnet_id in subnets]
+        own = [a for a in addresses.of_port(self.tx, server.id) if a.subnet_id in subnets]
         if not own:
             return None
         return DhcpSpec(
@@ -159,7 +165,7 @@ class HostView:
             mac=server.mac_address,
             addresses=tuple(_interface(subnets[a.subnet_id], a.ip) for a in own),
             subnets=tuple(_subnet(subnet) for subnet in subnets.values()),
-            hosts=tuple(_dhcp_host(port, held.get(port.id, []), subnets) for port in guests),
+            hosts=_dhcp_hosts(served, subnets.keys()),
             mtu=network.mtu,
             domain=(network.dns_domain or DNS_DOMAIN).rstrip("."),
         )
@@ -218,20 +224,25 @@ def _subnet(row: Subnet) -> SubnetSpec:
     )
 
 
-def _dhcp_host(port: Port, held: Sequence[Address], subnets: dict[str, Subnet]) -> DhcpHost:
-    ips: dict[str, str] = {}
-    for address in held:
-        if address.subnet_id in subnets:
-            ips.setdefault(address.subnet_id, address.ip)
-    return DhcpHost(
-        port_id=port.id,
-        mac=port.mac_address,
-        ips=tuple(ips.values()),
-        hostname=port.dns_name or None,
-        options=tuple(
-            DhcpOption(name=option["opt_name"], value=option["opt_value"], ip_version=option["ip_version"])
-            for option in port.extra_dhcp_opts
-        ),
+def _dhcp_hosts(served: Iterable[ports.Served], subnet_ids: Container[str]) -> tuple[DhcpHost, ...]:
+    """Return one entry for each port, with at most one address of each subnet."""
+    found: dict[str, tuple[ports.Served, dict[str, str]]] = {}
+    for row in served:
+        _, ips = found.setdefault(row.port_id, (row, {}))
+        if row.subnet_id in subnet_ids:
+            ips.setdefault(row.subnet_id, row.ip)
+    return tuple(
+        DhcpHost(
+            port_id=row.port_id,
+            mac=row.mac,
+            ips=tuple(ips.values()),
+            hostname=row.dns_name or None,
+            options=tuple(
+                DhcpOption(name=option["opt_name"], value=option["opt_value"], ip_version=option["ip_version"])
+                for option in row.options
+            ),
+        )
+        for row, ips in found.values()
     )
 
 
