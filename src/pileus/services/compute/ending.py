@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from sqlalchemy import bindparam, select
+
 from pileus.kernel import clock, events
 from pileus.kernel.clock import iso
 from pileus.kernel.db import Tx
@@ -9,11 +11,14 @@ from pileus.kernel.lifecycle import Verb
 from pileus.services.compute.lifecycle import ERROR
 from pileus.services.compute.model import Server
 
+_STATE = select(Server.vm_state, Server.name, Server.project_id, Server.deleted_at).where(Server.id == bindparam("id"))
+
 
 def finish(tx: Tx, verb: Verb, server_id: str, **values: Any) -> bool:
     """End a verb well; tell whether the server still was in it (a deletion may have come in between)."""
     done = verb.finish(tx, server_id, updated_at=clock.now(), fault=None, **values)
-    changed(tx, server_id, verb.name)
+    if done:
+        changed(tx, server_id, verb.name)
     return done
 
 
@@ -33,8 +38,8 @@ def fault(reason: str, code: int = 500) -> dict[str, Any]:
 
 def changed(tx: Tx, server_id: str, verb: str) -> None:
     """Tell whoever watches that a verb has ended."""
-    server = tx.get(Server, server_id, populate_existing=True)
-    if server is not None:
-        kind = "deleted" if server.deleted_at is not None else "updated"
-        state: dict[str, Any] = {"vm_state": server.vm_state, "name": server.name, "verb": verb}
-        events.emit(tx, f"compute.server.{kind}", server_id, project_id=server.project_id, **state)
+    row = tx.execute(_STATE, {"id": server_id}).first()
+    if row is not None:
+        kind = "deleted" if row.deleted_at is not None else "updated"
+        state: dict[str, Any] = {"vm_state": row.vm_state, "name": row.name, "verb": verb}
+        events.emit(tx, f"compute.server.{kind}", server_id, project_id=row.project_id, **state)

@@ -34,9 +34,3 @@ def enrol(tx: Tx, settings: ComputeSettings) -> None:
             known = {name: facts[name] for name in HostFacts.__struct_fields__ if name in facts}
             inventory.offer(tx, row.id, row.name, msgspec.convert(known, HostFacts), settings)
             row.inventory, row.updated_at = told, now
-
-
-def enrol_new(tx: Tx, settings: ComputeSettings) -> None:
-    """Enrol the hosts when one is up that has no row: a boot right after the start need not wait for a reconciler."""
-    if {agent.name for agent in kernel_hosts.alive(tx, "compute")} - {row.name for row in hosts.list_hosts(tx)}:
-        enrol(tx, settings)

@@ -132,40 +132,52 @@ def security_groups(tx: Tx, ctx: Context, names: Sequence[str]) -> list[tuple[st
 
 def plug_all(tx: Tx, server: Server, nics: Sequence[WantedNic], group_ids: Sequence[str]) -> None:
     """Make or take the ports of a new server."""
-    for position, wanted in enumerate(nics):
-        _plug(tx, server, wanted, group_ids, position)
-    if nics:
-        tx.flush()
-        refresh_addresses(tx, server)
+    if not nics:
+        return
+    port_ids = [_take(tx, server, wanted, group_ids) for wanted in nics]
+    tx.flush()
+    ports = public.ports_by_id(tx, port_ids)
+    cards = [
+        _card_of(server, wanted, ports[port_id], position)
+        for position, (wanted, port_id) in enumerate(zip(nics, port_ids, strict=True))
+    ]
+    tx.add_all(cards)
+    _show(tx, server, cards, ports)
 
 
 def plug(tx: Tx, server: Server, wanted: WantedNic, group_ids: Sequence[str]) -> Nic:
     """Make or take one more port for a server."""
     position = max((nic.position for nic in store.list_nics(tx, server.id)), default=-1) + 1
-    return _plug(tx, server, wanted, group_ids, position)
+    port_id = _take(tx, server, wanted, group_ids)
+    tx.flush()
+    nic = _card_of(server, wanted, public.ports_by_id(tx, [port_id])[port_id], position)
+    tx.add(nic)
+    tx.flush()
+    return nic
 
 
-def _plug(tx: Tx, server: Server, wanted: WantedNic, group_ids: Sequence[str], position: int) -> Nic:
+def _take(tx: Tx, server: Server, wanted: WantedNic, group_ids: Sequence[str]) -> str:
+    """Make the port asked for, or take the one that is there; return its id."""
     ctx, zone = acting(server), server.availability_zone or "nova"
     if wanted.port_id is not None:
         public.claim_port(tx, ctx, wanted.port_id, server_id=server.id, zone=zone, dns_name=_dns_name(server))
-        port_id = wanted.port_id
-    else:
-        port_id = public.create_port_for_server(
-            tx,
-            ctx,
-            network_id=wanted.network_id,
-            server_id=server.id,
-            project_id=server.project_id,
-            fixed_ip=wanted.fixed_ip,
-            security_group_ids=list(group_ids) or None,
-            zone=zone,
-            dns_name=_dns_name(server),
-        )
-    tx.flush()
-    port = public.ports_by_id(tx, [port_id])[port_id]
-    nic = Nic(
-        port_id=port_id,
+        return wanted.port_id
+    return public.create_port_for_server(
+        tx,
+        ctx,
+        network_id=wanted.network_id,
+        server_id=server.id,
+        project_id=server.project_id,
+        fixed_ip=wanted.fixed_ip,
+        security_group_ids=list(group_ids) or None,
+        zone=zone,
+        dns_name=_dns_name(server),
+    )
+
+
+def _card_of(server: Server, wanted: WantedNic, port: public.ServerPort, position: int) -> Nic:
+    return Nic(
+        port_id=port.id,
         server_id=server.id,
         network_id=port.network_id,
         mac=port.mac,
@@ -173,9 +185,6 @@ def _plug(tx: Tx, server: Server, wanted: WantedNic, group_ids: Sequence[str], p
         tag=wanted.tag,
         owned=wanted.port_id is None,
     )
-    tx.add(nic)
-    tx.flush()
-    return nic
 
 
 def _dns_name(server: Server) -> str:
@@ -219,17 +228,20 @@ async def wire(op: Operation, host: str, command: EnsureNetworks | None, *, step
     return [Wire(port_id=one.port_id, tap=one.interface, mtu=one.mtu) for one in made.ports]
 
 
-def mark_wired(tx: Tx, server: Server) -> None:
-    """Record that the host of a server has plugged its ports."""
-    nics = store.list_nics(tx, server.id)
-    if nics and server.host is not None:
-        public.mark_wired(tx, [nic.port_id for nic in nics], server.host)
+def mark_wired(tx: Tx, server_id: str, host: str) -> None:
+    """Record that a host has plugged a server's ports."""
+    port_ids = store.port_ids(tx, server_id)
+    if port_ids:
+        public.mark_wired(tx, port_ids, host)
 
 
 def refresh_addresses(tx: Tx, server: Server) -> None:
     """Renew what the API shows as the server's addresses."""
     nics = store.list_nics(tx, server.id)
-    ports = public.ports_by_id(tx, [nic.port_id for nic in nics])
+    _show(tx, server, nics, public.ports_by_id(tx, [nic.port_id for nic in nics]))
+
+
+def _show(tx: Tx, server: Server, nics: Sequence[Nic], ports: dict[str, public.ServerPort]) -> None:
     shown: dict[str, list[dict[str, Any]]] = {}
     for nic in nics:
         port = ports.get(nic.port_id)

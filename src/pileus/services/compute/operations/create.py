@@ -14,7 +14,6 @@ from pileus.services.compute import images, inventory, ports, volumes
 from pileus.services.compute.acting import acting
 from pileus.services.compute.commands import EnsureGuest, EnsureGuestGone
 from pileus.services.compute.ending import fail, finish
-from pileus.services.compute.enrolment import enrol_new
 from pileus.services.compute.guests import GuestPlan, PlannedDisk, plan_guest, spec_of
 from pileus.services.compute.lifecycle import CREATE
 from pileus.services.compute.model import RUNNING, BlockDevice, Server
@@ -77,7 +76,7 @@ async def create_server(op: Operation, input: CreateServer) -> None:
         EnsureGuest(spec=spec_of(plan, wires, path, disks)),
         undo=EnsureGuestGone(guest_id=input.server_id),
     )
-    await op.finish(built, input.server_id, facts.storage_monitor, disks)
+    await op.finish(built, input.server_id, plan.host, facts.storage_monitor, disks)
 
 
 def claim(tx: Tx, input: CreateServer, settings: ComputeSettings) -> Claimed:
@@ -85,8 +84,7 @@ def claim(tx: Tx, input: CreateServer, settings: ComputeSettings) -> Claimed:
     server = store.get_server(tx, input.server_id)
     if server is None:
         raise NotFound(f"Instance {input.server_id} could not be found: it was deleted.")
-    enrol_new(tx, settings)
-    place(tx, server, host=input.host, forced=input.forced)
+    place(tx, server, settings, host=input.host, forced=input.forced)
     ports.plug_all(tx, server, input.nics, input.group_ids)
     pending = tuple(_claim_volume(tx, server, volume) for volume in input.volumes)
     tx.flush()
@@ -140,14 +138,12 @@ def hold(tx: Tx, server_id: str, volume: Pending) -> str:
     return device.attachment_id
 
 
-def built(tx: Tx, server_id: str, monitor: str | None, disks: list[PlannedDisk]) -> None:
+def built(tx: Tx, server_id: str, host: str, monitor: str | None, disks: list[PlannedDisk]) -> None:
     """Write down that the guest runs."""
     for disk in disks:
         device = store.get_device(tx, server_id, disk.volume_id)
         if device is not None:
             device.connection = msgspec.to_builtins(disk.source)
             volumes.attached(tx, device.attachment_id, device.device, monitor)
-    server = store.get_server(tx, server_id)
-    if server is not None:
-        ports.mark_wired(tx, server)
+    ports.mark_wired(tx, server_id, host)
     finish(tx, CREATE, server_id, power_state=RUNNING, launched_at=clock.now(), progress=100)

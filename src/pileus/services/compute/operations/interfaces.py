@@ -52,9 +52,8 @@ def find_nic(tx: Tx, input: NicInput) -> Card:
 
 def attached(tx: Tx, input: NicInput) -> None:
     """The port is active."""
-    server = store.get_server(tx, input.server_id)
-    if server is not None:
-        ports.mark_wired(tx, server)
+    if input.host is not None:
+        ports.mark_wired(tx, input.server_id, input.host)
     changed(tx, input.server_id, "attach_interface")
 
 

@@ -6,16 +6,25 @@ from typing import Any
 from pileus.kernel.agent import hosts as kernel_hosts
 from pileus.kernel.db import Tx
 from pileus.services.compute import inventory
+from pileus.services.compute.enrolment import enrol
 from pileus.services.compute.model import Server
 from pileus.services.compute.scheduler import Candidate, Demand, choose
+from pileus.services.compute.settings import ComputeSettings
 from pileus.services.compute.store import catalog, hosts
 from pileus.services.compute.store import servers as store
 
 
-def place(tx: Tx, server: Server, *, host: str | None = None, forced: bool = False) -> None:
-    """Give the server a host and allocate there what its flavor needs; raise NoValidHost, saying why."""
+def place(tx: Tx, server: Server, settings: ComputeSettings, *, host: str | None = None, forced: bool = False) -> None:
+    """Give the server a host and allocate there what its flavor needs; raise NoValidHost, saying why.
+
+    A host whose agent has just come is enrolled first, so that a boot need not wait for the reconciler.
+    """
     demand = demand_of(tx, server, server.flavor, host=host, forced=forced)
     candidates = list_candidates(tx, demand.resources)
+    known = {candidate.name for candidate in candidates}
+    if any(agent.name not in known for agent in kernel_hosts.alive(tx, "compute")):
+        enrol(tx, settings)
+        candidates = list_candidates(tx, demand.resources)
     chosen = choose(candidates, demand)[0]
     zone = next(candidate.zone for candidate in candidates if candidate.name == chosen)
     allocate(tx, server.id, chosen, demand.resources, server)
@@ -84,8 +93,8 @@ def list_candidates(tx: Tx, classes: Collection[str] = ()) -> list[Candidate]:
     """Return every host with its room, as it is in this transaction."""
     rows = hosts.list_hosts(tx)
     alive = {host.name for host in kernel_hosts.alive(tx, "compute")}
-    zones = hosts.zones(tx)
     aggregates = catalog.list_aggregates(tx)
+    zones = hosts.zones_of(aggregates)
     rooms = inventory.rooms(tx, classes)
     found = []
     for row in rows:

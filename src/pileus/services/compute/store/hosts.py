@@ -1,5 +1,6 @@
 """Hosts as rows, and the availability zones that aggregates make of them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -7,7 +8,7 @@ from sqlalchemy import func, select
 
 from pileus.kernel.agent import hosts as kernel_hosts
 from pileus.kernel.db import Tx
-from pileus.services.compute.model import Host
+from pileus.services.compute.model import Aggregate, Host
 from pileus.services.compute.store.catalog import list_aggregates
 
 DEFAULT_ZONE = "nova"
@@ -36,9 +37,14 @@ def next_number(tx: Tx) -> int:
 
 def zones(tx: Tx) -> dict[str, str]:
     """Return the availability zone of every host that is not in the default one."""
+    return zones_of(list_aggregates(tx))
+
+
+def zones_of(aggregates: Sequence[Aggregate]) -> dict[str, str]:
+    """Return the availability zones that aggregates make, by host."""
     return {
         host: aggregate.availability_zone
-        for aggregate in list_aggregates(tx)
+        for aggregate in aggregates
         if aggregate.availability_zone
         for host in aggregate.hosts
     }

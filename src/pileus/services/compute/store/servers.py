@@ -111,6 +111,15 @@ def list_nics(tx: Tx, server_id: str) -> list[Nic]:
     return list(tx.scalars(select(Nic).where(Nic.server_id == server_id).order_by(Nic.position)))
 
 
+_nics: Any = Nic.__table__
+_PORT_IDS = select(_nics.c.port_id).where(_nics.c.server_id == bindparam("server")).order_by(_nics.c.position)
+
+
+def port_ids(tx: Tx, server_id: str) -> list[str]:
+    """Return the ports of a server's cards in their order."""
+    return [row[0] for row in tx.connection().execute(_PORT_IDS, {"server": server_id})]
+
+
 def get_nic(tx: Tx, port_id: str) -> Nic | None:
     """Return the card of a port."""
     return tx.get(Nic, port_id)
