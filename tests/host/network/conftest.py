@@ -71,6 +71,8 @@ def host_as_it_was() -> Iterator[None]:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o711)  # as state directories are: DHCP servers run as nobody
     return Settings(folder=tmp_path / "network", cloud_id=new_cloud_id(), resolvers=("203.0.113.2",))
 
 

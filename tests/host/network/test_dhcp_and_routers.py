@@ -85,6 +85,8 @@ async def test_a_change_of_ports_needs_no_new_server(
     dhcp = dhcp_of(network, "10.7.0.0/24", first, server="10.7.0.2/24")
     await driver.ensure_dhcp(dhcp)
     server = _dnsmasq_pids(network)
+    (pid,) = server
+    assert run("ps", "-o", "user=", "-p", pid).strip() == "nobody"
     one = await guests.boot(first)
     assert one.dhcp(tmp_path)["ip"] == "10.7.0.5"
     # The address moves to another port while its lease has not run out.

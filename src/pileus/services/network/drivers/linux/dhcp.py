@@ -121,8 +121,7 @@ def configuration(spec: DhcpSpec, folder: Path, interface: str, resolvers: tuple
         "no-ping",
         "bind-dynamic",
         "dhcp-authoritative",
-        "user=root",  # the folder is the agent's, and closed to others
-        "group=root",
+        *_identity(folder),
         f"interface={interface}",
         "except-interface=lo",
         f"pid-file={folder / 'pid'}",
@@ -150,6 +149,12 @@ def configuration(spec: DhcpSpec, folder: Path, interface: str, resolvers: tuple
     # a lease was tagged by its line. So a port that gains its own options costs a restart.
     lines += [f"dhcp-mac=set:port-{host.port_id},{host.mac}" for host in spec.hosts if host.options]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _identity(folder: Path) -> list[str]:
+    """Run as nobody, who must be able to read the files again; as root only where the state directory forbids that."""
+    open_to_all = all(place.stat().st_mode & 0o001 for place in (folder, *folder.parents) if place.exists())
+    return ["user=nobody", "group=nogroup"] if open_to_all else ["user=root", "group=root"]
 
 
 def _served(spec: DhcpSpec) -> list[SubnetSpec]:
