@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from pileus.kernel import clock, errors
 from pileus.kernel.agent.host import Host
-from pileus.kernel.operations import OperationRow, StepRow, alarms, begin, history, steps
+from pileus.kernel.operations import OperationRow, StepRow, alarms, begin, history, patience, steps
 from pileus.kernel.operations.owner import is_dead, new_owner
 from pileus.kernel.operations.results import result_type
 from pileus.kernel.testing.interruptions import Crash
@@ -405,3 +405,33 @@ def test_dead_owners_are_known_by_process():
     assert is_dead("/".join((host, boot, namespace, pid, str(int(started) - 1), number)))
     assert is_dead("/".join((host, "another-boot", namespace, pid, started, number)))
     assert not is_dead("/".join(("elsewhere", boot, namespace, "1", "1", number))), "only its lease tells"
+
+
+async def test_a_host_that_comes_back_is_not_kept_waiting(site, monkeypatch):
+    monkeypatch.setattr(patience, "FIRST_DELAY_S", 20)
+    site.bus.detach("fake-1")
+    await site.start_worker()
+    id = await build_row(site.db, "t")
+    await site.until("before base")
+    await asyncio.sleep(0.05)
+    site.bus.attach(Host("fake-1", [site.yard]))
+    site.bus.publish("host.up", "fake-1")
+    assert (await site.ended(id)).state == "succeeded"
+
+
+async def test_a_host_that_comes_back_ends_the_alarm(site, monkeypatch):
+    monkeypatch.setattr(steps, "UNDO_PATIENCE_S", 0.2)
+
+    def leave(event, op):
+        if event == "before finish":
+            site.bus.detach("fake-1")
+            raise errors.Conflict("no ground left")
+
+    await site.start_worker(observe=leave)
+    id = await build_row(site.db, "t")
+    row = await site.ended(id, "stuck")
+    assert "Host fake-1 is not reachable" in row.alarm
+    site.bus.attach(Host("fake-1", [site.yard]))
+    site.bus.publish("host.up", "fake-1")
+    assert (await site.ended(id)).state == "failed"
+    assert site.blocks == []

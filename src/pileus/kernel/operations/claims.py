@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, or_, select, update
 from pileus.kernel.db import Tx
 from pileus.kernel.operations.begin import release
 from pileus.kernel.operations.listeners import Claimed
-from pileus.kernel.operations.model import LIVE, RUNNING, OperationRow
+from pileus.kernel.operations.model import LIVE, RUNNING, STUCK, OperationRow
 
 _table: Any = OperationRow.__table__
 _before = _table.alias("before")
@@ -49,6 +49,8 @@ _CLAIMED = select(_table).where(_table.c.id == bindparam("operation"))
 _mine = (_table.c.lease_owner == bindparam("owner"), _table.c.id.in_(bindparam("held", expanding=True)))
 _EXTEND = update(_table).where(*_mine).values(lease_expires_at=bindparam("until"))
 _HELD = select(_table.c.id, _table.c.state).where(*_mine)
+_ROUSE = update(_table).where(_table.c.state == STUCK, _table.c.lease_owner.is_(None))
+_ROUSE = _ROUSE.values(next_attempt_at=bindparam("now"))
 _RELEASE = update(_table).where(*_mine).values(release())
 
 
@@ -93,6 +95,11 @@ def extend(tx: Tx, held: Sequence[str], owner: str, until: datetime) -> dict[str
 def give_up(tx: Tx, held: Sequence[str], owner: str) -> None:
     """Let go of leases, so that the next worker need not wait for their end."""
     tx.connection().execute(_RELEASE, {"held": list(held), "owner": owner})
+
+
+def rouse(tx: Tx, now: datetime) -> None:
+    """Make stuck operations ready: something that they could not do without has changed."""
+    tx.connection().execute(_ROUSE, {"now": now})
 
 
 def _claim(tx: Tx, id: str, seen: int, owner: str, until: datetime) -> Claimed | None:

@@ -67,14 +67,16 @@ class Steps:
         self.concluded = False
         self.frame = Frame(None, journal.undoing)
         self.scope = Scope(self.frame)
-        self._turned_back = asyncio.Event()
+        self._turned_back = False
+        self._awake = asyncio.Event()
         self._calls: set[asyncio.Timeout] = set()
         self._observe = observe
         self._names: set[str] = set()
 
     def turn_back(self) -> None:
         """Take the way forward no further than the step under way; stop waiting for hosts and pauses now."""
-        self._turned_back.set()
+        self._turned_back = True
+        self._awake.set()
         while self._calls:
             self._calls.pop().reschedule(0)
 
@@ -91,7 +93,7 @@ class Steps:
 
             try:
                 until = clock.now() + timedelta(seconds=self.undo_patience_s)
-                await insist(once, until, pause=clock.sleep, passing=(Exception,))
+                await insist(once, until, pause=self._rest, passing=(Exception,))
             except Exception as error:
                 raise UndoFailed(undo.step, sentence(error)) from error
             self._observe(f"undone {undo.step}", self)
@@ -178,7 +180,7 @@ class Steps:
         """Let a new step begin, or say why not."""
         if self.concluded:
             raise RuntimeError(f"operation {self.kind} goes on to {name!r} after its end")
-        if current.get().frame.closed or self._turned_back.is_set():
+        if current.get().frame.closed or self._turned_back:
             raise Unwind(name)
         with self._failing():
             if clock.now() >= self.deadline:
@@ -197,17 +199,27 @@ class Steps:
             frame.failure = frame.failure or error
             raise
 
+    def wake(self) -> None:
+        """End a pause early: what was waited for may have come."""
+        self._awake.set()
+
     async def _pause(self, seconds: float) -> None:
-        """Wait, but not longer than until the operation is told to turn back."""
+        """Wait, but not longer than until woken or told to turn back."""
+        if not self._turned_back:
+            await self._rest(seconds)
+        if self._turned_back:
+            raise Unwind("told to turn back")
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait between tries of an undo, which nobody can turn back."""
         sleep = asyncio.ensure_future(clock.sleep(seconds))
-        told = asyncio.ensure_future(self._turned_back.wait())
+        self._awake.clear()
+        woken = asyncio.ensure_future(self._awake.wait())
         try:
-            await asyncio.wait((sleep, told), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((sleep, woken), return_when=asyncio.FIRST_COMPLETED)
         finally:
             sleep.cancel()
-            told.cancel()
-        if self._turned_back.is_set():
-            raise Unwind("told to turn back")
+            woken.cancel()
 
     async def _look_again(self, error: Exception, attempts: int) -> None:
         """A connection that broke may have broken after the commit: see what the journal says."""

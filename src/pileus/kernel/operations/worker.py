@@ -9,7 +9,10 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from sqlalchemy import Engine
+
 from pileus.kernel import clock, ids, telemetry
+from pileus.kernel.agent.hosts import HOST_UP
 from pileus.kernel.bus.base import Bus
 from pileus.kernel.db import Database
 from pileus.kernel.operations import claims
@@ -50,17 +53,22 @@ class Worker:
         self._is_dead = is_dead
         self._running: dict[str, tuple[Execution, asyncio.Task[None]]] = {}
         self._followers: dict[str, list[str]] = {}
+        self._engine: Engine | None = None
         self._look = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
         self._accepting = False
         self._more = False
-        self._unsubscribe: Callable[[], None] | None = None
+        self._roused = False
+        self._unsubscribe: list[Callable[[], None]] = []
 
     async def start(self) -> None:
         """Take over what dead workers of this machine have left, then serve."""
         self._engine = await self._db.write(engine_of)
         listen(self._engine, self)
-        self._unsubscribe = self._bus.subscribe(WAKE, lambda _: self._look.set())
+        self._unsubscribe = [
+            self._bus.subscribe(WAKE, lambda _: self._look.set()),
+            self._bus.subscribe(HOST_UP, lambda _: self._host_came()),
+        ]
         self._accepting = True
         self._look.set()
         self._loops = [asyncio.create_task(self._poll()), asyncio.create_task(self._keep_leases())]
@@ -75,8 +83,10 @@ class Worker:
     async def kill(self) -> None:
         """End as a killed process does, letting go of nothing: for tests and simulation."""
         self._accepting = False
-        if self._unsubscribe is not None:
-            self._unsubscribe()
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
+        self._unsubscribe = []
+        if self._engine is not None:
             unlisten(self._engine, self)
         tasks = [*self._loops, *(task for _, task in self._running.values())]
         for task in tasks:
@@ -112,6 +122,13 @@ class Worker:
 
     def look(self) -> None:
         """Look for work now."""
+        self._look.set()
+
+    def _host_came(self) -> None:
+        """Try again what may have waited for this host, stuck undos included."""
+        for execution, _ in self._running.values():
+            execution.op.wake()
+        self._roused = True
         self._look.set()
 
     def _run(self, claimed: Claimed) -> None:
@@ -150,6 +167,9 @@ class Worker:
         if room <= 0:
             self._more = True
             return
+        if self._roused:
+            self._roused = False
+            await self._db.write(claims.rouse, clock.now())
         owners = await self._db.read(claims.find_owners)
         dead = [owner for owner in owners if owner != self.owner and self._is_dead(owner)]
         now = clock.now()
