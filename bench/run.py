@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import boots, requests, streams
+from bench import boots, networks, requests, streams
 from bench.cloud import FakeCloud
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
@@ -23,7 +23,7 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 def main() -> None:
     """Run all parts, or those named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", help="start, requests, boots, streams; all by default")
+    parser.add_argument("parts", nargs="*", help="start, requests, boots, streams (all by default); networks (as root)")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     words = parser.parse_args()
     parts = words.parts or ["start", "requests", "boots", "streams"]
@@ -92,7 +92,14 @@ def stream(say: requests.Progress) -> str:
     return table(("1 GiB", "rate", "share of dd", "memory grew by"), rows)
 
 
-PARTS = {"start": start, "requests": reads, "boots": boot, "streams": stream}
+def network(say: requests.Progress) -> str:
+    """Return the table of the Linux network driver's verbs."""
+    costs = asyncio.run(networks.run(say))
+    rows = [(cost.name, f"{cost.time_ms:.1f} ms", f"{cost.cpu_ms:.1f} ms") for cost in costs]
+    return table(("on a host, Linux-native", "time", "agent CPU"), rows)
+
+
+PARTS = {"start": start, "requests": reads, "boots": boot, "streams": stream, "networks": network}
 
 
 def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
