@@ -48,7 +48,7 @@ class Upload:
 
 
 class Measure:
-    """Passes bytes on in blocks; hashes each on a thread while the next arrives, and inspects the format."""
+    """Passes bytes on; hashes a block of them on a thread while the next arrives, and inspects the format."""
 
     def __init__(self, upload: Upload) -> None:
         self._upload = upload
@@ -66,19 +66,25 @@ class Measure:
         hashing: asyncio.Future[None] | None = None
         judged = False
         try:
-            async for block in _blocks(chunks):
-                self._inspector.feed(block)
+            async for pieces in _blocks(chunks):
+                for piece in pieces:
+                    self._inspector.feed(piece)
                 if self._inspector.knows_head and not judged:
                     self._check(whole=False)
                     judged = True
                 if hashing is not None:
                     await asyncio.shield(hashing)
-                hashing = asyncio.ensure_future(asyncio.to_thread(self._sha512.update, block))
-                yield block
+                hashing = asyncio.ensure_future(asyncio.to_thread(self._hash, pieces))
+                for piece in pieces:
+                    yield piece
         finally:
             if hashing is not None:
                 await asyncio.wait([hashing])
         self._check(whole=True)
+
+    def _hash(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            self._sha512.update(piece)
 
     def _check(self, *, whole: bool) -> None:
         try:
@@ -94,18 +100,18 @@ class Measure:
                 raise ApiError(f"Image {self._upload.image_id}: {error}", status=415) from error
 
 
-async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Gather small pieces, so that a thread is asked once for each block and not for each packet."""
+async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
+    """Gather small pieces, uncopied, so that a thread is asked once for each block and not for each packet."""
     pieces: list[bytes] = []
     size = 0
     async for chunk in chunks:
         pieces.append(chunk)
         size += len(chunk)
         if size >= BLOCK_BYTES:
-            yield pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            yield pieces
             pieces, size = [], 0
     if size:
-        yield b"".join(pieces)
+        yield pieces
 
 
 def begin_upload(tx: Tx, image_id: str, settings: ImageSettings, size: int | None, *, stage: bool) -> Upload:
