@@ -208,6 +208,23 @@ class AccessRule(Row):
     method: Mapped[str] = mapped_column(String(16))
 
 
+class Trust(Row):
+    """A user (trustor) lets another (trustee) act with some of its roles on a project."""
+
+    __tablename__ = "identity_trusts"
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    trustor_user_id: Mapped[str] = mapped_column(String(64), index=True)
+    trustee_user_id: Mapped[str] = mapped_column(String(64), index=True)
+    project_id: Mapped[str | None] = mapped_column(String(64), index=True)
+    impersonation: Mapped[bool]
+    role_ids: Mapped[list[str]]
+    expires_at: Mapped[datetime | None]
+    remaining_uses: Mapped[int | None]
+    redelegated_trust_id: Mapped[str | None] = mapped_column(String(64), index=True)
+    redelegation_count: Mapped[int] = mapped_column(default=0)
+    extra: Mapped[dict[str, Any]] = mapped_column(JsonText, default=dict)
+
+
 class Credential(Row):
     """A secret for another way in (EC2, TOTP); the blob is encrypted."""
 

@@ -13,6 +13,7 @@ from pileus.services.identity.api import (
     revocations,
     role_assignments,
     roles,
+    trusts,
     versions,
 )
 from pileus.services.identity.api.router import api
@@ -32,6 +33,7 @@ DECLARING = (
     revocations,
     role_assignments,
     roles,
+    trusts,
     versions,
 )
 """Imported so that their routes and reconcilers are declared; the other resources are imported by these."""

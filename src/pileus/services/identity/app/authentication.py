@@ -13,21 +13,15 @@ from msgspec import UNSET, UnsetType
 from pileus.kernel import clock
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.errors import Forbidden, Invalid, Unauthenticated
+from pileus.kernel.errors import Invalid, Unauthenticated
 from pileus.kernel.runtime import Runtime
-from pileus.services.identity.app import documents, roles
+from pileus.services.identity.app import documents, scope
 from pileus.services.identity.app.fernet import REFUSAL, Payload, microseconds, new_audit_id
 from pileus.services.identity.app.passwords import Passwords
+from pileus.services.identity.app.scope import DomainReference, Scope, find_domain
 from pileus.services.identity.app.validation import Tokens, look_up
-from pileus.services.identity.model import ApplicationCredential, Project, User
+from pileus.services.identity.model import ApplicationCredential, User
 from pileus.services.identity.store import application_credentials, projects, users
-
-
-class DomainReference(msgspec.Struct):
-    """A domain by id or by name."""
-
-    id: str | None = None
-    name: str | None = None
 
 
 class UserProof(msgspec.Struct):
@@ -61,19 +55,6 @@ class Identity(msgspec.Struct):
     application_credential: CredentialMethod | None = None
 
 
-class ProjectReference(msgspec.Struct):
-    id: str | None = None
-    name: str | None = None
-    domain: DomainReference | None = None
-
-
-class Scope(msgspec.Struct):
-    project: ProjectReference | None = None
-    domain: DomainReference | None = None
-    system: dict[str, Any] | None = None
-    unscoped: Any = UNSET
-
-
 class Auth(msgspec.Struct):
     """The member ``auth`` of POST /auth/tokens."""
 
@@ -104,7 +85,9 @@ async def issue_token(runtime: Runtime, ctx: Context, auth: Auth, *, with_catalo
                 raise Unauthenticated(REFUSAL)
     if len({proof.user_id for proof in proofs}) != 1:
         raise Unauthenticated(REFUSAL)
-    return await runtime.db.read(_issue, runtime, ctx, auth, proofs, with_catalog)
+    uses_trust = isinstance(auth.scope, Scope) and auth.scope.trust is not None
+    run = runtime.db.write if uses_trust else runtime.db.read  # a trust counts its uses
+    return await run(_issue, runtime, ctx, auth, proofs, with_catalog)
 
 
 def _gather(tx: Tx, runtime: Runtime, identity: Identity) -> list[Proof]:
@@ -145,12 +128,8 @@ def _find_user(tx: Tx, given: UserProof) -> User | None:
         raise Invalid("Who logs in must be named by user.id, or by user.name and user.domain.")
     if given.domain is None or not (given.domain.id or given.domain.name):
         raise Invalid("user.domain with an id or a name is needed beside user.name.")
-    domain = _find_domain(tx, given.domain)
+    domain = find_domain(tx, given.domain)
     return users.find_user(tx, given.name, domain.id) if domain is not None else None
-
-
-def _find_domain(tx: Tx, given: DomainReference) -> Project | None:
-    return projects.get_domain(tx, given.id) if given.id else projects.find_domain(tx, given.name or "")
 
 
 def _by_token(tx: Tx, runtime: Runtime, text: str) -> Proof:
@@ -182,7 +161,7 @@ def _issue(
     _still_true(tx, user, proofs)
     credential_id = next((proof.credential_id for proof in proofs if proof.credential_id), None)
     parent = next((proof.parent for proof in proofs if proof.parent), None)
-    scope, scope_id = _scope(tx, user, auth.scope, credential_id)
+    chosen = scope.choose(tx, user, auth.scope, credential_id, parent)
     now, issuer = clock.now(), runtime.part(Tokens)
     expires_us = microseconds(now + timedelta(seconds=issuer.lifetime_s))
     methods = tuple(dict.fromkeys(auth.identity.methods))
@@ -191,7 +170,18 @@ def _issue(
         expires_us = min(expires_us, parent.expires_us)
         methods = tuple(dict.fromkeys((*methods, *parent.methods)))
         audit_ids = (*audit_ids, parent.audit_ids[-1])
-    payload = Payload(1, user.id, methods, scope, scope_id, microseconds(now), expires_us, audit_ids, credential_id)
+    payload = Payload(
+        1,
+        chosen.user_id,
+        methods,
+        chosen.kind,
+        chosen.id,
+        microseconds(now),
+        expires_us,
+        audit_ids,
+        chosen.application_credential_id,
+        chosen.trust_id,
+    )
     token = look_up(tx, payload)
     return issuer.keys.seal(payload), documents.token_document(tx, runtime, ctx, token, with_catalog=with_catalog)
 
@@ -208,73 +198,3 @@ def _still_true(tx: Tx, user: User, proofs: list[Proof]) -> None:
             now = row.secret_hash if row is not None else None
         if now != proof.hashed:
             raise Unauthenticated(REFUSAL)
-
-
-def _scope(tx: Tx, user: User, asked: Scope | str | UnsetType | None, credential_id: str | None) -> tuple[str, str]:
-    """Return the kind and the id of what a token is for."""
-    if credential_id is not None:
-        return _credential_scope(tx, asked, credential_id)
-    if asked is UNSET or asked is None:
-        return _default_scope(tx, user)
-    if isinstance(asked, str) or asked.unscoped is not UNSET:
-        if isinstance(asked, str) and asked != "unscoped":
-            raise Invalid(f"auth.scope must be an object or 'unscoped', not {asked[:64]!r}.")
-        return "", ""
-    chosen = [part for part in (asked.project, asked.domain, asked.system) if part is not None]
-    if len(chosen) != 1:
-        raise Invalid("auth.scope must have exactly one of project, domain and system.")
-    if asked.project is not None:
-        return "p", _project_scope(tx, user, asked.project)
-    if asked.domain is not None:
-        domain = _find_domain(tx, asked.domain)
-        if domain is None or not domain.enabled or not roles.on_domain(tx, user.id, domain.id):
-            raise _no_access("the domain asked for")
-        return "d", domain.id
-    if (asked.system or {}).get("all") is not True:
-        raise Invalid('auth.scope.system must be {"all": true}.')
-    if not roles.on_system(tx, user.id):
-        raise _no_access("the system")
-    return "s", "all"
-
-
-def _no_access(where: str) -> Unauthenticated:
-    return Unauthenticated(
-        f"The user has no role on {where}, or it does not exist or is disabled. Ask for another scope, or for a role."
-    )
-
-
-def _project_scope(tx: Tx, user: User, asked: ProjectReference) -> str:
-    project = _find_project(tx, asked)
-    if project is None or not project.enabled or not roles.on_project(tx, user.id, project):
-        raise _no_access("the project asked for")
-    return project.id
-
-
-def _find_project(tx: Tx, asked: ProjectReference) -> Project | None:
-    if asked.id:
-        found = projects.get_project(tx, asked.id)
-        return found if found is not None and not found.is_domain else None
-    if not asked.name or asked.domain is None:
-        raise Invalid("auth.scope.project must have an id, or a name and a domain.")
-    domain = _find_domain(tx, asked.domain)
-    return projects.find_project(tx, asked.name, domain.id) if domain is not None else None
-
-
-def _default_scope(tx: Tx, user: User) -> tuple[str, str]:
-    """Return the user's default project where it may go there, else nothing."""
-    project = projects.get_project(tx, user.default_project_id) if user.default_project_id else None
-    if project is None or not project.enabled or not roles.on_project(tx, user.id, project):
-        return "", ""
-    domain = projects.get_domain(tx, project.domain_id)
-    return ("p", project.id) if domain is not None and domain.enabled else ("", "")
-
-
-def _credential_scope(tx: Tx, asked: Scope | str | UnsetType | None, credential_id: str) -> tuple[str, str]:
-    row = application_credentials.get_application_credential(tx, credential_id)
-    if row is None:
-        raise Unauthenticated(REFUSAL)
-    if isinstance(asked, Scope):
-        project = _find_project(tx, asked.project) if asked.project is not None else None
-        if project is None or project.id != row.project_id:
-            raise Forbidden("An application credential is for its own project only; leave auth.scope out.")
-    return "p", row.project_id

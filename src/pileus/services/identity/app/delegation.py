@@ -42,6 +42,14 @@ def expiry(text: str | None) -> datetime | None:
     return moment
 
 
+def require_free(token: Token) -> None:
+    """Raise Forbidden for a token that may hand nothing on."""
+    if token.restricted:
+        raise Forbidden(
+            "This token came of a restricted application credential, which may not make others: log in as the user."
+        )
+
+
 def create_application_credential(
     tx: Tx,
     ctx: Context,
@@ -54,10 +62,9 @@ def create_application_credential(
 ) -> ApplicationCredential:
     """Add a credential for the token's project."""
     token: Token = ctx.caller.token
-    if token.restricted:
-        raise Forbidden(
-            "This token came of a restricted application credential, which may not make others: log in as the user."
-        )
+    require_free(token)
+    if token.trust is not None:
+        raise Forbidden("A token of a trust makes no application credentials: log in as the user.")
     if token.project is None:
         raise Invalid("An application credential is for a project: use a token of a project to make one.")
     if application_credentials.find_application_credential(tx, user_id, name) is not None:

@@ -114,6 +114,14 @@ def token_document(
                 {"id": rule.id, "service": rule.service, "path": rule.path, "method": rule.method}
                 for rule in token.access_rules
             ]
+    if token.trust is not None:
+        trust = token.trust
+        document["OS-TRUST:trust"] = {
+            "id": trust.id,
+            "impersonation": trust.impersonation,
+            "trustor_user": {"id": trust.trustor_user_id},
+            "trustee_user": {"id": trust.trustee_user_id},
+        }
     return document
 
 

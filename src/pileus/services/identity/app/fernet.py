@@ -36,6 +36,7 @@ class Payload(msgspec.Struct, array_like=True, frozen=True):
     expires_us: int
     audit_ids: tuple[str, ...]
     application_credential_id: str | None = None
+    trust_id: str | None = None
 
     @property
     def project_id(self) -> str | None:

@@ -13,7 +13,7 @@ from pileus.kernel.runtime import Runtime
 from pileus.services.identity.app.fernet import REFUSAL
 from pileus.services.identity.app.passwords import Passwords
 from pileus.services.identity.model import DEFAULT_DOMAIN, Group, Membership, Project, User
-from pileus.services.identity.store import application_credentials, credentials, projects, roles, tokens, users
+from pileus.services.identity.store import application_credentials, credentials, projects, roles, tokens, trusts, users
 
 
 def own_domain(ctx: Context) -> str:
@@ -96,6 +96,7 @@ def delete_user(tx: Tx, ctx: Context, row: User) -> None:
     roles.delete_assignments(tx, actor_ids=[row.id])
     application_credentials.delete_application_credentials(tx, user_ids=[row.id], with_rules=True)
     credentials.delete_credentials(tx, user_ids=[row.id])
+    trusts.delete_trusts(tx, user_ids=[row.id])
     tokens.move_revision(tx)
     events.emit(tx, "identity.user.deleted", row.id, ctx=ctx)
     tx.delete(row)

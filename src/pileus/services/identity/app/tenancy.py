@@ -11,7 +11,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from pileus.services.identity.app.people import name_taken, require_domain
 from pileus.services.identity.model import MAX_TREE_DEPTH, NO_DOMAIN, Project, Role
-from pileus.services.identity.store import application_credentials, credentials, projects, roles, tokens, users
+from pileus.services.identity.store import application_credentials, credentials, projects, roles, tokens, trusts, users
 
 
 def create_project(
@@ -110,6 +110,7 @@ def _remove(tx: Tx, project_ids: list[str]) -> None:
     roles.delete_assignments(tx, target_ids=project_ids)
     application_credentials.delete_application_credentials(tx, project_ids=project_ids)
     credentials.delete_credentials(tx, project_ids=project_ids)
+    trusts.delete_trusts(tx, project_ids=project_ids)
     projects.delete_projects(tx, project_ids)
     users.forget_default_project(tx, project_ids)
     tokens.move_revision(tx)
@@ -139,6 +140,7 @@ def delete_domain(tx: Tx, ctx: Context, row: Project) -> None:
     roles.delete_assignments(tx, actor_ids=[*user_ids, *group_ids])
     application_credentials.delete_application_credentials(tx, user_ids=user_ids, with_rules=True)
     credentials.delete_credentials(tx, user_ids=user_ids)
+    trusts.delete_trusts(tx, user_ids=user_ids)
     users.delete_people(tx, user_ids, group_ids)
     for role in tx.scalars(roles.select_roles().where(Role.domain_id == row.id)).all():
         roles.delete_role(tx, role)

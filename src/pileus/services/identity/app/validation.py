@@ -14,10 +14,10 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Unauthenticated
 from pileus.kernel.rest import Request
 from pileus.kernel.runtime import Runtime
-from pileus.services.identity.app import access, roles
+from pileus.services.identity.app import access, roles, trusts
 from pileus.services.identity.app.access import Allowed
 from pileus.services.identity.app.fernet import REFUSAL, Payload, TokenKeys, microseconds
-from pileus.services.identity.model import LONGEST_LIFETIME_S, ApplicationCredential, IdentitySettings, Project
+from pileus.services.identity.model import LONGEST_LIFETIME_S, ApplicationCredential, IdentitySettings, Project, Trust
 from pileus.services.identity.store import application_credentials, projects, tokens, users
 
 REMEMBERED = 20_000
@@ -32,6 +32,16 @@ class Named:
     name: str
     domain_id: str = ""
     is_domain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """The trust a token was made by."""
+
+    id: str
+    trustor_user_id: str
+    trustee_user_id: str
+    impersonation: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,7 @@ class Token:
     restricted: bool
     """It came of an application credential that may make no other."""
     access_rules: tuple[Allowed, ...] | None
+    trust: Trusted | None = None
 
 
 class Tokens:
@@ -117,18 +128,20 @@ def look_up(tx: Tx, payload: Payload) -> Token:
         if needed and (there is None or not there.enabled):
             raise Unauthenticated(REFUSAL)
     assert user_domain is not None
+    trust = trusts.living(tx, payload.trust_id) if payload.trust_id is not None else None
+    people = {user.id} | ({trust.trustor_user_id, trust.trustee_user_id} if trust else set())
     if tokens.is_revoked(
         tx,
         audit_id=payload.audit_ids[0],
         audit_chain_id=payload.audit_ids[-1],
-        user_id=user.id,
+        user_ids=people,
         project_id=payload.project_id,
         domain_ids=ids,
         issued_at=payload.issued_at,
     ):
         raise Unauthenticated(REFUSAL)
     credential, rules = _application_credential(tx, payload)
-    granted = roles.with_implied(tx, _roles(tx, payload, project, credential))
+    granted = roles.with_implied(tx, _roles(tx, payload, project, credential, trust))
     if payload.scope and not granted:
         raise Unauthenticated(REFUSAL)
     return Token(
@@ -142,6 +155,7 @@ def look_up(tx: Tx, payload: Payload) -> Token:
         Named(credential.id, credential.name) if credential else None,
         credential is not None and not credential.unrestricted,
         rules,
+        Trusted(trust.id, trust.trustor_user_id, trust.trustee_user_id, trust.impersonation) if trust else None,
     )
 
 
@@ -159,7 +173,15 @@ def _application_credential(
     return row, tuple(Allowed(rule.id, rule.service, rule.path, rule.method) for rule in rules)
 
 
-def _roles(tx: Tx, payload: Payload, project: Project | None, credential: ApplicationCredential | None) -> set[str]:
+def _roles(
+    tx: Tx,
+    payload: Payload,
+    project: Project | None,
+    credential: ApplicationCredential | None,
+    trust: Trust | None,
+) -> set[str]:
+    if trust is not None:
+        return trusts.granted(tx, trust)
     if project is not None:
         given = roles.on_project(tx, payload.user_id, project)
         if credential is not None:

@@ -54,7 +54,7 @@ def is_revoked(
     *,
     audit_id: str,
     audit_chain_id: str,
-    user_id: str,
+    user_ids: set[str],
     project_id: str | None,
     domain_ids: set[str],
     issued_at: datetime,
@@ -64,7 +64,7 @@ def is_revoked(
     matches = [
         row.audit_id == audit_id,
         row.audit_chain_id == audit_chain_id,
-        and_(row.user_id == user_id, or_(row.project_id.is_(None), row.project_id == project_id)),
+        and_(row.user_id.in_(user_ids), or_(row.project_id.is_(None), row.project_id == project_id)),
         row.domain_id.in_(domain_ids),
     ]
     if project_id is not None:
