@@ -200,3 +200,22 @@ async def test_tags(demo):
     await demo.call("PUT", path, 400, {"tags": [1]})
     await demo.call("DELETE", path, 204)
     assert (await demo.call("GET", path, 200))["tags"] == []
+
+
+async def test_dhcp_follows_guests_and_subnets(demo, admin):
+    network, _ = await demo.network()
+    port = await demo.make("port", network_id=network["id"])
+    await admin.update("port", port["id"], **{"binding:host_id": "fake-1"})
+    await demo.until("port", port["id"], status="ACTIVE")
+    servers = f"network_id={network['id']}&device_owner=network:dhcp"
+    (server,) = await demo.list("port", servers)
+    assert len(server["fixed_ips"]) == 1
+    await demo.make("subnet", network_id=network["id"], cidr="fd00::/64", ip_version=6)
+    (server,) = await demo.list("port", servers)
+    assert len(server["fixed_ips"]) == 2
+    await demo.drop("port", port["id"])
+    for _ in range(200):
+        if not await demo.list("port", servers):
+            break
+        await asyncio.sleep(0.01)
+    assert await demo.list("port", servers) == []

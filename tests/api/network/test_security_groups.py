@@ -105,3 +105,16 @@ async def _until(true):
             return
         await asyncio.sleep(0.01)
     raise AssertionError("the host was not told")
+
+
+async def test_the_default_group_goes_with_its_project(admin):
+    made = await admin.http.post("/identity/v3/projects", json={"project": {"name": "brief"}})
+    project = made.json()["project"]["id"]
+    await admin.make("network", project_id=project)
+    assert len(await admin.list("security_group", f"project_id={project}")) == 1
+    await admin.http.delete(f"/identity/v3/projects/{project}")
+    for _ in range(300):
+        if not await admin.list("security_group", f"project_id={project}"):
+            break
+        await asyncio.sleep(0.01)
+    assert await admin.list("security_group", f"project_id={project}") == []

@@ -81,6 +81,7 @@ def obeyed(tx: Tx, name: str, command: EnsureNetworks, ids: list[str], boot_id: 
     """Record that a host is as the command says."""
     work.done(tx, ids)
     wiring.ports_plugged(tx, name, [spec.id for spec in command.ports])
+    wiring.dhcp_gone(tx, name, command.gone.dhcp)
     wiring.routers_made(tx, [spec.id for spec in command.routers])
     if command.complete:
         state = tx.get(HostState, name)

@@ -1,7 +1,7 @@
 """What the kernel needs to know of the network service."""
 
 from pileus.kernel.service import CatalogEntry, Service
-from pileus.services.network import reconcile
+from pileus.services.network import consumers, reconcile
 from pileus.services.network.agent import network_part
 from pileus.services.network.api import (
     floating_ips,
@@ -30,6 +30,7 @@ SERVICE = Service(
 )
 
 LOADED = (
+    consumers,
     floating_ips,
     hosts,
     ip_availability,
@@ -43,4 +44,4 @@ LOADED = (
     subnet_pools,
     subnets,
 )
-"""Modules that declare routes and reconcilers by being imported."""
+"""Modules that declare routes, reconcilers and event consumers by being imported."""

@@ -125,8 +125,10 @@ def _associate(tx: Tx, ctx: Context, row: FloatingIp, port_id: str, fixed_ip: st
                 f" {row.floating_network_id}.",
                 kind="FloatingIPPortAlreadyAssociated",
             )
+    before = row.port_id
     if row.router_id and row.router_id != router_id:
         ports.disassociate(tx, row)
+    ports.tell_moved(tx, row, port_id=port.id, old_port_id=before if before != port.id else None)
     row.port_id, row.fixed_ip_address, row.router_id = port.id, address.ip, router_id
     router = routers.get_router(tx, router_id)
     assert router is not None

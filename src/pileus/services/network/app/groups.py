@@ -54,6 +54,17 @@ def _rule(group: SecurityGroup, direction: str, ethertype: str, **more: Any) -> 
     )
 
 
+def forget_project(tx: Tx, project_id: str) -> None:
+    """Remove the default group of a project that is gone, unless ports that it left behind use it."""
+    group_id = store.default_group_id(tx, project_id)
+    if group_id is None or store.in_use(tx, group_id):
+        return
+    tx.execute(delete(DefaultGroup).where(DefaultGroup.project_id == project_id))
+    for rule in store.rules_naming(tx, group_id):
+        tx.delete(rule)
+    tx.execute(delete(SecurityGroup).where(SecurityGroup.id == group_id))
+
+
 def create_group(tx: Tx, ctx: Context, body: Any) -> SecurityGroup:
     """Add a group that lets everything out and nothing in."""
     default_group(tx, body.project_id)

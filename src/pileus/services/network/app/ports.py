@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import delete
 
-from pileus.kernel import ids
+from pileus.kernel import events, ids
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid
@@ -310,9 +310,23 @@ def _floating_ips(tx: Tx, port_id: str) -> list[FloatingIp]:
     return routers.floating_ips_of_ports(tx, [port_id]).get(port_id, [])
 
 
+def tell_moved(tx: Tx, floating: FloatingIp, *, port_id: str | None = None, old_port_id: str | None = None) -> None:
+    """Say upwards which ports a floating IP has come to and gone from: servers show it among their addresses."""
+    events.emit(
+        tx,
+        "network.floatingip.updated",
+        floating.id,
+        project_id=floating.project_id,
+        port_id=port_id,
+        old_port_id=old_port_id,
+    )
+
+
 def disassociate(tx: Tx, floating: FloatingIp) -> None:
     """Take a floating IP from its port; its router is told."""
     router = routers.get_router(tx, floating.router_id) if floating.router_id else None
+    if floating.port_id is not None:
+        tell_moved(tx, floating, old_port_id=floating.port_id)
     floating.port_id = floating.fixed_ip_address = floating.router_id = None
     floating.status = DOWN
     if router is not None:

@@ -6,7 +6,7 @@ from typing import Any
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict
-from pileus.services.network.app import limits, pools, telling
+from pileus.services.network.app import limits, pools, ports, telling
 from pileus.services.network.app.ranges import (
     IpNetwork,
     check_gateway,
@@ -28,6 +28,7 @@ from pileus.services.network.model import (
 )
 from pileus.services.network.store import addresses, sharing
 from pileus.services.network.store import networks as store
+from pileus.services.network.store import ports as port_store
 
 MAX_NAMESERVERS = 5
 MAX_ROUTES = 20
@@ -75,8 +76,18 @@ def create_subnet(tx: Tx, ctx: Context, body: Any) -> Subnet:
     )
     tx.add(row)
     tx.flush()
-    telling.network_changed(tx, network.id)
+    _serve(tx, network.id)
     return row
+
+
+def _serve(tx: Tx, network_id: str) -> None:
+    """Have the DHCP servers of a network stand in each of its subnets, and their hosts told."""
+    tx.flush()
+    for server in port_store.dhcp_ports(tx, network_id):
+        ports.ensure_dhcp_port(tx, server.binding_host, network_id)
+    for host in port_store.hosts_with_guests(tx, network_id):
+        ports.ensure_dhcp_port(tx, host, network_id)
+    telling.network_changed(tx, network_id)
 
 
 def _range(tx: Tx, ctx: Context, body: Any) -> tuple[IpNetwork, str | None]:
@@ -179,7 +190,7 @@ def update_subnet(tx: Tx, ctx: Context, row: Subnet, changes: dict[str, Any]) ->
     for name, value in changes.items():
         setattr(row, name, value)
     if changes.keys() - {"name", "description"}:
-        telling.network_changed(tx, row.network_id)
+        _serve(tx, row.network_id)
 
 
 def _new_gateway(tx: Tx, row: Subnet, given: str | None, cidr: IpNetwork) -> str | None:

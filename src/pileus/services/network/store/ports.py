@@ -78,6 +78,12 @@ def leave_groups(tx: Tx, port_ids: Iterable[str]) -> None:
     tx.execute(delete(PortGroup).where(PortGroup.port_id.in_(list(port_ids))))
 
 
+def hosts_with_guests(tx: Tx, network_id: str) -> list[str]:
+    """Return the hosts that carry guests of a network."""
+    guests = (Port.network_id == network_id, Port.binding_host != "", Port.device_owner.not_like("network:%"))
+    return list(tx.scalars(select(Port.binding_host).where(*guests).distinct()))
+
+
 def addresses_of_ports(tx: Tx, port_ids: Sequence[str]) -> dict[str, list[dict[str, str]]]:
     """Return the addresses of many ports as their views hold them."""
     found: dict[str, list[dict[str, str]]] = {}

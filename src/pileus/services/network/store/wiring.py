@@ -7,7 +7,7 @@ from sqlalchemy import select
 from pileus.kernel import events
 from pileus.kernel.db import Tx
 from pileus.services.network.model import ACTIVE, FloatingIp
-from pileus.services.network.store import ports
+from pileus.services.network.store import addresses, ports
 
 
 def ports_plugged(tx: Tx, host: str, ids: Sequence[str]) -> None:
@@ -33,3 +33,12 @@ def routers_made(tx: Tx, ids: Sequence[str]) -> None:
         leg.status = ACTIVE
     for floating in tx.scalars(select(FloatingIp).where(FloatingIp.router_id.in_(ids))):
         floating.status = ACTIVE
+
+
+def dhcp_gone(tx: Tx, host: str, network_ids: Sequence[str]) -> None:
+    """Give back the port of a DHCP server that a host no longer runs, unless it has guests again."""
+    for network_id in network_ids:
+        server = ports.dhcp_port_of(tx, host, network_id)
+        if server is not None and not ports.served_by_dhcp(tx, host, network_id):
+            addresses.release(tx, [server.id])
+            tx.delete(server)
