@@ -14,10 +14,11 @@ from pileus.kernel.operations import Operation, Worker, find_live
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import find_services
 from pileus.kernel.testing import running
-from pileus.services.block_storage.app import snapshots, uploads, volumes
+from pileus.services.block_storage.app import backups, snapshots, uploads, volumes
 from pileus.services.block_storage.commands import Inventory, ListInventory
-from pileus.services.block_storage.model import Message, Snapshot, Volume, VolumeType
+from pileus.services.block_storage.model import Backup, Message, Snapshot, Volume, VolumeType
 from pileus.services.image import public as images
+from pileus.services.object_store.model import ObjectRow
 
 
 class Crash(BaseException):
@@ -107,6 +108,16 @@ class Site:
     def _snapshot(self, tx: Tx, volume_id: str) -> str:
         volume = tx.get_one(Volume, volume_id)
         return snapshots.create_snapshot(tx, self.ctx, volume, name=None, description=None, metadata={}, force=True).id
+
+    def _backup(self, tx: Tx, volume_id: str) -> str:
+        volume = tx.get_one(Volume, volume_id)
+        return backups.create_backup(
+            tx, self.ctx, volume, None, name=None, description=None, container=None, metadata={}, force=False
+        ).id
+
+    async def objects(self) -> list[str]:
+        """Return the names of the project's objects."""
+        return await self.write(lambda tx: [row.name for row in tx.query(ObjectRow) if row.name.startswith("volume_")])
 
     async def image(self) -> str:
         async def chunks() -> AsyncIterator[bytes]:
@@ -278,7 +289,103 @@ class DeleteSnapshot(OnVolume):
         assert await site.rows(Snapshot) == {self.snapshot: "error_deleting"}
 
 
-CASES: list[type[Case]] = [Create, Delete, Extend, Revert, Upload, TakeSnapshot, DeleteSnapshot]
+class OnBackup(OnVolume):
+    """A verb of a backup that is there."""
+
+    async def prepare(self, site: Site) -> None:
+        await super().prepare(site)
+        self.backup = await site.write(lambda tx: site._backup(tx, self.id))
+        await site.idle(f"backup/{self.backup}")
+
+    async def backups(self, site: Site) -> dict[str, str]:
+        return await site.write(lambda tx: {row.id: row.status for row in tx.query(Backup)})
+
+
+class CreateBackup(OnBackup):
+    steps = ("find place", "make room", "write", "store", "clean up", "finish")
+
+    async def begin(self, site: Site) -> str:
+        self.second = await site.write(lambda tx: site._backup(tx, self.id))
+        return f"backup/{self.second}"
+
+    async def done(self, site: Site) -> None:
+        assert await self.backups(site) == {self.backup: "available", self.second: "available"}
+        assert await site.rows(Volume) == {self.id: "available"}
+        assert len(await site.objects()) == 2
+        assert site.copies == []
+
+    async def undone(self, site: Site) -> None:
+        assert await self.backups(site) == {self.backup: "available", self.second: "error"}
+        assert await site.rows(Volume) == {self.id: "available"}
+        assert len(await site.objects()) == 1
+        assert site.copies == []
+
+
+class DeleteBackup(OnBackup):
+    steps = ("finish",)
+
+    async def begin(self, site: Site) -> str:
+        await site.write(lambda tx: backups.delete_backup(tx, site.ctx, tx.get_one(Backup, self.backup)))
+        return f"backup/{self.backup}"
+
+    async def done(self, site: Site) -> None:
+        assert (await self.backups(site), await site.objects()) == ({}, [])
+
+    async def undone(self, site: Site) -> None:
+        assert await self.backups(site) == {self.backup: "error_deleting"}
+
+
+class RestoreBackup(OnBackup):
+    steps = ("find place", "fetch", "clear", "fill", "clean up", "finish")
+
+    def change(self, tx: Tx, site: Site, volume: Volume) -> None:
+        backups.restore_backup(tx, site.ctx, tx.get_one(Backup, self.backup), volume.id, None)
+
+    async def done(self, site: Site) -> None:
+        assert await self.backups(site) == {self.backup: "available"}
+        assert await site.rows(Volume) == {self.id: "available"}
+        assert (await site.files())[0] == [self.id]
+        assert site.copies == []
+
+    async def undone(self, site: Site) -> None:
+        assert await self.backups(site) == {self.backup: "available"}
+        assert await site.rows(Volume) == {self.id: "error_restoring"}
+        assert site.copies == []
+
+
+class CreateFromBackup(OnBackup):
+    steps = ("plan", "fetch backup", "make", "drop image copy", "finish")
+
+    async def begin(self, site: Site) -> str:
+        wanted = volumes.NewVolume(backup_id=self.backup)
+        self.second = await site.write(lambda tx: volumes.create_volume(tx, site.ctx, wanted).id)
+        return f"volume/{self.second}"
+
+    async def done(self, site: Site) -> None:
+        assert await self.backups(site) == {self.backup: "available"}
+        assert await site.rows(Volume) == {self.id: "available", self.second: "available"}
+        assert site.copies == []
+
+    async def undone(self, site: Site) -> None:
+        assert await self.backups(site) == {self.backup: "available"}
+        assert await site.rows(Volume) == {self.id: "available", self.second: "error"}
+        assert (await site.files())[0] == [self.id]
+        assert site.copies == []
+
+
+CASES: list[type[Case]] = [
+    Create,
+    Delete,
+    Extend,
+    Revert,
+    Upload,
+    TakeSnapshot,
+    DeleteSnapshot,
+    CreateBackup,
+    DeleteBackup,
+    RestoreBackup,
+    CreateFromBackup,
+]
 POINTS = [(case, f"{when} {step}") for case in CASES for step in case.steps for when in ("before", "after")]
 
 

@@ -150,7 +150,7 @@ async def test_a_guest_is_served_through_its_own_monitor(pool: Qcow2Pool, tmp_pa
         assert (await driver.extend(VOLUME, 2, monitor)).size_gib == 2
         assert (await driver.extend(VOLUME, 2, monitor)).size_gib == 2
         await driver.ensure_snapshot(SNAPSHOT, VOLUME, monitor)
-        await driver.write_image(VOLUME, str(tmp_path / "image.raw"), "raw", monitor)
+        await driver.write_image("volume", VOLUME, str(tmp_path / "image.raw"), "raw", monitor)
     finally:
         guest.terminate()
         await guest.wait()
@@ -206,7 +206,7 @@ async def test_an_attached_volume_is_uploaded_and_leaves_no_scratch(pool: Qcow2P
     await driver.ensure_volume(VOLUME, 1, Blank())
     await driver.ensure_export(VOLUME, nbd=True)
     await pool.write(VOLUME, b"live")
-    await driver.write_image(VOLUME, str(tmp_path / "image.raw"), "raw")
+    await driver.write_image("volume", VOLUME, str(tmp_path / "image.raw"), "raw")
     with (tmp_path / "image.raw").open("rb") as file:
         assert file.read(4) == b"live"
     assert list((pool.root / "work").iterdir()) == []
@@ -266,7 +266,7 @@ async def test_a_volume_goes_through_every_image_format(pool: Qcow2Pool, tmp_pat
     await pool.write(VOLUME, b"template")
     for format in ("raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx"):
         path = str(tmp_path / f"image.{format}")
-        await pool.driver.write_image(VOLUME, path, format)
+        await pool.driver.write_image("volume", VOLUME, path, format)
         await pool.driver.ensure_volume(OTHER, 2, ImageFile(path=path, format=format))
         assert await pool.read(OTHER, 8) == b"template"
         await pool.driver.ensure_volume_gone(OTHER)
@@ -276,7 +276,7 @@ async def test_the_fake_driver_writes_images_that_qemu_can_read(tmp_path: Path) 
     fake = FakeVolumeDriver(tmp_path / "fake")
     await fake.start()
     await fake.ensure_volume(VOLUME, 3, Blank())
-    await fake.write_image(VOLUME, str(tmp_path / "image.qcow2"), "qcow2")
+    await fake.write_image("volume", VOLUME, str(tmp_path / "image.qcow2"), "qcow2")
     assert (await qemu_img.info(str(tmp_path / "image.qcow2"), "qcow2")).virtual_size_bytes == 3 << 30
     await command("qemu-img", "check", str(tmp_path / "image.qcow2"))
 

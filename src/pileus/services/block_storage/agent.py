@@ -72,7 +72,9 @@ class BlockStoragePart(AgentPart):
         await self.driver.ensure_export_gone(command.volume_id)
 
     async def write_image(self, command: commands.WriteImage) -> int:
-        return await self.driver.write_image(command.volume_id, command.path, command.format, command.monitor)
+        if command.snapshot_id is not None:
+            return await self.driver.write_image("snapshot", command.snapshot_id, command.path, command.format)
+        return await self.driver.write_image("volume", command.volume_id, command.path, command.format, command.monitor)
 
     async def list_inventory(self, command: commands.ListInventory) -> Inventory:
         return await self.driver.inventory()

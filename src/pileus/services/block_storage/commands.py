@@ -150,12 +150,13 @@ class EnsureExportGone(Command[None], frozen=True):
 
 
 class WriteImage(Command[int], frozen=True):
-    """Write a volume's content into a new file; answers the file's size in bytes."""
+    """Write the content of a volume, or of its snapshot, into a new file; answers the file's size in bytes."""
 
     volume_id: str
     path: str
     format: str
     monitor: str | None = None
+    snapshot_id: str | None = None
 
 
 class QuarantineFile(Command[None], frozen=True):

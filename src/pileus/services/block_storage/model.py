@@ -43,6 +43,9 @@ DETACHED = "detached"
 ERROR_ATTACHING = "error_attaching"
 
 DELETABLE_VOLUME = frozenset({AVAILABLE, ERROR, ERROR_RESTORING, ERROR_EXTENDING, ERROR_DELETING})
+RESTORING = "restoring"
+DELETABLE_BACKUP = frozenset({AVAILABLE, ERROR, ERROR_DELETING})
+BACKUP_STATES = frozenset({AVAILABLE, CREATING, DELETING, ERROR, ERROR_DELETING, RESTORING})
 DELETABLE_SNAPSHOT = frozenset({AVAILABLE, ERROR, ERROR_DELETING})
 SNAPSHOT_STATES = frozenset({AVAILABLE, CREATING, DELETING, ERROR, ERROR_DELETING})
 VOLUME_STATES = frozenset(
@@ -168,6 +171,35 @@ class Transfer(Row):
     key_hash: Mapped[str] = mapped_column(String(64))
     no_snapshots: Mapped[bool]
     created_at: Mapped[datetime]
+
+
+class Backup(Row):
+    """A copy of a volume in the object store, with what it takes to make the volume anew."""
+
+    __tablename__ = "block_storage_backups"
+    __table_args__ = (Index("ix_block_storage_backups_listing", "project_id", "created_at", "id"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    volume_id: Mapped[str] = mapped_column(String(36), index=True)
+    snapshot_id: Mapped[str | None] = mapped_column(String(36), index=True)
+    project_id: Mapped[str] = mapped_column(String(64))
+    user_id: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str | None] = mapped_column(String(255))
+    description: Mapped[str | None] = mapped_column(String(255))
+    status: Mapped[str] = mapped_column(String(32))
+    fail_reason: Mapped[str | None] = mapped_column(Text)
+    size: Mapped[int]
+    container: Mapped[str] = mapped_column(String(255))
+    object_count: Mapped[int]
+    availability_zone: Mapped[str] = mapped_column(String(255))
+    properties: Mapped[dict[str, str]]
+    volume_type_id: Mapped[str] = mapped_column(String(36))
+    volume_properties: Mapped[dict[str, str]]
+    image_properties: Mapped[dict[str, str] | None]
+    bootable: Mapped[bool]
+    data_timestamp: Mapped[datetime]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime | None]
 
 
 class Message(Row):

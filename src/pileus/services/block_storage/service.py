@@ -11,6 +11,7 @@ from pileus.services.block_storage import reconcile
 from pileus.services.block_storage.agent import BlockStoragePart
 from pileus.services.block_storage.api import (
     attachments,
+    backups,
     extensions,
     messages,
     metadata,
@@ -32,6 +33,7 @@ from pileus.services.block_storage.drivers.qcow2 import Qcow2Driver
 __all__ = [
     "SERVICE",
     "attachments",
+    "backups",
     "extensions",
     "messages",
     "metadata",

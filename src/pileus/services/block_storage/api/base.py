@@ -5,7 +5,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import NotFound
 from pileus.kernel.rest import Api, Microversions, Request, compute_error, link_page
 from pileus.services.block_storage.app import access
-from pileus.services.block_storage.model import Attachment, Snapshot, Transfer, Volume, VolumeType
+from pileus.services.block_storage.model import Attachment, Backup, Snapshot, Transfer, Volume, VolumeType
 
 FIRST, LATEST = "3.0", "3.71"
 
@@ -34,6 +34,11 @@ def load_snapshot(tx: Tx, ctx: Context, id: str) -> Snapshot:
 @api.loader(Attachment)
 def load_attachment(tx: Tx, ctx: Context, id: str) -> Attachment:
     return access.get_attachment(tx, ctx, id)
+
+
+@api.loader(Backup)
+def load_backup(tx: Tx, ctx: Context, id: str) -> Backup:
+    return access.get_backup(tx, ctx, id)
 
 
 @api.loader(Transfer)

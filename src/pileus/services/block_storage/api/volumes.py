@@ -171,9 +171,8 @@ def show(tx: Tx, ctx: Context, volume: Volume) -> views.VolumeView:
 
 @api.post("/volumes", CREATE, wrap="volume", status=202)
 def create(tx: Tx, ctx: Context, body: VolumeCreate) -> views.VolumeView:
-    if body.backup_id or body.group_id:
-        missing = "backups" if body.backup_id else "groups"
-        raise Invalid(f"This cloud has no volume {missing} yet: leave '{missing[:-1]}_id' out.")
+    if body.group_id:
+        raise Invalid("This cloud has no volume groups yet: leave 'group_id' out.")
     wanted = app.NewVolume(
         size_gib=read_size(body.size),
         name=body.name if body.name is not None else body.display_name,
@@ -185,6 +184,7 @@ def create(tx: Tx, ctx: Context, body: VolumeCreate) -> views.VolumeView:
         snapshot_id=body.snapshot_id,
         source_volid=body.source_volid,
         image_id=body.imageRef or body.image_id,
+        backup_id=body.backup_id,
     )
     volume = app.create_volume(tx, ctx, wanted)
     return views.volume_view(ctx, volume, types.type_names(tx), full=False)

@@ -5,10 +5,10 @@ from typing import TypeVar
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import NotFound
-from pileus.services.block_storage.model import Attachment, Snapshot, Transfer, Volume, VolumeType
+from pileus.services.block_storage.model import Attachment, Backup, Snapshot, Transfer, Volume, VolumeType
 from pileus.services.block_storage.store import snapshots, types, volumes
 
-R = TypeVar("R", Volume, Snapshot, Attachment)
+R = TypeVar("R", Volume, Snapshot, Attachment, Backup)
 
 
 def get_volume(tx: Tx, ctx: Context, id: str) -> Volume:
@@ -26,6 +26,11 @@ def get_attachment(tx: Tx, ctx: Context, id: str) -> Attachment:
     return _visible(
         ctx, tx.get(Attachment, id), f"Volume attachment could not be found with filter: attachment_id = {id}."
     )
+
+
+def get_backup(tx: Tx, ctx: Context, id: str) -> Backup:
+    """Return a backup; raise NotFound."""
+    return _visible(ctx, tx.get(Backup, id), f"Backup {id} could not be found.")
 
 
 def get_transfer(tx: Tx, id: str) -> Transfer:

@@ -7,7 +7,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import OverQuota
 from pileus.kernel.quota import Limit
 from pileus.services.block_storage.model import DEFAULT_QUOTAS, Volume, VolumeType
-from pileus.services.block_storage.store import snapshots, types, volumes
+from pileus.services.block_storage.store import backups, snapshots, types, volumes
 
 SERVICE = "block_storage"
 CLASS = f"class:{quota.DEFAULT_CLASS}"
@@ -26,6 +26,14 @@ def _count_gigabytes(tx: Tx, project_id: str) -> int:
     return volumes.usage(tx, project_id)[1] + snapshots.usage(tx, project_id)[1]
 
 
+def _count_backups(tx: Tx, project_id: str) -> int:
+    return backups.usage(tx, project_id)[0]
+
+
+def _count_backup_gigabytes(tx: Tx, project_id: str) -> int:
+    return backups.usage(tx, project_id)[1]
+
+
 def _nothing(tx: Tx, project_id: str) -> int:
     return 0
 
@@ -34,6 +42,8 @@ _COUNTERS: Mapping[str, Callable[[Tx, str], int]] = {
     "volumes": _count_volumes,
     "snapshots": _count_snapshots,
     "gigabytes": _count_gigabytes,
+    "backups": _count_backups,
+    "backup_gigabytes": _count_backup_gigabytes,
 }
 BASE = {name: Limit(SERVICE, name, limit, _COUNTERS.get(name, _nothing)) for name, limit in DEFAULT_QUOTAS.items()}
 
@@ -71,6 +81,11 @@ def claim_snapshot(tx: Tx, volume: Volume, type_name: str) -> None:
     limits = {**BASE, **_limits_of_type(volume.volume_type_id, type_name)}
     wanted = {"snapshots": 1, f"snapshots_{type_name}": 1, **_gigabytes(type_name, volume.size)}
     _claim(tx, volume.project_id, limits, wanted)
+
+
+def claim_backup(tx: Tx, project_id: str, size_gib: int) -> None:
+    """Raise OverQuota unless the project may have one more backup of that size."""
+    _claim(tx, project_id, BASE, {"backups": 1, "backup_gigabytes": size_gib})
 
 
 def claim_growth(tx: Tx, volume: Volume, type_name: str, size_gib: int) -> None:

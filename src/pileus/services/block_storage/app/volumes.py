@@ -12,13 +12,13 @@ from pileus.kernel.errors import Conflict, Invalid, NotFound
 from pileus.kernel.operations import begin
 from pileus.services.block_storage import model, operations
 from pileus.services.block_storage.app import access, images, quotas
-from pileus.services.block_storage.model import Snapshot, Volume, VolumeType
+from pileus.services.block_storage.model import Backup, Snapshot, Volume, VolumeType
 from pileus.services.block_storage.operations import scheduling
 from pileus.services.block_storage.store import snapshots, types, volumes
 
 
 class NewVolume(msgspec.Struct, kw_only=True):
-    """What somebody wants; at most one of the three sources."""
+    """What somebody wants; at most one of the four sources."""
 
     size_gib: int | None = None
     name: str | None = None
@@ -30,6 +30,7 @@ class NewVolume(msgspec.Struct, kw_only=True):
     snapshot_id: str | None = None
     source_volid: str | None = None
     image_id: str | None = None
+    backup_id: str | None = None
 
 
 class _Origin(msgspec.Struct):
@@ -42,6 +43,7 @@ class _Origin(msgspec.Struct):
     zone: str | None = None
     image_properties: dict[str, str] | None = None
     image_format: str = "raw"
+    properties: dict[str, str] = {}
 
 
 def create_volume(tx: Tx, ctx: Context, wanted: NewVolume) -> Volume:
@@ -74,7 +76,7 @@ def create_volume(tx: Tx, ctx: Context, wanted: NewVolume) -> Volume:
         bootable=origin.bootable,
         multiattach=multiattach,
         read_only=None,
-        properties=dict(wanted.metadata),
+        properties={**origin.properties, **wanted.metadata},
         image_properties=origin.image_properties,
         group_id=None,
         created_at=clock.now(),
@@ -87,7 +89,11 @@ def create_volume(tx: Tx, ctx: Context, wanted: NewVolume) -> Volume:
         "create",
         volume,
         operations.CreateVolume(
-            volume_id=volume.id, size_gib=size, image_id=wanted.image_id, image_format=origin.image_format
+            volume_id=volume.id,
+            size_gib=size,
+            image_id=wanted.image_id,
+            image_format=origin.image_format,
+            backup_id=wanted.backup_id,
         ),
     )
     events.emit(tx, "block_storage.volume.created", volume.id, ctx=ctx)
@@ -95,13 +101,15 @@ def create_volume(tx: Tx, ctx: Context, wanted: NewVolume) -> Volume:
 
 
 def _origin(tx: Tx, ctx: Context, wanted: NewVolume) -> _Origin:
-    given = [name for name in ("snapshot_id", "source_volid", "image_id") if getattr(wanted, name)]
+    given = [name for name in ("snapshot_id", "source_volid", "image_id", "backup_id") if getattr(wanted, name)]
     if len(given) > 1:
         raise Invalid(f"A volume is made from one source: {' and '.join(given)} exclude each other.")
     if wanted.snapshot_id:
         return _from_snapshot(tx, ctx, wanted.snapshot_id)
     if wanted.source_volid:
         return _from_volume(tx, ctx, wanted.source_volid)
+    if wanted.backup_id:
+        return _from_backup(access.get_backup(tx, ctx, wanted.backup_id))
     if wanted.image_id:
         image = images.get_image(tx, ctx, wanted.image_id)
         return _Origin(
@@ -139,6 +147,21 @@ def _from_volume(tx: Tx, ctx: Context, id: str) -> _Origin:
         bootable=source.bootable,
         zone=source.availability_zone,
         image_properties=source.image_properties,
+    )
+
+
+def _from_backup(backup: Backup) -> _Origin:
+    """Hold the backup, which is *restoring* until the volume is there."""
+    if backup.status != model.AVAILABLE:
+        raise Invalid(f"Invalid backup: backup {backup.id} is {backup.status}; it must be available.")
+    backup.status = model.RESTORING
+    return _Origin(
+        least_gib=backup.size,
+        size_gib=backup.size,
+        volume_type_id=backup.volume_type_id,
+        bootable=backup.bootable,
+        image_properties=backup.image_properties,
+        properties=backup.volume_properties,
     )
 
 

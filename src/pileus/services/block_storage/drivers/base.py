@@ -97,8 +97,8 @@ class VolumeDriver(Protocol):
         """Stop serving the volume."""
         ...
 
-    async def write_image(self, volume_id: str, path: str, format: str, monitor: str | None = None) -> int:
-        """Write the volume's content to a new image file at ``path``; return the file's size in bytes."""
+    async def write_image(self, kind: Kind, id: str, path: str, format: str, monitor: str | None = None) -> int:
+        """Write what a volume or snapshot holds to a new image file at ``path``; return the file's size in bytes."""
         ...
 
     async def inventory(self) -> Inventory:

@@ -164,14 +164,25 @@ class VolumeDriverContract:
         await pool.driver.ensure_volume(VOLUME, 1, Blank())
         await pool.write(VOLUME, b"template")
         target = tmp_path / "upload.raw"
-        size = await pool.driver.write_image(VOLUME, str(target), "raw")
+        size = await pool.driver.write_image("volume", VOLUME, str(target), "raw")
         assert size == target.stat().st_size
         await pool.driver.ensure_volume(OTHER, 1, ImageFile(path=str(target), format="raw"))
         assert await pool.read(OTHER, 8) == b"template"
-        assert await pool.driver.write_image(VOLUME, str(tmp_path / "upload.qcow2"), "qcow2") > 0
+        assert await pool.driver.write_image("volume", VOLUME, str(tmp_path / "upload.qcow2"), "qcow2") > 0
         assert (tmp_path / "upload.qcow2").read_bytes()[:4] == b"QFI\xfb"
         with pytest.raises(Invalid, match="docker"):
-            await pool.driver.write_image(VOLUME, str(tmp_path / "x"), "docker")
+            await pool.driver.write_image("volume", VOLUME, str(tmp_path / "x"), "docker")
+
+    async def test_an_image_written_from_a_snapshot_holds_that_moment(
+        self, pool: PoolUnderTest, tmp_path: Path
+    ) -> None:
+        await pool.driver.ensure_volume(VOLUME, 1, Blank())
+        await pool.write(VOLUME, b"then")
+        await pool.driver.ensure_snapshot(SNAPSHOT, VOLUME)
+        await pool.write(VOLUME, b"now!")
+        await pool.driver.write_image("snapshot", SNAPSHOT, str(tmp_path / "image.raw"), "raw")
+        with (tmp_path / "image.raw").open("rb") as file:
+            assert file.read(4) == b"then"
 
     async def test_what_is_not_here_is_named(self, pool: PoolUnderTest) -> None:
         with pytest.raises(NotFound, match=SNAPSHOT):

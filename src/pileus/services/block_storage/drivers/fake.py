@@ -105,12 +105,12 @@ class FakeVolumeDriver:
             disk.export = ""
             self._write("volume", volume_id, disk)
 
-    async def write_image(self, volume_id: str, path: str, format: str, monitor: str | None = None) -> int:
-        disk = self._get("volume", volume_id)
+    async def write_image(self, kind: Kind, id: str, path: str, format: str, monitor: str | None = None) -> int:
+        disk = self._get(kind, id)
         if format == "qcow2":
             return _write_file(path, _empty_qcow2(disk.size_gib))
         if format != "raw":
-            raise Invalid(f"Volume {volume_id} cannot be written as '{format}': use raw or qcow2.")
+            raise Invalid(f"{kind.capitalize()} {id} cannot be written as '{format}': use raw or qcow2.")
         content = base64.b64decode(disk.content)
         return _write_file(path, content + bytes(-len(content) % SECTOR_BYTES or SECTOR_BYTES))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from pileus.kernel.db import Database, Tx
 from pileus.kernel.runtime import runtime_of
 from pileus.services.image import public as image_service
+from pileus.services.object_store.public import Sending
 
 BLOCK_BYTES = 1 << 20
 
@@ -45,7 +46,11 @@ def _link(source: Path, target: Path) -> bool:
 
 
 async def _copy(db: Database, image_id: str, target: Path) -> None:
-    chunks = await image_service.stream(runtime_of(db), image_id)
+    await receive(await image_service.stream(runtime_of(db), image_id), target)
+
+
+async def receive(chunks: Sending, target: Path) -> None:
+    """Write what is being sent into a file."""
     file = await asyncio.to_thread(target.open, "wb")
     try:
         async for chunk in chunks:
@@ -61,16 +66,22 @@ async def send(db: Database, image_id: str, name: str, project_id: str, user_id:
     known = (await db.read(image_service.find_images, [image_id])).get(image_id)
     if known is None or not known.is_active:
         ctx = runtime.internal(project_id=project_id, user_id=user_id)
-        await image_service.upload(runtime, ctx, image_id, _blocks(path_for(db, name)))
+        await image_service.upload(runtime, ctx, image_id, blocks(path_for(db, name)))
 
 
-async def _blocks(path: Path) -> AsyncIterator[bytes]:
+async def blocks(path: Path) -> AsyncIterator[bytes]:
+    """Yield a file's bytes."""
     file = await asyncio.to_thread(path.open, "rb")
     try:
         while block := await asyncio.to_thread(file.read, BLOCK_BYTES):
             yield block
     finally:
         await asyncio.to_thread(file.close)
+
+
+async def room(db: Database, name: str) -> str:
+    """Return the path of the operation's file, whose folder is there."""
+    return str(path_for(db, name))
 
 
 async def drop(db: Database, name: str) -> None:

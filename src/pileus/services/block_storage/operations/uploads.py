@@ -3,7 +3,7 @@
 import msgspec
 
 from pileus.kernel import clock, events
-from pileus.kernel.db import Database, Tx
+from pileus.kernel.db import Tx
 from pileus.kernel.operations import Operation, operation
 from pileus.services.block_storage import commands, model
 from pileus.services.block_storage.operations import images
@@ -51,7 +51,7 @@ def _back(tx: Tx, volume_id: str, before: str) -> None:
 async def upload_volume(op: Operation, input: UploadVolume) -> None:
     """Write the volume into a file, stream it into the image, remove the file."""
     place = await op.commit("find place", find_place, input.volume_id)
-    path = await op.step("make room", _room, op.db, op.id, undo=_drop)
+    path = await op.step("make room", images.room, op.db, op.id, undo=images.drop)
     await op.command(
         "write",
         place.host,
@@ -60,11 +60,3 @@ async def upload_volume(op: Operation, input: UploadVolume) -> None:
     await op.step("send", images.send, op.db, input.image_id, op.id, input.project_id, input.user_id)
     await op.step("clean up", images.drop, op.db, op.id)
     await op.finish(_back, input.volume_id, input.before)
-
-
-async def _room(db: Database, name: str) -> str:
-    return str(images.path_for(db, name))
-
-
-async def _drop(db: Database, name: str) -> None:
-    await images.drop(db, name)

@@ -9,7 +9,7 @@ from pileus.kernel.operations import Operation, operation
 from pileus.services.block_storage import commands, model
 from pileus.services.block_storage.commands import Blank, FromSnapshot, FromVolume, ImageFile, Source
 from pileus.services.block_storage.model import Snapshot, Volume
-from pileus.services.block_storage.operations import images, scheduling
+from pileus.services.block_storage.operations import backup_objects, images, scheduling
 from pileus.services.block_storage.store import messages, volumes
 
 BLANK_TIMEOUT_S = 300
@@ -20,6 +20,7 @@ class CreateVolume(msgspec.Struct, frozen=True):
     size_gib: int
     image_id: str | None = None
     image_format: str = "raw"
+    backup_id: str | None = None
 
 
 class DeleteVolume(msgspec.Struct, frozen=True):
@@ -68,6 +69,8 @@ def fail(tx: Tx, volume_id: str, status: str, action: str, reason: str) -> None:
 
 def _not_created(tx: Tx, input: CreateVolume, reason: str) -> None:
     fail(tx, input.volume_id, model.ERROR, "VOLUME_001", f"create volume: {reason}")
+    if input.backup_id is not None:
+        backup_objects.release(tx, input.backup_id)
 
 
 def _not_deleted(tx: Tx, input: DeleteVolume, reason: str) -> None:
@@ -113,6 +116,11 @@ async def create_volume(op: Operation, input: CreateVolume) -> None:
     if input.image_id is not None:
         path = await op.step("fetch image", images.fetch, op.db, input.image_id, op.id, undo=_drop_image)
         source = ImageFile(path=path, format=input.image_format)
+    elif input.backup_id is not None:
+        path = await op.step(
+            "fetch backup", backup_objects.fetch, op.db, input.backup_id, op.id, undo=backup_objects.drop
+        )
+        source = ImageFile(path=path, format=backup_objects.FORMAT)
     await op.command(
         "make",
         planned.host,
@@ -120,9 +128,15 @@ async def create_volume(op: Operation, input: CreateVolume) -> None:
         undo=commands.EnsureVolumeGone(volume_id=input.volume_id),
         timeout_s=BLANK_TIMEOUT_S if isinstance(source, Blank) else None,
     )
-    if input.image_id is not None:
+    if isinstance(source, ImageFile):
         await op.step("drop image copy", images.drop, op.db, op.id)
-    await op.finish(_available, input.volume_id)
+    await op.finish(_made, input)
+
+
+def _made(tx: Tx, input: CreateVolume) -> None:
+    _available(tx, input.volume_id)
+    if input.backup_id is not None:
+        backup_objects.release(tx, input.backup_id)
 
 
 async def _drop_image(db: Database, image_id: str, name: str) -> None:

@@ -115,18 +115,19 @@ class Qcow2Driver:
         async with self._lock(volume_id):
             await self.exports.ensure_gone(volume_id)
 
-    async def write_image(self, volume_id: str, path: str, format: str, monitor: str | None = None) -> int:
+    async def write_image(self, kind: Kind, id: str, path: str, format: str, monitor: str | None = None) -> int:
         qemu_format = qemu_img.FORMATS.get(format)
         if qemu_format is None:
-            raise Invalid(f"Volume {volume_id} cannot be written as '{format}': use raw or qcow2.")
-        monitor = monitor or self.exports.monitor(volume_id)
+            raise Invalid(f"{kind.capitalize()} {id} cannot be written as '{format}': use raw or qcow2.")
+        if kind == "volume":
+            monitor = monitor or self.exports.monitor(id)
         target = Path(path)
-        source = str(self.pool.path("volume", volume_id))
-        timeout_s = _timeout_s(self.pool.get("volume", volume_id))
+        source = str(self.pool.path(kind, id))
+        timeout_s = _timeout_s(self.pool.get(kind, id))
         async with self.pool.new_file(target, target.parent) as new:
-            with self.pool.scratch(volume_id) as copy:
+            with self.pool.scratch(id) as copy:
                 if monitor and await live.holds(monitor, source):
-                    await live.copy(monitor, source, copy, _job("upload", volume_id))
+                    await live.copy(monitor, source, copy, _job("upload", id))
                     source = copy
                 await qemu_img.run("convert", "-q", "-f", "qcow2", "-O", qemu_format, source, new, timeout_s=timeout_s)
         return os.stat(target).st_size
