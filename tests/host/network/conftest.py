@@ -33,12 +33,6 @@ def _concerns_us(line: str) -> bool:
     return (match["link"] or match["name"]) in ours
 
 
-def _others_are_here() -> bool:
-    """Tell whether clouds of other programs are here, which change the host's settings when they please."""
-    tables = subprocess.run(("nft", "list", "tables"), capture_output=True, text=True, check=True).stdout
-    return any(name not in ours for name in re.findall(r"pileus_([0-9a-f]{4})", tables))
-
-
 def host_state() -> dict[str, list[str]]:
     """What the driver could have changed: interfaces, namespaces, rules, routes, servers, settings."""
 
@@ -56,7 +50,8 @@ def host_state() -> dict[str, list[str]]:
         "rules": [line for table in tables for line in lines("nft", "list", "table", *table.split())],
         "routes": mine("ip", "route"),
         "servers": [line for line in lines("ps", "-eo", "args") if line.startswith("dnsmasq") and base in line],
-        "settings": [] if _others_are_here() else lines("sysctl", *SETTINGS),
+        # Other programs' clouds change these when they please.
+        "settings": lines("sysctl", *SETTINGS) if "CI" in os.environ else [],
     }
 
 

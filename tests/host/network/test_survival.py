@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from secrets import token_hex
 
 import msgspec
 import pytest
@@ -98,20 +99,34 @@ async def test_everything_again_changes_nothing(driver: LinuxNetworkDriver, sett
 
 
 async def test_the_last_cloud_gives_the_hosts_settings_back(tmp_path: Path) -> None:
-    before = host_state()
-    first, second = (LinuxNetworkDriver(Settings(folder=tmp_path, cloud_id=new_cloud_id())) for _ in range(2))
+    """On a host of their own (a namespace), where nobody else changes settings meanwhile."""
+    host = f"pnt-{token_hex(4)}"
+    run("ip", "netns", "add", host)
+
+    def forwards() -> str:
+        return run("ip", "netns", "exec", host, "sysctl", "-n", "net.ipv4.ip_forward").strip()
+
+    drivers = [
+        LinuxNetworkDriver(Settings(folder=tmp_path / name, cloud_id=new_cloud_id(), host_netns=host)) for name in "ab"
+    ]
     outside = [
         ExternalNetworkSpec(network=NetworkSpec(id=new_id()), host_addresses=(address,), masquerade=True)
         for address in ("203.0.113.1/28", "203.0.113.17/28")
     ]
-    await first.ensure_external_network(outside[0])
-    await second.ensure_external_network(outside[1])
-    await first.ensure_all_gone()
-    assert run("sysctl", "-n", "net.ipv4.ip_forward") == "1\n", "the second cloud still forwards"
-    await second.ensure_all_gone()
-    for driver in (first, second):
-        await driver.close()
-    assert host_state() == before
+    try:
+        run("ip", "netns", "exec", host, "sysctl", "-w", "net.ipv4.ip_forward=0")
+        for driver, external in zip(drivers, outside, strict=True):
+            await driver.ensure_external_network(external)
+            assert forwards() == "1"
+        await drivers[0].ensure_all_gone()
+        assert forwards() == "1", "the second cloud still forwards"
+        await drivers[1].ensure_all_gone()
+        assert forwards() == "0"
+    finally:
+        for driver in drivers:
+            await driver.ensure_all_gone()
+            await driver.close()
+        run("ip", "netns", "delete", host)
 
 
 async def test_clouds_side_by_side_do_not_touch_each_other(driver: LinuxNetworkDriver, tmp_path: Path) -> None:

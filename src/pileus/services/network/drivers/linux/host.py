@@ -131,11 +131,13 @@ class Host:
 
     def change_sysctl(self, path: str, value: str) -> None:
         """Change one of the host's own settings, remembering what it was."""
+        was = Path("/proc/sys", path).read_text().strip()
+        if was == value:
+            return
         with changed_sysctls() as changed:
-            was = Path("/proc/sys", path).read_text().strip()
-            if was != value:
-                changed.setdefault(path, was)
-                namespaces.set_sysctl(path, value)
+            changed.setdefault(path, was)
+        # Changed only once it is recorded, or a kill between the two would lose what it was.
+        namespaces.set_sysctl(path, value)
 
     def restore_sysctls(self) -> None:
         """Give back what clouds changed on this host, but for what another cloud still needs."""
