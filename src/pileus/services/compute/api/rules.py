@@ -98,8 +98,10 @@ FLAVOR_DELETE = _admin("os-flavor-manage:delete")
 FLAVOR_ACCESS = _admin("os-flavor-access")
 FLAVOR_ACCESS_ADD = _admin("os-flavor-access:add_tenant_access")
 FLAVOR_ACCESS_REMOVE = _admin("os-flavor-access:remove_tenant_access")
-SPECS_INDEX = _reader("os-flavor-extra-specs:index")
-SPECS_SHOW = _reader("os-flavor-extra-specs:show")
+_ANY_READER = "role:admin or role:reader"
+"""Of what belongs to no project."""
+SPECS_INDEX = Rule(P + "os-flavor-extra-specs:index", _ANY_READER)
+SPECS_SHOW = Rule(P + "os-flavor-extra-specs:show", _ANY_READER)
 SPECS_CREATE = _admin("os-flavor-extra-specs:create")
 SPECS_UPDATE = _admin("os-flavor-extra-specs:update")
 SPECS_DELETE = _admin("os-flavor-extra-specs:delete")
