@@ -9,7 +9,7 @@ from pileus.kernel.db import open_database
 from pileus.kernel.operations import OperationRow, Worker, begin
 from pileus.kernel.testing.interruptions import Crash
 
-from .toy import Choose, Follow, Typed, Yard, world
+from .toy import Choose, Delegate, Follow, Typed, Yard, world
 
 
 class Site:
@@ -42,7 +42,8 @@ class Site:
 
     async def begin(self, input, **options) -> str:
         """Begin the operation that takes this input."""
-        kind = {Choose: "toy.choose", Follow: "toy.follow", Typed: "toy.typed"}.get(type(input), "toy.errand")
+        kinds = {Choose: "toy.choose", Follow: "toy.follow", Delegate: "toy.delegate", Typed: "toy.typed"}
+        kind = kinds.get(type(input), "toy.errand")
         if getattr(input, "deadline", False):
             kind = "toy.short"
         resource = f"tower/{getattr(input, 'id', 'follower')}"

@@ -14,7 +14,7 @@ from pileus.kernel.operations.results import result_type
 from pileus.kernel.testing.interruptions import Crash
 
 from .site import Site
-from .toy import STEPS, UNDOS, BuildTower, Choose, EnsureBlock, Errand, Follow, Typed, build_row
+from .toy import STEPS, UNDOS, BuildTower, Choose, Delegate, EnsureBlock, Errand, Follow, Typed, build_row
 
 
 @pytest.fixture
@@ -371,6 +371,15 @@ async def test_a_busy_worker_leaves_the_rest_for_later(site):
     ids = [await site.begin(Errand(f"t{n}")) for n in range(12)]
     for id in ids:
         assert (await site.ended(id)).state == "succeeded"
+
+
+async def test_waiting_takes_nobody_s_place(site):
+    """With room for one: what an operation has begun must run while it waits for it."""
+    await site.start_worker(limit=1)
+    ids = [await site.begin(Delegate(f"t{n}")) for n in range(3)]
+    for id in ids:
+        assert (await site.ended(id)).state == "succeeded"
+    assert site.blocks == ["t0-part", "t1-part", "t2-part"]
 
 
 async def test_old_operations_are_forgotten_live_ones_never(site, monkeypatch):

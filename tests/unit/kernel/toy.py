@@ -161,6 +161,20 @@ async def follow(op: Operation, input: Follow) -> None:
     await op.wait("other", input.other)
 
 
+class Delegate(msgspec.Struct, frozen=True):
+    id: str
+
+
+def begin_part(tx: Tx, id: str) -> str:
+    return begin(tx, None, "toy.errand", f"tower/{id}", Errand(id))
+
+
+@operation("toy.delegate", input=Delegate)
+async def delegate(op: Operation, input: Delegate) -> None:
+    """Another operation, begun and waited for."""
+    await op.wait("part", await op.commit("begin part", begin_part, f"{input.id}-part"))
+
+
 class Typed(msgspec.Struct, frozen=True):
     id: str = "typed"
 

@@ -72,6 +72,8 @@ class Steps:
         self._calls: set[asyncio.Timeout] = set()
         self._observe = observe
         self._names: set[str] = set()
+        self.resting: Callable[[int], None] = lambda change: None
+        """Told +1 and -1 around every pause: an operation that only waits takes nobody's place."""
 
     def turn_back(self) -> None:
         """Take the way forward no further than the step under way; stop waiting for hosts and pauses now."""
@@ -211,13 +213,15 @@ class Steps:
             raise Unwind("told to turn back")
 
     async def _rest(self, seconds: float) -> None:
-        """Wait between tries of an undo, which nobody can turn back."""
+        """Wait until the time is over or something was heard that makes another try worth while."""
         sleep = asyncio.ensure_future(clock.sleep(seconds))
         self._awake.clear()
         woken = asyncio.ensure_future(self._awake.wait())
+        self.resting(+1)
         try:
             await asyncio.wait((sleep, woken), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self.resting(-1)
             sleep.cancel()
             woken.cancel()
 

@@ -23,6 +23,8 @@ from pileus.kernel.operations.owner import is_dead, new_owner
 
 log = logging.getLogger("pileus.operations")
 
+MOST_RESTING = 40
+"""How many times its limit a worker holds, counting operations that wait."""
 WAKE = "operations.ready"
 """The topic on which processes without a worker say that there is something to do."""
 
@@ -58,6 +60,7 @@ class Worker:
         self._loops: list[asyncio.Task[None]] = []
         self._accepting = False
         self._more = False
+        self._resting = 0
         self._roused = False
         self._unsubscribe: list[Callable[[], None]] = []
 
@@ -99,7 +102,7 @@ class Worker:
         return not self._running
 
     def offer(self, now: datetime) -> tuple[str, datetime] | None:
-        if not self._accepting or len(self._running) >= self._limit:
+        if not self._accepting or self._room <= 0:
             return None
         return self.owner, now + self._lease
 
@@ -124,6 +127,17 @@ class Worker:
         """Look for work now."""
         self._look.set()
 
+    @property
+    def _room(self) -> int:
+        """How many more operations may run: those that only wait take no place, but there is an end to them too."""
+        running = len(self._running)
+        return min(self._limit - (running - self._resting), self._limit * MOST_RESTING - running)
+
+    def _rest(self, change: int) -> None:
+        self._resting += change
+        if change > 0 and self._more:
+            self._look.set()
+
     def _host_came(self) -> None:
         """Try again what may have waited for this host, stuck undos included."""
         for execution, _ in self._running.values():
@@ -134,6 +148,7 @@ class Worker:
     def _run(self, claimed: Claimed) -> None:
         execution = Execution(self._db, self._bus, claimed, self.observe)
         task = asyncio.create_task(self._see_through(execution), name=f"operation {claimed.kind} {claimed.id}")
+        execution.op.resting = self._rest
         task.add_done_callback(_report)
         self._running[claimed.id] = execution, task
         telemetry.LIVE.inc()
@@ -163,7 +178,7 @@ class Worker:
                 log.exception("the worker could not look for operations; it tries again in %s s", self._poll_s)
 
     async def _claim(self) -> None:
-        room = self._limit - len(self._running)
+        room = self._room
         if room <= 0:
             self._more = True
             return
