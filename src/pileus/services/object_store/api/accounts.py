@@ -8,6 +8,7 @@ from pileus.kernel.rest import Request, Response
 from pileus.kernel.runtime import Runtime
 from pileus.services.object_store import store
 from pileus.services.object_store.api.answers import Headers, answer, api, timestamp, usage_headers
+from pileus.services.object_store.api.archives import extract_archive
 from pileus.services.object_store.api.bulk import bulk_delete
 from pileus.services.object_store.api.listings import container_entries, format_of, listing_of, render
 from pileus.services.object_store.app import access, metadata
@@ -79,7 +80,13 @@ def _post(tx: Tx, ctx: Context, request: Request, account: str) -> None:
 
 
 @api.put("/{account}", None)
-def put_account(tx: Tx, ctx: Context, request: Request, account: str) -> Response:
+async def put_account(ctx: Context, request: Request, runtime: Runtime, account: str) -> Response:
+    if "extract-archive" in dict(request.query_items()):
+        return await extract_archive(ctx, request, runtime, account, "")
+    return await runtime.db.write(_put, ctx, request, account)
+
+
+def _put(tx: Tx, ctx: Context, request: Request, account: str) -> Response:
     access.require(ctx, access.RESELL, account)
     is_new = store.find(tx, account).account is None
     _change(tx, ctx, request, account)

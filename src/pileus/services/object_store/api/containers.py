@@ -5,8 +5,10 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid
 from pileus.kernel.rest import Request, Response
+from pileus.kernel.runtime import Runtime
 from pileus.services.object_store import store
 from pileus.services.object_store.api.answers import Headers, answer, api, timestamp, usage_headers
+from pileus.services.object_store.api.archives import extract_archive
 from pileus.services.object_store.api.bulk import delete_container as remove
 from pileus.services.object_store.api.listings import format_of, listing_of, object_entries, render
 from pileus.services.object_store.app import access, metadata, objects
@@ -61,7 +63,13 @@ def _readable(tx: Tx, ctx: Context, request: Request, account: str, container: s
 
 
 @api.put("/{account}/{container}", None)
-def put_container(tx: Tx, ctx: Context, request: Request, account: str, container: str) -> Response:
+async def put_container(ctx: Context, request: Request, runtime: Runtime, account: str, container: str) -> Response:
+    if "extract-archive" in dict(request.query_items()):
+        return await extract_archive(ctx, request, runtime, account, container)
+    return await runtime.db.write(_put, ctx, request, account, container)
+
+
+def _put(tx: Tx, ctx: Context, request: Request, account: str, container: str) -> Response:
     access.require(ctx, access.WRITE, account)
     metadata.check_container_name(container)
     if request.headers.get("x-storage-policy", POLICY).lower() != POLICY.lower():

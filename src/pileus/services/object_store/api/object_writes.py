@@ -12,6 +12,7 @@ from pileus.kernel.rest import Request, Response
 from pileus.kernel.runtime import Runtime
 from pileus.services.object_store import store
 from pileus.services.object_store.api.answers import Headers, answer, api
+from pileus.services.object_store.api.archives import extract_archive
 from pileus.services.object_store.api.bulk import delete_names
 from pileus.services.object_store.api.objects import Reading, look
 from pileus.services.object_store.api.permits import Permit, permit
@@ -28,6 +29,8 @@ async def put_object(
     ctx: Context, request: Request, runtime: Runtime, account: str, container: str, name: str
 ) -> Response:
     path = Path(account, container, name)
+    if "extract-archive" in dict(request.query_items()):
+        return await extract_archive(ctx, request, runtime, account, f"{container}/{name}")
     if "x-copy-from" in request.headers:
         return await _copy(ctx, request, runtime, _source(request, "x-copy-from", account), path)
     if dict(request.query_items()).get("multipart-manifest") == "put":
