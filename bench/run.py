@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import boots, networks, requests, streams
+from bench import boots, guests, networks, requests, streams
 from bench.cloud import FakeCloud
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
@@ -23,7 +23,8 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 def main() -> None:
     """Run all parts, or those named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", help="start, requests, boots, streams (all by default); networks (as root)")
+    parts = "start, requests, boots, streams (all by default); networks, guests (as root)"
+    parser.add_argument("parts", nargs="*", help=parts)
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     words = parser.parse_args()
     parts = words.parts or ["start", "requests", "boots", "streams"]
@@ -99,7 +100,28 @@ def network(say: requests.Progress) -> str:
     return table(("on a host, Linux-native", "time", "agent CPU"), rows)
 
 
-PARTS = {"start": start, "requests": reads, "boots": boot, "streams": stream, "networks": network}
+def guest(say: requests.Progress) -> str:
+    """Return the table of real guests."""
+    found = asyncio.run(guests.run(say))
+    return table(
+        ("a real guest", "measured", "target"),
+        [
+            ("build pileus-mini from fetched packages", f"{found.build_s:.1f} s", "seconds"),
+            ("QEMU alone, power-on to login over ssh", f"{found.alone_s:.1f} s", ""),
+            ("`POST /servers` to ACTIVE", f"{found.active_s:.1f} s", ""),
+            ("`POST /servers` to login over ssh, floating IP", f"{found.cloud_s:.1f} s", f"{found.alone_s + 2:.1f} s"),
+        ],
+    )
+
+
+PARTS = {
+    "start": start,
+    "requests": reads,
+    "boots": boot,
+    "streams": stream,
+    "networks": network,
+    "guests": guest,
+}
 
 
 def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
