@@ -19,7 +19,7 @@ from pileus.services.identity.app import documents, scope
 from pileus.services.identity.app.fernet import REFUSAL, Payload, microseconds, new_audit_id
 from pileus.services.identity.app.passwords import Passwords
 from pileus.services.identity.app.scope import DomainReference, Scope, find_domain
-from pileus.services.identity.app.validation import Tokens, look_up
+from pileus.services.identity.app.validation import Tokens
 from pileus.services.identity.model import ApplicationCredential, User
 from pileus.services.identity.store import application_credentials, projects, users
 
@@ -182,7 +182,7 @@ def _issue(
         chosen.application_credential_id,
         chosen.trust_id,
     )
-    token = look_up(tx, payload)
+    token = issuer.look_up(tx, payload)
     return issuer.keys.seal(payload), documents.token_document(tx, runtime, ctx, token, with_catalog=with_catalog)
 
 

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping
 
 from pileus.kernel.db import Tx
 from pileus.services.identity.model import NO_DOMAIN, SYSTEM, Project, Role
+from pileus.services.identity.store import facts
 from pileus.services.identity.store import projects as project_rows
 from pileus.services.identity.store import roles as role_rows
+from pileus.services.identity.store.facts import ProjectFacts
 
 
 def expand(ids: Iterable[str], implied: Mapping[str, list[str]]) -> set[str]:
@@ -29,16 +31,20 @@ def with_implied(tx: Tx, ids: Iterable[str]) -> list[Role]:
     return sorted((row for row in rows.values() if row.domain_id == NO_DOMAIN), key=lambda row: row.name)
 
 
-def on_project(tx: Tx, user_id: str, project: Project) -> set[str]:
+def on_project(tx: Tx, user_id: str, project: Project | ProjectFacts) -> set[str]:
     """Return the ids of the roles given to a user on a project, not yet expanded."""
-    return role_rows.role_ids_on(tx, user_id, project.id, [row.id for row in project_rows.parents(tx, project)])
+    above = [project.domain_id]
+    if project.parent_id not in (None, project.domain_id):
+        row = project if isinstance(project, Project) else project_rows.get_project(tx, project.id)
+        above = [other.id for other in project_rows.parents(tx, row)] if row is not None else above
+    return facts.role_ids(tx, user_id, project.id, above)
 
 
 def on_domain(tx: Tx, user_id: str, domain_id: str) -> set[str]:
     """Return the ids of the roles given to a user on a domain."""
-    return role_rows.role_ids_on(tx, user_id, domain_id, [])
+    return facts.role_ids(tx, user_id, domain_id, [])
 
 
 def on_system(tx: Tx, user_id: str) -> set[str]:
     """Return the ids of the roles given to a user on the system."""
-    return role_rows.role_ids_on(tx, user_id, SYSTEM, [])
+    return facts.role_ids(tx, user_id, SYSTEM, [])

@@ -17,8 +17,10 @@ from pileus.kernel.runtime import Runtime
 from pileus.services.identity.app import access, roles, trusts
 from pileus.services.identity.app.access import Allowed
 from pileus.services.identity.app.fernet import REFUSAL, Payload, TokenKeys, microseconds
-from pileus.services.identity.model import LONGEST_LIFETIME_S, ApplicationCredential, IdentitySettings, Project, Trust
-from pileus.services.identity.store import application_credentials, projects, tokens, users
+from pileus.services.identity.model import LONGEST_LIFETIME_S, NO_DOMAIN, ApplicationCredential, IdentitySettings, Trust
+from pileus.services.identity.store import application_credentials, facts, projects, tokens
+from pileus.services.identity.store import roles as role_rows
+from pileus.services.identity.store.facts import ProjectFacts
 
 REMEMBERED = 20_000
 """Tokens whose meaning is kept in memory."""
@@ -63,6 +65,20 @@ class Token:
     trust: Trusted | None = None
 
 
+class RoleBook:
+    """The global roles and what all roles imply, as of one revision."""
+
+    def __init__(self, tx: Tx) -> None:
+        rows = role_rows.all_roles(tx)
+        self._named = {id: Named(id, row.name) for id, row in rows.items() if row.domain_id == NO_DOMAIN}
+        self._implied = role_rows.implications(tx)
+
+    def expanded(self, ids: set[str]) -> tuple[Named, ...]:
+        """Return the roles that these stand for, by name; a domain's own role counts by what it implies."""
+        found = (self._named[id] for id in roles.expand(ids, self._implied) if id in self._named)
+        return tuple(sorted(found, key=lambda role: role.name))
+
+
 class Tokens:
     """What this process remembers of tokens."""
 
@@ -77,6 +93,7 @@ class Tokens:
         self.lifetime_s = settings.token_lifetime_s
         self.window_us = settings.allow_expired_window_s * 1_000_000
         self._known: dict[str, tuple[int, int, Caller]] = {}
+        self._book: tuple[int, RoleBook] | None = None
 
     def caller(self, tx: Tx, text: str, *, allow_expired: bool = False) -> Caller:
         """Return who a token stands for; raise Unauthenticated when it is not good (any more)."""
@@ -89,11 +106,18 @@ class Tokens:
         if now_us >= payload.expires_us + (self.window_us if allow_expired else 0):
             self._known.pop(text, None)
             raise Unauthenticated(REFUSAL)
-        caller = caller_of(look_up(tx, payload))
+        caller = caller_of(self.look_up(tx, payload))
         if len(self._known) >= REMEMBERED:
             self._forget_oldest()
         self._known[text] = (revision, payload.expires_us, caller)
         return caller
+
+    def look_up(self, tx: Tx, payload: Payload) -> Token:
+        """Return what a payload proves now; raise Unauthenticated when anything it rests on is gone or disabled."""
+        revision = tokens.revision(tx)
+        if self._book is None or self._book[0] != revision:
+            self._book = revision, RoleBook(tx)
+        return look_up(tx, payload, self._book[1])
 
     def _forget_oldest(self) -> None:
         for text in list(self._known)[: REMEMBERED // 10]:
@@ -114,49 +138,53 @@ def authenticate(tx: Tx, request: Request, runtime: Runtime) -> Caller:
     return caller
 
 
-def look_up(tx: Tx, payload: Payload) -> Token:
+def look_up(tx: Tx, payload: Payload, book: RoleBook) -> Token:
     """Return what a payload proves now; raise Unauthenticated when anything it rests on is gone or disabled."""
-    user = users.get_user(tx, payload.user_id)
-    if user is None or not user.enabled:
+    user = facts.user_facts(tx, payload.user_id)
+    if user is None or not user.enabled or not user.domain_enabled:
         raise Unauthenticated(REFUSAL)
-    project = projects.get_project(tx, payload.scope_id) if payload.scope == "p" else None
-    domain_id = project.domain_id if project is not None else payload.domain_id
-    ids = {user.domain_id} | ({domain_id} if domain_id else set())
-    domains = projects.projects_by_id(tx, ids)
-    user_domain, domain = domains.get(user.domain_id), domains.get(domain_id or "")
-    for needed, there in ((True, user_domain), (payload.scope == "p", project), (payload.scope in ("p", "d"), domain)):
-        if needed and (there is None or not there.enabled):
-            raise Unauthenticated(REFUSAL)
-    assert user_domain is not None
+    project = facts.project_facts(tx, payload.scope_id) if payload.scope == "p" else None
+    if payload.scope == "p" and (project is None or not project.enabled or not project.domain_enabled):
+        raise Unauthenticated(REFUSAL)
+    domain = Named(project.domain_id, project.domain_name) if project is not None else _domain(tx, payload)
     trust = trusts.living(tx, payload.trust_id) if payload.trust_id is not None else None
-    people = {user.id} | ({trust.trustor_user_id, trust.trustee_user_id} if trust else set())
-    if tokens.is_revoked(
+    if facts.is_revoked(
         tx,
         audit_id=payload.audit_ids[0],
         audit_chain_id=payload.audit_ids[-1],
-        user_ids=people,
+        user_ids={user.id} | ({trust.trustor_user_id, trust.trustee_user_id} if trust else set()),
         project_id=payload.project_id,
-        domain_ids=ids,
+        domain_ids={user.domain_id} | ({domain.id} if domain else set()),
         issued_at=payload.issued_at,
     ):
         raise Unauthenticated(REFUSAL)
     credential, rules = _application_credential(tx, payload)
-    granted = roles.with_implied(tx, _roles(tx, payload, project, credential, trust))
+    granted = book.expanded(_roles(tx, payload, project, credential, trust))
     if payload.scope and not granted:
         raise Unauthenticated(REFUSAL)
     return Token(
         payload,
         Named(user.id, user.name, user.domain_id),
         user.password_expires_at,
-        Named(user_domain.id, user_domain.name),
+        Named(user.domain_id, user.domain_name),
         Named(project.id, project.name, project.domain_id, project.is_domain) if project else None,
-        Named(domain.id, domain.name) if domain else None,
-        tuple(Named(role.id, role.name) for role in granted),
+        domain,
+        granted,
         Named(credential.id, credential.name) if credential else None,
         credential is not None and not credential.unrestricted,
         rules,
         Trusted(trust.id, trust.trustor_user_id, trust.trustee_user_id, trust.impersonation) if trust else None,
     )
+
+
+def _domain(tx: Tx, payload: Payload) -> Named | None:
+    """Return the domain a token is for, if it is for one."""
+    if payload.domain_id is None:
+        return None
+    row = projects.get_domain(tx, payload.domain_id)
+    if row is None or not row.enabled:
+        raise Unauthenticated(REFUSAL)
+    return Named(row.id, row.name)
 
 
 def _application_credential(
@@ -176,7 +204,7 @@ def _application_credential(
 def _roles(
     tx: Tx,
     payload: Payload,
-    project: Project | None,
+    project: ProjectFacts | None,
     credential: ApplicationCredential | None,
     trust: Trust | None,
 ) -> set[str]:

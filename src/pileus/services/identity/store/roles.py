@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Select, and_, delete, or_, select
+from sqlalchemy import Select, delete, or_, select
 
 from pileus.kernel.db import Tx
 from pileus.services.identity.model import Assignment, ImpliedRole, Membership, Role
@@ -78,14 +78,6 @@ def roles_between(tx: Tx, actor_id: str, target_id: str, inherited: bool) -> lis
 def _actors(user_id: str) -> Any:
     groups = select(Membership.group_id).where(Membership.user_id == user_id)
     return or_(Assignment.actor_id == user_id, Assignment.actor_id.in_(groups))
-
-
-def role_ids_on(tx: Tx, user_id: str, target_id: str, above: Sequence[str]) -> set[str]:
-    """Return the ids of a user's roles on a target: its own, its groups', and those inherited from ``above``."""
-    here = and_(Assignment.target_id == target_id, Assignment.inherited.is_(False))
-    if above:
-        here = or_(here, and_(Assignment.target_id.in_(above), Assignment.inherited.is_(True)))
-    return set(tx.scalars(select(Assignment.role_id).where(_actors(user_id), here)))
 
 
 def targets_of(tx: Tx, user_id: str) -> list[tuple[str, str, bool]]:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import and_, delete, or_, select, text, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.exc import NoResultFound
 
 from pileus.kernel.db import Tx
@@ -47,30 +47,6 @@ def insert_revocation(
         )
     )
     move_revision(tx)
-
-
-def is_revoked(
-    tx: Tx,
-    *,
-    audit_id: str,
-    audit_chain_id: str,
-    user_ids: set[str],
-    project_id: str | None,
-    domain_ids: set[str],
-    issued_at: datetime,
-) -> bool:
-    """Tell whether a revocation matches a token's facts."""
-    row = Revocation
-    matches = [
-        row.audit_id == audit_id,
-        row.audit_chain_id == audit_chain_id,
-        and_(row.user_id.in_(user_ids), or_(row.project_id.is_(None), row.project_id == project_id)),
-        row.domain_id.in_(domain_ids),
-    ]
-    if project_id is not None:
-        matches.append(and_(row.project_id == project_id, row.user_id.is_(None)))
-    statement = select(row.id).where(or_(*matches), row.issued_before >= issued_at).limit(1)
-    return tx.scalar(statement) is not None
 
 
 def list_revocations(tx: Tx, since: datetime | None) -> list[Revocation]:
