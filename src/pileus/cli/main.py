@@ -16,6 +16,7 @@ COMMANDS = {
     "demo": "set everything up and take a server from nothing to a login",
     "doctor": "check this host and say how to mend what is missing",
     "logs": "print the cloud's logs",
+    "operations": "list what is under way; show one, retry or abandon a stuck one",
     "openrc": "print the shell exports that point clients at the cloud",
     "test": "set up and run the tests",
 }
@@ -47,6 +48,9 @@ def parser() -> argparse.ArgumentParser:
     made["logs"].add_argument("-n", "--lines", type=int, default=50, help="how many lines (default 50)")
     made["logs"].add_argument("--request", help="only lines of this request id")
     made["logs"].add_argument("--json", action="store_true", help="print the lines as they are, one JSON object each")
+    made["operations"].add_argument("verb", nargs="?", default="list", choices=["list", "show", "retry", "abandon"])
+    made["operations"].add_argument("id", nargs="?", help="the operation")
+    made["operations"].add_argument("--all", action="store_true", help="also those that have ended")
     made["openrc"].add_argument("--project", help="the project, and user, to act as (default admin)")
     made["openrc"].add_argument("--clouds-yaml", action="store_true", help="print a clouds.yaml instead")
     made["test"].add_argument("arguments", nargs=argparse.REMAINDER, help="arguments for pytest")

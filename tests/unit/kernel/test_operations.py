@@ -197,7 +197,7 @@ async def test_an_undo_that_cannot_be_done_becomes_an_alarm_then_is_mended(site,
     assert (row.state, row.error, row.alarm) == ("failed", "no ground left", None)
     assert site.blocks == []
     assert await site.world() == {"towers": {"t": ("ERROR", None)}, "claims": 0}
-    with pytest.raises(errors.Conflict, match="is failed, not stuck"):
+    with pytest.raises(errors.Conflict, match="is not stuck but failed"):
         await site.db.write(alarms.retry, id)
 
 

@@ -48,7 +48,7 @@ def retry(tx: Tx, id: str) -> None:
     """Have a stuck operation's undo tried again at once, after its cause has been mended."""
     row = get_operation(tx, id)
     if row.state != STUCK:
-        raise Conflict(f"Operation {id} is {row.state}, not stuck: there is nothing to retry.")
+        raise Conflict(f"Operation {id} is not stuck but {row.state}: there is nothing to retry.")
     row.next_attempt_at = clock.now()
     if (listener := listener_of(tx)) is not None:
         after_commit(tx, partial(listener.waiting, id, None))
@@ -61,7 +61,7 @@ def abandon(tx: Tx, id: str) -> list[str]:
     """
     row = get_operation(tx, id)
     if row.state not in LIVE:
-        raise Conflict(f"Operation {id} has {row.state}: there is nothing to abandon.")
+        raise Conflict(f"Operation {id} has ended ({row.state}): there is nothing to abandon.")
     left = [step.name for step in read_steps(tx, id).values() if not step.undone]
     reason = f"{row.error or 'It was given up'} (abandoned by an operator; not undone: {', '.join(left) or 'nothing'})"
     row.state, row.live_resource, row.error, row.alarm = FAILED, None, reason, None
