@@ -1,16 +1,20 @@
 """The QEMU driver keeps the contract of all hypervisors, with real processes whose guests find nothing to boot."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import uvloop
 
-from pileus.services.compute.drivers.base import GuestEvent, Hypervisor
-from pileus.services.compute.drivers.contract import HypervisorContract, Image
+from pileus.kernel.errors import Unavailable
+from pileus.services.compute.drivers.base import Blank, Disk, GuestEvent, GuestSpec, Hypervisor
+from pileus.services.compute.drivers.contract import HypervisorContract, Image, new_spec
 from pileus.services.compute.drivers.qemu import QemuHypervisor
+from pileus.services.compute.drivers.qemu.disks import virtual_size
 
 pytestmark = [
     pytest.mark.host,
@@ -60,3 +64,42 @@ class TestQemuHypervisor(HypervisorContract):
         path = host_state / "nothing-to-boot.img"
         path.write_bytes(bytes(1 << 20))
         return path, "raw"
+
+    async def test_disks_grow_with_the_specification_and_never_shrink(
+        self, driver: QemuHypervisor, image: Image, host_state: Path
+    ) -> None:
+        def sized(spec: GuestSpec, root_gib: int, scratch_mib: int) -> GuestSpec:
+            root = msgspec.structs.replace(spec.disks[0].source, size_gib=root_gib)
+            disks = (
+                msgspec.structs.replace(spec.disks[0], source=root),
+                Disk(id="scratch", source=Blank(size_mib=scratch_mib)),
+            )
+            return msgspec.structs.replace(spec, disks=disks)
+
+        spec = new_spec(image)
+        await driver.ensure_guest(sized(spec, 1, 8), running=False)
+        folder = host_state / "guests" / spec.id
+        made = await virtual_size(folder / "root.qcow2", "qcow2"), await virtual_size(folder / "scratch.raw", "raw")
+        assert made == (1 << 30, 8 << 20)
+        with open(folder / "scratch.raw", "r+b") as scratch:  # noqa: ASYNC230
+            scratch.write(b"precious")
+        for wanted in (sized(spec, 2, 16), sized(spec, 1, 8), sized(spec, 2, 16)):
+            await driver.ensure_guest(wanted, running=False)
+            grown = (
+                await virtual_size(folder / "root.qcow2", "qcow2"),
+                await virtual_size(folder / "scratch.raw", "raw"),
+            )
+            assert grown == (2 << 30, 16 << 20)
+        with open(folder / "scratch.raw", "rb") as scratch:  # noqa: ASYNC230
+            assert scratch.read(8) == b"precious"
+        await driver.ensure_guest(spec, running=False)
+        assert "scratch.raw" not in os.listdir(folder)
+
+    async def test_a_lost_disk_is_named_not_made_again(
+        self, driver: QemuHypervisor, image: Image, host_state: Path
+    ) -> None:
+        spec = new_spec(image)
+        await driver.ensure_guest(spec, running=False)
+        os.unlink(host_state / "guests" / spec.id / "root.qcow2")
+        with pytest.raises(Unavailable, match="is lost"):
+            await driver.power_on(spec.id)

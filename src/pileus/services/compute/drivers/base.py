@@ -72,7 +72,8 @@ class Hypervisor(Protocol):
 
     async def ensure_guest(self, spec: GuestSpec, *, running: bool = True) -> GuestFacts:
         """Make the guest as specified. A guest that is off takes on a changed specification whole; one that runs, its
-        disks and nics only (Conflict if more differs). Disks of its own that are no longer named are deleted.
+        disks and nics only (Conflict if more differs). Disks of its own that are no longer named, or come from
+        another image now, are deleted; one that is named smaller keeps its size, one that is named larger grows.
         `running=False` makes all but does not start it, and leaves one that runs running."""
         ...
 

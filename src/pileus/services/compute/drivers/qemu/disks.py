@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -182,3 +183,15 @@ async def grow(path: Path, qemu_format: str, size_bytes: int) -> None:
 async def copy(path: Path, qemu_format: str, target: Path) -> None:
     """Write a disk that no process has open as a self-contained qcow2 file."""
     await run("qemu-img", "convert", "-f", qemu_format, "-O", "qcow2", "-m", "4", path, target)
+
+
+def hand_over(made: Path, target: Path) -> int:
+    """Move a finished file to where it was asked for, across file systems if need be; return its size in bytes."""
+    os.chown(made, os.geteuid(), os.getegid())
+    unnamed = target.with_name(f"{target.name}.part")
+    try:
+        made.rename(unnamed)
+    except OSError:
+        shutil.copyfile(made, unnamed)
+    unnamed.rename(target)
+    return target.stat().st_size

@@ -18,7 +18,6 @@ import msgspec
 
 from pileus.kernel import clock
 from pileus.kernel.errors import Conflict, Invalid, NotFound, Unavailable
-from pileus.services.compute.drivers import config_drive
 from pileus.services.compute.drivers.base import (
     Blank,
     ConsoleAddress,
@@ -34,16 +33,16 @@ from pileus.services.compute.drivers.base import (
 )
 from pileus.services.compute.drivers.qemu import devices, disks, host
 from pileus.services.compute.drivers.qemu.boots import BootSlots
+from pileus.services.compute.drivers.qemu.console import tail, trim
 from pileus.services.compute.drivers.qemu.guest import Guest
-from pileus.services.compute.drivers.qemu.record import CONFIG_DRIVE, CONSOLE_LOG, MEMORY_FILE, GuestFolder, Record
+from pileus.services.compute.drivers.qemu.own_disks import make, make_disk
+from pileus.services.compute.drivers.qemu.record import CONSOLE_LOG, MEMORY_FILE, GuestFolder, Record, socket_folder
 
 log = logging.getLogger("pileus.compute.qemu")
 
 QEMU_USER = 60900
 """The user without a name that guests' processes run as, where the driver may choose."""
-LOG_LIMIT_BYTES = 1 << 20
 _TRIM_EVERY_S = 20.0
-_LONGEST_SOCKET_PATH = 107
 _DOWN = (Power.OFF, Power.CRASHED)
 
 
@@ -54,7 +53,7 @@ class QemuHypervisor:
         self._state = state
         self._guests_folder = state / "guests"
         self._images = disks.Images(state / "images")
-        self._sockets = _socket_folder(state)
+        self._sockets = socket_folder(state)
         self._accelerator = host.accelerator()
         self._slots = BootSlots(slots or (os.cpu_count() or 1) * (8 if self._accelerator == "kvm" else 1))
         self._user = user if os.geteuid() == 0 else None
@@ -144,7 +143,7 @@ class QemuHypervisor:
             if power in _DOWN:
                 if guest.alive:
                     await guest.end()
-                await self._make(guest, spec)
+                await make(guest, spec, self._images)
                 if running:
                     await self._boot(guest)
             else:
@@ -166,42 +165,6 @@ class QemuHypervisor:
         if not self._sockets.is_relative_to(self._state):
             await asyncio.to_thread(shutil.rmtree, self._sockets)
             self._sockets.mkdir()
-
-    async def _make(self, guest: Guest, spec: GuestSpec) -> None:
-        """Bring the disks of a guest that is off to what `spec` says, and keep `spec`."""
-        record, folder = guest.record, guest.folder
-        named = {disk.id: disk.source for disk in spec.disks if isinstance(disk.source, FromImage | Blank)}
-        for disk_id, source in list(record.made.items()):
-            if disk_id not in named or not _same_origin(source, named[disk_id]):
-                del record.made[disk_id]
-                guest.save()
-                if file := folder.own_file(disk_id, source):
-                    file.unlink(missing_ok=True)
-        for disk_id, source in named.items():
-            await self._make_disk(guest, disk_id, source)
-        record.spec = spec
-        guest.save()
-        if spec.config_drive is not None:
-            content = await asyncio.to_thread(config_drive.write_iso, spec.config_drive)
-            (folder.path / CONFIG_DRIVE).write_bytes(content)
-            folder.give(folder.path / CONFIG_DRIVE)
-
-    async def _make_disk(self, guest: Guest, disk_id: str, source: FromImage | Blank) -> None:
-        file, before = guest.folder.own_file(disk_id, source), guest.record.made.get(disk_id)
-        assert file is not None
-        if before is None:
-            file.unlink(missing_ok=True)
-            if isinstance(source, FromImage):
-                await disks.make_overlay(await self._images.ensure(source), file, source)
-            else:
-                await disks.make_blank(file, source)
-            guest.folder.give(file)
-        elif not file.exists():
-            raise Unavailable(f"Disk {disk_id} of guest {guest.id} is lost: there is no file {file}.")
-        elif isinstance(source, FromImage) and isinstance(before, FromImage) and source.size_gib > before.size_gib:
-            await disks.grow(file, "qcow2", source.size_gib << 30)
-        guest.record.made[disk_id] = source
-        guest.save()
 
     async def _converge(self, guest: Guest, spec: GuestSpec, power: Power) -> None:
         """Bring a guest that has a process to what `spec` says, as far as that is possible."""
@@ -244,7 +207,7 @@ class QemuHypervisor:
             elif power in _DOWN:
                 if guest.alive:
                     await guest.end()
-                await self._make(guest, guest.record.spec)
+                await make(guest, guest.record.spec, self._images)
                 await self._boot(guest)
             return await guest.facts()
 
@@ -258,7 +221,7 @@ class QemuHypervisor:
             if not hard and (power := await guest.power()) is not Power.RUNNING:
                 raise Conflict(f"Guest {guest_id} is {power}: only a running guest can be asked to reboot.")
             await guest.shut_down(0.0 if hard else timeout_s)
-            await self._make(guest, guest.record.spec)
+            await make(guest, guest.record.spec, self._images)
             await self._boot(guest)
             return await guest.facts()
 
@@ -311,7 +274,7 @@ class QemuHypervisor:
 
     async def _plug(self, guest: Guest, disk: Disk) -> None:
         if isinstance(disk.source, FromImage | Blank):
-            await self._make_disk(guest, disk.id, disk.source)
+            await make_disk(guest, disk.id, disk.source, self._images)
         await devices.attach_disk(guest, disk)
 
     async def ensure_disk_detached(self, guest_id: str, disk_id: str, timeout_s: float = 20.0) -> None:
@@ -372,7 +335,7 @@ class QemuHypervisor:
                 else:
                     file = guest.folder.disk_file(disk_id, disk.source)
                     await disks.copy(Path(file.path), file.format, unnamed)
-                return await asyncio.to_thread(_hand_over, unnamed, Path(path))
+                return await asyncio.to_thread(disks.hand_over, unnamed, Path(path))
             finally:
                 unnamed.unlink(missing_ok=True)
 
@@ -381,7 +344,7 @@ class QemuHypervisor:
     async def console_log(self, guest_id: str, lines: int | None = None) -> str:
         if guest_id not in self._guests:
             raise NotFound(f"Guest {guest_id} is not on this host.")
-        text = _tail(self._guests[guest_id].folder.path / CONSOLE_LOG).decode(errors="replace").replace("\r\n", "\n")
+        text = tail(self._guests[guest_id].folder.path / CONSOLE_LOG).decode(errors="replace").replace("\r\n", "\n")
         return text if lines is None else "".join(text.splitlines(keepends=True)[-lines:] if lines > 0 else ())
 
     async def console_address(self, guest_id: str) -> ConsoleAddress:
@@ -410,54 +373,6 @@ def _expect_awake(guest: Guest) -> None:
         raise Conflict(f"Guest {guest.id} is suspended: its devices cannot change now; resume it first.")
 
 
-def trim(path: Path) -> None:
-    """Cut a log that has grown beyond twice its limit down to its end; QEMU appends, so it goes on behind that."""
-    if path.stat().st_size > 2 * LOG_LIMIT_BYTES:
-        rest = _tail(path)
-        with path.open("r+b") as file:
-            file.truncate(0)
-        with path.open("ab") as file:
-            file.write(rest)
-
-
-def _tail(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - LOG_LIMIT_BYTES))
-            return file.read()
-    except FileNotFoundError:
-        return b""
-
-
 def _image_sources(guest: Guest) -> list[FromImage]:
     every = [*guest.record.made.values(), *(disk.source for disk in guest.record.spec.disks)]
     return [source for source in every if isinstance(source, FromImage)]
-
-
-def _same_origin(made: object, wanted: FromImage | Blank) -> bool:
-    """Say whether a disk made from one source serves for another: the same image, perhaps larger; the same blank."""
-    if isinstance(made, FromImage) and isinstance(wanted, FromImage):
-        return made.image_id == wanted.image_id and made.size_gib <= wanted.size_gib
-    return made == wanted
-
-
-def _hand_over(made: Path, target: Path) -> int:
-    """Move a finished file to where it was asked for, across file systems if need be; return its size in bytes."""
-    os.chown(made, os.geteuid(), os.getegid())
-    unnamed = target.with_name(f"{target.name}.part")
-    try:
-        made.rename(unnamed)
-    except OSError:
-        shutil.copyfile(made, unnamed)
-    unnamed.rename(target)
-    return target.stat().st_size
-
-
-def _socket_folder(state: Path) -> Path:
-    """Return where sockets go: under `state`, or in /run where that would be longer than a socket's name may be."""
-    here = state / "run"
-    if len(str(here / ("x" * 36) / "monitor")) <= _LONGEST_SOCKET_PATH:
-        return here
-    short = hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:12]
-    runtime = Path("/run") if os.geteuid() == 0 else Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp"))
-    return runtime / f"pileus-{short}"

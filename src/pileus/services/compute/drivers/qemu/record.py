@@ -1,5 +1,6 @@
 """What is kept of a guest on disk, beside its disks. One rule: written whole or not at all, before it is relied on."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from pileus.services.compute.drivers.qemu.slots import Slots
 
 CONSOLE_LOG, MEMORY_FILE, CONFIG_DRIVE = "console.log", "memory", "config.iso"
 _RECORD = "guest.json"
+_LONGEST_SOCKET_PATH = 107
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 
 
@@ -104,3 +106,13 @@ class GuestFolder:
         if isinstance(source, LocalFile):
             return DiskFile(source.path, source.format, read_only=source.read_only)
         return DiskFile(source.path, export=source.export, read_only=source.read_only)
+
+
+def socket_folder(state: Path) -> Path:
+    """Return where sockets go: under `state`, or in /run where that would be longer than a socket's name may be."""
+    here = state / "run"
+    if len(str(here / ("x" * 36) / "monitor")) <= _LONGEST_SOCKET_PATH:
+        return here
+    short = hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:12]
+    runtime = Path("/run") if os.geteuid() == 0 else Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp"))
+    return runtime / f"pileus-{short}"
