@@ -1,5 +1,7 @@
 """Tokens open only with the keys that made them, and rotation ends no session."""
 
+import os
+
 import pytest
 
 from pileus.kernel.config import Configuration
@@ -44,6 +46,27 @@ def test_tokens_survive_rotations_until_their_key_is_dropped(tmp_path):
     with pytest.raises(Unauthenticated):
         made.open(token)
     assert len(list(made.folder.iterdir())) == 3
+
+
+def test_a_rotation_waits_until_the_last_is_long_enough_ago(tmp_path):
+    made = keys(tmp_path)
+    token = made.seal(PAYLOAD)
+    assert not made.rotate(older_than_s=3600)
+    next_key = made.folder / "0"
+    os.utime(next_key, (next_key.stat().st_mtime - 4000,) * 2)
+    assert made.rotate(older_than_s=3600)
+    assert not made.rotate(older_than_s=3600)
+    assert made.open(token) == PAYLOAD
+
+
+def test_a_rotation_cut_off_halfway_is_finished_by_the_next_start(tmp_path):
+    made = keys(tmp_path)
+    token = made.seal(PAYLOAD)
+    (made.folder / "0").rename(made.folder / "2")
+    again = keys(tmp_path)
+    assert again.open(token) == PAYLOAD
+    again.rotate()
+    assert again.open(again.seal(PAYLOAD)) == PAYLOAD
 
 
 def test_another_process_notices_a_rotation(tmp_path):

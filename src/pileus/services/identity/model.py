@@ -38,6 +38,9 @@ class IdentitySettings(Settings, frozen=True):
     password_hash_rounds: int = 12
     password_hash_threads: int = 2
     max_active_keys: int = 3
+    """Token keys kept, the next one included."""
+    key_rotation_s: int = 604800
+    """How long a key signs tokens; a token lives through ``max_active_keys - 2`` rotations."""
     admin_password: str | None = None
     """Passwords of the users made at first start; by default random, written to ``STATE/credentials.json``."""
     demo_password: str | None = None

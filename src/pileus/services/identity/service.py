@@ -41,7 +41,7 @@ DECLARING = (
 
 async def start(runtime: Runtime) -> None:
     """Have the keys and the threads before the first request."""
-    runtime.part(Tokens)
+    runtime.spawn(runtime.part(Tokens).rotate_keys_forever(), "identity.keys")
     runtime.part(Passwords)
 
 

@@ -6,7 +6,10 @@ the others only open what they once signed. Rotation makes 0 the highest and add
 """
 
 import base64
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -76,11 +79,22 @@ class KeyFolder:
         self.folder = folder
         self._max_active = max_active
         self._stamp = -1
-        if not self._numbers():
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._write(0)
-            self._write(1)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._locked():
+            for number in (0, 1) if not self._numbers() else (0,):
+                if not (self.folder / str(number)).exists():
+                    self._write(number)
         self._load()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other processes of this cloud from changing the keys meanwhile."""
+        handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
 
     def _numbers(self) -> list[int]:
         return sorted(int(path.name) for path in self.folder.glob("*") if path.name.isdigit())
@@ -97,20 +111,27 @@ class KeyFolder:
         part.rename(path)
 
     def _load(self) -> None:
-        numbers = self._numbers()
-        self._stamp = self.folder.stat().st_mtime_ns
-        self._fernet = MultiFernet([Fernet((self.folder / str(n)).read_bytes()) for n in sorted(numbers, reverse=True)])
+        with self._locked():
+            self._stamp = self.folder.stat().st_mtime_ns
+            keys = [Fernet((self.folder / str(number)).read_bytes()) for number in reversed(self._numbers())]
+        self._fernet = MultiFernet(keys)
 
-    def rotate(self) -> None:
-        """Let the next key sign from now on, make a new next one, forget those beyond the number kept (if any)."""
-        numbers = self._numbers()
-        (self.folder / "0").rename(self.folder / str(numbers[-1] + 1))
-        self._write(0)
-        signing = self._numbers()[1:]
-        kept = len(signing) if self._max_active is None else max(1, self._max_active - 1)
-        for number in signing[:-kept]:
-            (self.folder / str(number)).unlink()
+    def rotate(self, older_than_s: float = 0) -> bool:
+        """Let the next key sign from now on, make a new next one, forget those beyond the number kept (if any).
+
+        Nothing happens, and False is returned, when the last rotation is not ``older_than_s`` seconds ago.
+        """
+        with self._locked():
+            if clock.now().timestamp() - (self.folder / "0").stat().st_mtime < older_than_s:
+                return False
+            (self.folder / "0").rename(self.folder / str(self._numbers()[-1] + 1))
+            self._write(0)
+            signing = self._numbers()[1:]
+            kept = len(signing) if self._max_active is None else max(1, self._max_active - 1)
+            for number in signing[:-kept]:
+                (self.folder / str(number)).unlink()
         self._load()
+        return True
 
     def _refresh(self) -> bool:
         """Read the keys again when the folder has changed; tell whether it had."""

@@ -4,6 +4,7 @@ Rule: what is remembered of a token is used only while the revision in the datab
 so that a revocation counts at once on every node; otherwise everything is looked up again.
 """
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,6 +23,9 @@ from pileus.services.identity.store import application_credentials, facts, proje
 from pileus.services.identity.store import roles as role_rows
 from pileus.services.identity.store.facts import ProjectFacts
 
+log = logging.getLogger(__name__)
+
+ROTATION_CHECK_S = 3600
 REMEMBERED = 20_000
 """Tokens whose meaning is kept in memory."""
 
@@ -91,6 +95,7 @@ class Tokens:
                 "seconds at most"
             )
         self.lifetime_s = settings.token_lifetime_s
+        self._rotation_s = settings.key_rotation_s
         self.window_us = settings.allow_expired_window_s * 1_000_000
         self._known: dict[str, tuple[int, int, Caller]] = {}
         self._book: tuple[int, RoleBook] | None = None
@@ -111,6 +116,13 @@ class Tokens:
             self._forget_oldest()
         self._known[text] = (revision, payload.expires_us, caller)
         return caller
+
+    async def rotate_keys_forever(self) -> None:
+        """Let a new key sign whenever the present one has signed for long enough."""
+        while True:
+            if self.keys.rotate(self._rotation_s):
+                log.info("token keys rotated")
+            await clock.sleep(min(ROTATION_CHECK_S, self._rotation_s))
 
     def look_up(self, tx: Tx, payload: Payload) -> Token:
         """Return what a payload proves now; raise Unauthenticated when anything it rests on is gone or disabled."""
