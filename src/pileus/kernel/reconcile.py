@@ -25,7 +25,7 @@ from pileus.kernel.operations.owner import is_dead, new_owner
 log = logging.getLogger("pileus.reconcile")
 
 NUDGE = "reconcile.nudge"
-"""The topic that carries nudges between processes; the message is the reconciler's name."""
+"""The topic that carries nudges; the message is the reconciler's name."""
 LONGEST_DELAY_S = 300.0
 
 
@@ -147,7 +147,7 @@ class Reconcilers:
             await self._world.db.write(give_up, list(self._held_until), self.owner)
 
     def nudge(self, name: str) -> None:
-        """Have a reconciler run now, whoever holds it."""
+        """Have a reconciler run now; where another process holds it, at its next turn."""
         if name in self._held_until:
             self._wake(name)
         else:

@@ -4,16 +4,20 @@ import pytest
 
 from tests.unit.kernel.site import Site
 from tests.unit.kernel.test_operations import (
-    test_a_busy_worker_leaves_the_rest_for_later,
-    test_a_delete_supersedes_a_build,
-    test_a_hopeless_operation_can_be_abandoned,
-    test_a_successor_holds_the_resource_too,
-    test_a_worker_that_lost_its_lease_writes_nothing_more,
     test_attempts_undo_only_themselves,
     test_failures_of_branches_undo_both,
     test_old_operations_are_forgotten_live_ones_never,
+)
+from tests.unit.kernel.test_operations_order import (
+    test_a_busy_worker_leaves_the_rest_for_later,
+    test_a_delete_supersedes_a_build,
+    test_a_successor_holds_the_resource_too,
+    test_a_worker_that_lost_its_lease_writes_nothing_more,
     test_one_live_operation_per_resource,
     test_operations_of_one_request_run_in_order,
+)
+from tests.unit.kernel.test_operations_trouble import (
+    test_a_hopeless_operation_can_be_abandoned,
 )
 
 __all__ = [

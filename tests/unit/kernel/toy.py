@@ -86,6 +86,7 @@ async def build_tower(op: Operation, input: BuildTower) -> None:
 
 
 STEPS = ["claim", "base", "side 0", "side 1", "height", "spire", "finish"]
+ALL = ["t-base", "t-side0", "t-side1", "t-spire"]
 UNDOS = ["spire", "side 1", "side 0", "base", "claim"]
 
 

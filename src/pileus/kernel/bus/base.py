@@ -90,7 +90,7 @@ class Bus(Protocol):
         ...
 
     def publish(self, topic: str, message: Any = None) -> None:
-        """Wake whoever subscribes to ``topic``, here and in other processes; may be lost."""
+        """Wake whoever subscribes to ``topic`` in this process; other processes find out when they next look."""
         ...
 
     def subscribe(self, topic: str, listener: Listener) -> Callable[[], None]:

@@ -1,0 +1,132 @@
+"""What becomes of operations in trouble: hosts away, refusals, deadlines, undos that fail, alarms."""
+
+import asyncio
+
+import pytest
+
+from pileus.kernel import errors
+from pileus.kernel.agent.host import Host
+from pileus.kernel.operations import alarms, begin, patience, steps
+
+from .toy import BuildTower, EnsureBlock, Errand, build_row
+
+
+async def test_an_absent_host_is_waited_for(site):
+    site.bus.detach("fake-1")
+    await site.start_worker()
+    id = await build_row(site.db, "t")
+    for _ in range(500):
+        trace = await site.db.read(alarms.list_steps, id)
+        if len(trace) > 1 and trace[1].error:
+            break
+        await asyncio.sleep(0.01)
+    assert (trace[1].name, trace[1].state, trace[1].finished_at) == ("base", "started", None)
+    assert trace[1].error == "Host fake-1 is not reachable: its agent is not running or not connected."
+    site.bus.attach(Host("fake-1", [site.yard]))
+    assert (await site.ended(id)).state == "succeeded"
+
+
+async def test_a_host_that_stays_away_fails_the_step_in_time(site):
+    await site.start_worker()
+    id = await site.begin(Errand("t", host="nowhere", timeout_s=0.3))
+    row = await site.ended(id)
+    assert row.state == "failed"
+    assert row.error.startswith("Host nowhere is not reachable: its agent is not running or not connected. (gave up")
+
+
+async def test_a_refusal_of_the_host_is_not_tried_again(site):
+    def refuse(command):
+        if isinstance(command, EnsureBlock):
+            raise errors.OutOfSpace("The yard is full.")
+
+    site.yard.before = refuse
+    await site.start_worker()
+    row = await site.ended(await site.begin(Errand("t")))
+    assert (row.state, row.error) == ("failed", "The yard is full.")
+    assert [call for call in site.yard.calls if call.startswith("EnsureBlock ")] == ["EnsureBlock t"]
+
+
+async def test_a_defect_in_a_driver_is_named(site):
+    def stumble(command):
+        raise KeyError("mortar")
+
+    site.yard.before = stumble
+    await site.start_worker()
+    id = await site.begin(Errand("t", undo=False))
+    assert (await site.ended(id)).error == "KeyError: 'mortar'"
+
+
+async def test_the_deadline_ends_the_way_forward(site):
+    site.yard.before = lambda command: asyncio.sleep(0.3)
+    await site.start_worker()
+    id = await site.begin(Errand("t", deadline=True))
+    row = await site.ended(id)
+    assert row.state == "failed"
+    assert row.error.startswith("Host fake-1 did not answer EnsureBlock")
+    assert row.error.endswith("that was the time limit of toy.short")
+    assert site.blocks == []
+
+
+async def test_an_undo_that_cannot_be_done_becomes_an_alarm_then_is_mended(site, monkeypatch):
+    monkeypatch.setattr(steps, "UNDO_PATIENCE_S", 0.3)
+    site.at = {"before finish": errors.Conflict("no ground left"), "undo base": RuntimeError("stuck fast")}
+    await site.start_worker()
+    id = await build_row(site.db, "t")
+    row = await site.ended(id, "stuck")
+    assert row.error == "no ground left"
+    assert "tower.build on tower/t: step 'base' cannot be undone: RuntimeError: stuck fast" in row.alarm
+    assert f"pileus operations retry {id}" in row.alarm
+    assert [row.id for row in await site.db.read(lambda tx: alarms.list_operations(tx, stuck=True))] == [id]
+    with pytest.raises(errors.Conflict, match="is busy"):
+        await site.db.write(begin, None, "tower.build", "tower/t", BuildTower("t"))
+    del site.at["undo base"]
+    await site.db.write(alarms.retry, id)
+    row = await site.ended(id)
+    assert (row.state, row.error, row.alarm) == ("failed", "no ground left", None)
+    assert site.blocks == []
+    assert await site.world() == {"towers": {"t": ("ERROR", None)}, "claims": 0}
+    with pytest.raises(errors.Conflict, match="is not stuck but failed"):
+        await site.db.write(alarms.retry, id)
+
+
+async def test_a_hopeless_operation_can_be_abandoned(site, monkeypatch):
+    monkeypatch.setattr(steps, "UNDO_PATIENCE_S", 0.2)
+    site.at = {"before finish": errors.Conflict("no ground left"), "undo base": RuntimeError("stuck fast")}
+    await site.start_worker()
+    id = await build_row(site.db, "t")
+    await site.ended(id, "stuck")
+    assert await site.db.write(alarms.abandon, id) == ["claim", "base", "height"]
+    row = await site.row(id)
+    assert (row.state, row.live_resource) == ("failed", None)
+    assert "abandoned by an operator; not undone: claim, base, height" in row.error
+    assert (await site.world())["towers"] == {"t": ("ERROR", None)}
+
+
+async def test_a_host_that_comes_back_is_not_kept_waiting(site, monkeypatch):
+    monkeypatch.setattr(patience, "FIRST_DELAY_S", 20)
+    site.bus.detach("fake-1")
+    await site.start_worker()
+    id = await build_row(site.db, "t")
+    await site.until("before base")
+    await asyncio.sleep(0.05)
+    site.bus.attach(Host("fake-1", [site.yard]))
+    site.bus.publish("host.up", "fake-1")
+    assert (await site.ended(id)).state == "succeeded"
+
+
+async def test_a_host_that_comes_back_ends_the_alarm(site, monkeypatch):
+    monkeypatch.setattr(steps, "UNDO_PATIENCE_S", 0.2)
+
+    def leave(event, op):
+        if event == "before finish":
+            site.bus.detach("fake-1")
+            raise errors.Conflict("no ground left")
+
+    await site.start_worker(observe=leave)
+    id = await build_row(site.db, "t")
+    row = await site.ended(id, "stuck")
+    assert "Host fake-1 is not reachable" in row.alarm
+    site.bus.attach(Host("fake-1", [site.yard]))
+    site.bus.publish("host.up", "fake-1")
+    assert (await site.ended(id)).state == "failed"
+    assert site.blocks == []
