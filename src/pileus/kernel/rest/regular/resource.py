@@ -16,11 +16,12 @@ from pileus.kernel import clock, events
 from pileus.kernel.config import Settings
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.errors import Forbidden, Invalid, NotFound, PreconditionFailed
+from pileus.kernel.errors import Forbidden, Invalid, NotFound
 from pileus.kernel.policy import ADMIN_OR_MEMBER, Rule
 from pileus.kernel.rest.http import Request, Response, json_response
 from pileus.kernel.rest.paging import page, sort_order
 from pileus.kernel.rest.regular.attributes import Encoder, decode, derive, fields_of
+from pileus.kernel.rest.regular.bodies import bodies_in, match_revision, normalised
 from pileus.kernel.rest.regular.filters import (
     Filter,
     ListQuery,
@@ -143,7 +144,7 @@ class Resource(Generic[R]):
 
             def handler(tx: Tx, ctx: Context, body: Any, runtime: Any) -> Response:
                 more = {name: runtime.config.get(kind) for name, kind in settings}
-                bodies, many = self._bodies(body)
+                bodies, many = bodies_in(body, self.name, self.plural)
                 rows = [self._create(tx, ctx, rule, raw, make, more) for raw in bodies]
                 tx.flush()
                 views = self.views(tx, ctx, rows)
@@ -174,7 +175,7 @@ class Resource(Generic[R]):
             def handler(tx: Tx, ctx: Context, id: str, request: Request, body: Any, runtime: Any) -> Response:
                 row = self.load(tx, ctx, id)
                 ctx.require(rule, self._target(tx, ctx, row))
-                self._match_revision(row, request)
+                match_revision(row, request, self.title)
                 given = self._update_body(tx, ctx, row, body)
                 if given:
                     change(tx, ctx, row, given, **{name: runtime.config.get(kind) for name, kind in settings})
@@ -194,7 +195,7 @@ class Resource(Generic[R]):
             def handler(tx: Tx, ctx: Context, id: str, request: Request) -> None:
                 row = self.load(tx, ctx, id)
                 ctx.require(rule, self._target(tx, ctx, row))
-                self._match_revision(row, request)
+                match_revision(row, request, self.title)
                 remove(tx, ctx, row)
                 drop_tags(tx, id)
                 self.emit(tx, ctx, row, "deleted")
@@ -301,23 +302,10 @@ class Resource(Generic[R]):
 
         return handler
 
-    def _bodies(self, raw: Any) -> tuple[list[dict[str, Any]], bool]:
-        if isinstance(raw, dict) and isinstance(raw.get(self.name), dict):
-            return [raw[self.name]], False
-        many = raw.get(self.plural) if isinstance(raw, dict) else None
-        if isinstance(many, list) and many:
-            if not all(isinstance(item, dict) for item in many):
-                raise Invalid(f"Every entry of '{self.plural}' in the request body must be an object.")
-            return [item.get(self.name, item) if len(item) == 1 else item for item in many], True
-        raise Invalid(
-            f"The request body must be a JSON object with the member '{self.name}', an object, or '{self.plural}',"
-            " a list of them that is not empty.",
-        )
-
     def _create(
         self, tx: Tx, ctx: Context, rule: Rule, raw: dict[str, Any], make: Callable[..., R], more: Mapping[str, Any]
     ) -> R:
-        raw = self._normalised(raw, "c")
+        raw = normalised(raw, "c", self.by_api)
         if "project_id" in self.by_api:
             owner = raw.setdefault("project_id", ctx.project_id)
             if owner != ctx.project_id and not ctx.is_admin:
@@ -337,26 +325,10 @@ class Resource(Generic[R]):
     def _update_body(self, tx: Tx, ctx: Context, row: R, raw: Any) -> dict[str, Any]:
         if not isinstance(raw, dict) or not isinstance(raw.get(self.name), dict):
             raise Invalid(f"The request body must be a JSON object with the member '{self.name}', an object.")
-        given = self._normalised(raw[self.name], "u")
+        given = normalised(raw[self.name], "u", self.by_api)
         body = decode(given, self.update_struct)
         self._require_guards(ctx, "update", given, self._target(tx, ctx, row))
         return {self.by_api[api].name: getattr(body, self.by_api[api].name) for api in given}
-
-    def _normalised(self, raw: dict[str, Any], use: str) -> dict[str, Any]:
-        raw = dict(raw)
-        if "tenant_id" in raw and "project_id" in self.by_api:
-            owner = raw.pop("tenant_id")
-            if raw.setdefault("project_id", owner) != owner:
-                raise Invalid("'project_id' and 'tenant_id' do not match: give only project_id.")
-        unknown = sorted(raw.keys() - self.by_api.keys())
-        if unknown:
-            raise Invalid(f"Unrecognized attribute(s) '{', '.join(unknown)}'.")
-        fixed = sorted(api for api in raw if use not in self.by_api[api].attr.on)
-        if fixed and use == "c":
-            raise Invalid(f"Attribute '{fixed[0]}' not allowed in POST.")
-        if fixed:
-            raise Invalid(f"Cannot update read-only attribute {fixed[0]}.")
-        return raw
 
     def _require_guards(self, ctx: Context, use: str, given: Mapping[str, Any], target: Any) -> None:
         for api, rule in self.guards[use].items():
@@ -364,20 +336,6 @@ class Resource(Generic[R]):
             # To ask at creation for what one gets anyway uses no privilege.
             if api in given and not (use == "create" and given[api] == default):
                 ctx.require(rule, target)
-
-    def _match_revision(self, row: Any, request: Request) -> None:
-        condition = request.headers.get("if-match", "").strip()
-        if not condition or not hasattr(row, "revision_number"):
-            return
-        name, _, number = condition.partition("=")
-        if name.strip() != "revision_number" or not number.strip().isdecimal():
-            raise Invalid(f"Invalid If-Match header '{condition}': it must be revision_number=NUMBER.")
-        if int(number) != row.revision_number:
-            raise PreconditionFailed(
-                f"Constrained to {number.strip()}, but current revision is {row.revision_number}: read the "
-                f"{self.title.lower()} again and repeat the change if it is still wanted.",
-                kind="RevisionNumberConstraintFailed",
-            )
 
     def load_for(self, tx: Tx, ctx: Context, id: str, rule: Rule) -> R:
         """Return the row for a sub-resource or an action; raise NotFound or Forbidden."""

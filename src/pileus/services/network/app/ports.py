@@ -1,6 +1,5 @@
 """Ports: their MAC, their groups, who carries them, and when they may go."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,13 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid
 from pileus.services.network.app import addressing, groups, limits, telling
-from pileus.services.network.app.ranges import network_of
+from pileus.services.network.app.port_values import (
+    address_pairs,
+    dhcp_options,
+    merged_options,
+    valid_dns_name,
+    valid_mac,
+)
 from pileus.services.network.app.refusals import network_not_found
 from pileus.services.network.model import (
     ACTIVE,
@@ -31,8 +36,6 @@ from pileus.services.network.model import (
 from pileus.services.network.store import addresses, networks, routers, sharing, stamps
 from pileus.services.network.store import ports as store
 
-MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
-MAX_PAIRS = 10
 ROUTED = (ROUTER_INTERFACE, ROUTER_GATEWAY, FLOATING_IP)
 
 
@@ -43,14 +46,6 @@ def new_mac(tx: Tx, network_id: str) -> str:
         mac = f"{MAC_PREFIX}:{tail[:2]}:{tail[2:4]}:{tail[4:]}"
         if not store.mac_taken(tx, network_id, mac):
             return mac
-
-
-def valid_mac(text: str) -> str:
-    """Return a MAC in its usual form; raise Invalid for what is none or is not for one station."""
-    mac = text.lower().replace("-", ":")
-    if MAC.fullmatch(mac) is None or int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
-        raise Invalid(f"Invalid input for mac_address. Reason: '{text}' is not a valid MAC address.")
-    return mac
 
 
 def create_port(tx: Tx, ctx: Context, body: Any) -> Port:
@@ -74,9 +69,9 @@ def create_port(tx: Tx, ctx: Context, body: Any) -> Port:
         device_id=body.device_id,
         device_owner=body.device_owner,
         port_security_enabled=secure,
-        allowed_address_pairs=_pairs(body.allowed_address_pairs, secure),
-        extra_dhcp_opts=_options(body.extra_dhcp_opts),
-        dns_name=_dns_name(body.dns_name),
+        allowed_address_pairs=address_pairs(body.allowed_address_pairs, secure),
+        extra_dhcp_opts=dhcp_options(body.extra_dhcp_opts),
+        dns_name=valid_dns_name(body.dns_name),
         dns_domain=body.dns_domain,
         vnic_type=body.vnic_type,
         binding_profile=body.binding_profile or {},
@@ -129,69 +124,10 @@ def _groups(tx: Tx, ctx: Context, port: Port, given: list[str] | None) -> list[s
     return [groups.default_group(tx, port.project_id)] if port.project_id else []
 
 
-def _pairs(given: list[dict[str, Any]] | None, secure: bool) -> list[dict[str, Any]]:
-    """Return allowed address pairs, checked; the MAC of an entry without one is the port's own."""
-    found: list[dict[str, Any]] = []
-    for entry in given or []:
-        if not isinstance(entry, dict) or "ip_address" not in entry or entry.keys() - {"ip_address", "mac_address"}:
-            raise Invalid(
-                "Invalid input for allowed_address_pairs. Reason: each entry has an ip_address and may have a"
-                " mac_address."
-            )
-        ip = _address_or_range(entry["ip_address"])
-        mac = valid_mac(entry["mac_address"]) if entry.get("mac_address") else None
-        pair = {"ip_address": ip, "mac_address": mac}
-        if pair in found:
-            raise Invalid(f"Request contains duplicate address pair: {ip}.", kind="DuplicateAddressPairInRequest")
-        found.append(pair)
-    if len(found) > MAX_PAIRS:
-        raise Invalid(
-            f"The number of allowed address pair exceeds the maximum {MAX_PAIRS}.", kind="AllowedAddressPairExhausted"
-        )
-    if found and not secure:
-        raise Conflict(
-            "Port Security must be enabled in order to have allowed address pairs on a port.",
-            kind="AddressPairAndPortSecurityRequired",
-        )
-    return found
-
-
-def _address_or_range(text: Any) -> str:
-    if not isinstance(text, str):
-        raise Invalid(f"Invalid input for allowed_address_pairs. Reason: {text!r} is not an address or a range.")
-    try:
-        network = network_of(text)
-    except Invalid:
-        raise Invalid(
-            f"Invalid input for allowed_address_pairs. Reason: '{text}' is not a valid IP address or subnet."
-        ) from None
-    return str(network) if "/" in text else str(network[0])
-
-
 def _complete_pairs(port: Port) -> None:
     port.allowed_address_pairs = [
         {**pair, "mac_address": pair["mac_address"] or port.mac_address} for pair in port.allowed_address_pairs
     ]
-
-
-def _options(given: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
-    found: dict[tuple[str, int], dict[str, Any]] = {}
-    for entry in given or []:
-        if not isinstance(entry, dict) or "opt_name" not in entry or "opt_value" not in entry:
-            raise Invalid("Invalid input for extra_dhcp_opts. Reason: each entry has an opt_name and an opt_value.")
-        name, value, version = entry["opt_name"], entry["opt_value"], entry.get("ip_version", 4)
-        good = isinstance(name, str) and name.strip() and (value is None or (isinstance(value, str) and value.strip()))
-        if not good or str(version) not in ("4", "6") or any(c in f"{name}{value}" for c in "\r\n"):
-            raise Invalid(f"Invalid input for extra_dhcp_opts. Reason: {entry!r} is not a DHCP option.")
-        key = (name, int(version))
-        found[key] = {"opt_name": name, "opt_value": value, "ip_version": int(version)}
-    return [option for option in found.values() if option["opt_value"] is not None]
-
-
-def _dns_name(name: str) -> str:
-    if name and not re.fullmatch(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?", name):
-        raise Invalid(f"Invalid input for dns_name. Reason: '{name}' is not a valid name of the DNS.")
-    return name.lower()
 
 
 def update_port(tx: Tx, ctx: Context, row: Port, changes: dict[str, Any]) -> None:
@@ -204,11 +140,11 @@ def update_port(tx: Tx, ctx: Context, row: Port, changes: dict[str, Any]) -> Non
     wanted_groups = changes.pop("security_groups", None)
     _check_security(row, secure, wanted_groups if wanted_groups is not None else before, changes)
     if "allowed_address_pairs" in changes:
-        changes["allowed_address_pairs"] = _pairs(changes["allowed_address_pairs"], secure)
+        changes["allowed_address_pairs"] = address_pairs(changes["allowed_address_pairs"], secure)
     if "extra_dhcp_opts" in changes:
-        changes["extra_dhcp_opts"] = _merged_options(row.extra_dhcp_opts, changes["extra_dhcp_opts"])
+        changes["extra_dhcp_opts"] = merged_options(row.extra_dhcp_opts, changes["extra_dhcp_opts"])
     if "dns_name" in changes:
-        changes["dns_name"] = _dns_name(changes["dns_name"])
+        changes["dns_name"] = valid_dns_name(changes["dns_name"])
     fixed = changes.pop("fixed_ips", None)
     for name, value in changes.items():
         setattr(row, name, value)
@@ -236,13 +172,6 @@ def _check_security(row: Port, secure: bool, group_ids: Any, changes: dict[str, 
             "Port Security must be enabled in order to have allowed address pairs on a port.",
             kind="AddressPairAndPortSecurityRequired",
         )
-
-
-def _merged_options(before: list[dict[str, Any]], given: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """An update adds and replaces; an option whose value is null goes."""
-    gone = {(e.get("opt_name"), int(e.get("ip_version", 4))) for e in given if isinstance(e, dict)}
-    kept = [option for option in before if (option["opt_name"], option["ip_version"]) not in gone]
-    return kept + _options(given)
 
 
 def _new_mac(tx: Tx, row: Port, given: str | None) -> str:

@@ -1,0 +1,161 @@
+"""What hosts are told: by a boot's one command, by the reconciler, after they were away."""
+
+import asyncio
+
+from sqlalchemy import select
+
+from pileus.kernel.events import Event
+from pileus.services.network import public
+from pileus.services.network.commands import EnsureNetworks
+from pileus.services.network.model import HostWork
+from pileus.services.network.wanted import SecurityGroupSpec
+
+
+async def until(true):
+    for _ in range(500):
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come true")
+
+
+def driver_of(runtime, host="fake-1"):
+    return runtime.local_hosts.hosts[host].parts[0].driver
+
+
+async def boot(net, network_id, **more) -> tuple[str, EnsureNetworks]:
+    """Make and bind a server's port as compute does."""
+    project = (await net.call("GET", "quotas/project", 200))["project"]["project_id"]
+    ctx = net.runtime.internal(project_id=project)
+
+    def work(tx):
+        port_id = public.create_port_for_server(
+            tx, ctx, network_id=network_id, server_id="server", project_id=project, **more
+        )
+        tx.flush()
+        return port_id, public.bind_ports(tx, [port_id], "fake-1")
+
+    return await net.runtime.db.write(work)
+
+
+async def test_one_command_holds_all_that_a_boot_needs(demo):
+    network, subnet = await demo.network()
+    other = await demo.make("port", network_id=network["id"])
+    port_id, command = await boot(demo, network["id"], dns_name="web")
+    (port,) = command.ports
+    (group,) = command.security_groups
+    (dhcp,) = command.dhcp
+    assert (port.id, port.ips, port.security_group_ids) == (port_id, ("10.7.0.3",), (group.id,))
+    assert group.member_ips == (other["fixed_ips"][0]["ip_address"], "10.7.0.3")
+    assert [(host.port_id, host.ips, host.hostname) for host in dhcp.hosts] == [(port_id, ("10.7.0.3",), "web")]
+    assert dhcp.addresses == ("10.7.0.4/24",)
+    assert [spec.id for spec in dhcp.subnets] == [subnet["id"]]
+    assert [spec.id for spec in command.networks] == [network["id"]]
+    wired = await demo.runtime.bus.call("fake-1", command)
+    assert [wiring.port_id for wiring in wired.ports] == [port_id]
+    assert (await demo.show("port", port_id))["status"] == "BUILD"
+    await demo.runtime.db.write(public.mark_wired, [port_id], "fake-1")
+    assert (await demo.show("port", port_id))["status"] == "ACTIVE"
+    events = await demo.runtime.db.read(lambda tx: tx.scalars(select(Event).where(Event.resource_id == port_id)).all())
+    assert [event.kind for event in events] == ["network.port.created", "network.port.wired"]
+    assert events[1].payload["device_id"] == "server"
+
+
+async def test_a_late_command_changes_nothing(demo):
+    network, _ = await demo.network()
+    port_id, late = await boot(demo, network["id"])
+    await demo.runtime.bus.call("fake-1", late)
+    await demo.update("port", port_id, fixed_ips=[{"ip_address": "10.7.0.99"}])
+    driver = driver_of(demo.runtime)
+    await until(lambda: driver.ports[port_id].ips == ("10.7.0.99",))
+    await demo.runtime.bus.call("fake-1", late)
+    assert driver.ports[port_id].ips == ("10.7.0.99",)
+
+
+async def test_what_a_server_leaves_is_unplugged(demo):
+    network, _ = await demo.network()
+    port_id, command = await boot(demo, network["id"])
+    await demo.runtime.bus.call("fake-1", command)
+    driver = driver_of(demo.runtime)
+    undo = await demo.runtime.db.write(public.unplug_command, [port_id])
+    await demo.runtime.bus.call("fake-1", undo)
+    assert port_id not in driver.ports
+    await demo.runtime.db.write(public.delete_ports, [port_id])
+    await until(lambda: network["id"] not in driver.networks)
+    await demo.show("port", port_id, 404)
+
+
+async def test_a_port_of_the_users_own_is_given_back_not_deleted(demo):
+    network, _ = await demo.network()
+    port = await demo.make("port", network_id=network["id"])
+    ctx = demo.runtime.internal(project_id=port["project_id"])
+    await demo.runtime.db.write(lambda tx: public.claim_port(tx, ctx, port["id"], server_id="server"))
+    assert (await demo.show("port", port["id"]))["device_owner"] == "compute:nova"
+    await demo.runtime.db.write(public.release_ports, [port["id"]])
+    shown = await demo.show("port", port["id"])
+    assert (shown["device_id"], shown["device_owner"], shown["status"]) == ("", "", "DOWN")
+
+
+async def test_a_host_that_was_away_hears_it_later_and_loses_what_is_not_wanted(demo):
+    runtime = demo.runtime
+    network, _ = await demo.network()
+    port_id, command = await boot(demo, network["id"])
+    await runtime.bus.call("fake-1", command)
+    await runtime.local_hosts.lose("fake-1")
+    group = (await demo.show("port", port_id))["security_groups"][0]
+    rule = await demo.make("security_group_rule", security_group_id=group, direction="ingress", protocol="icmp")
+    waiting = await runtime.db.read(lambda tx: tx.scalars(select(HostWork.resource_id)).all())
+    assert group in waiting
+
+    host = runtime._fake_hosts()[0]
+    driver = host.parts[0].driver
+    await driver.ensure_security_group(SecurityGroupSpec(id="left-by-an-earlier-life"))
+    await runtime.local_hosts.start_host(host)
+    await until(lambda: group in driver.security_groups and port_id in driver.ports)
+    assert any(spec.id == rule["id"] for spec in driver.security_groups[group].rules)
+    await until(lambda: "left-by-an-earlier-life" not in driver.security_groups)
+    left = lambda: runtime.db.read(lambda tx: tx.scalars(select(HostWork.id)).all())  # noqa: E731
+    for _ in range(300):
+        if not await left():
+            break
+        await asyncio.sleep(0.01)
+    assert await left() == []
+
+
+async def test_the_guest_that_asks_for_metadata_is_found_by_network_or_router(demo):
+    network, subnet = await demo.network()
+    router = await demo.make("router")
+    await demo.call("PUT", f"routers/{router['id']}/add_router_interface", 200, {"subnet_id": subnet["id"]})
+    port_id, _ = await boot(demo, network["id"])
+    ip = (await demo.show("port", port_id))["fixed_ips"][0]["ip_address"]
+
+    def find(tx):
+        return (
+            public.find_server(tx, ip, network_id=network["id"]),
+            public.find_server(tx, ip, router_id=router["id"]),
+            public.find_server(tx, "10.7.0.1", network_id=network["id"]),
+            public.find_server(tx, ip, network_id="another"),
+        )
+
+    by_network, by_router, the_router, nobody = await demo.runtime.db.read(find)
+    assert by_network.id == by_router.id == port_id
+    assert the_router is None
+    assert nobody is None
+
+
+async def test_addresses_of_many_servers_take_a_handful_of_queries(demo):
+    network, _ = await demo.network()
+    for _ in range(3):
+        await boot(demo, network["id"])
+
+    def read(tx):
+        from sqlalchemy import event
+
+        statements = []
+        event.listen(tx.connection(), "before_cursor_execute", lambda *args: statements.append(args[2]))
+        return public.addresses(tx, ["server"]), len(statements)
+
+    found, queries = await demo.runtime.db.read(read)
+    assert len(found["server"]) == 3
+    assert all(port.network_name == "n" and port.fixed_ips[0].version == 4 for port in found["server"])
+    assert queries <= 5
