@@ -123,7 +123,7 @@ async def test_the_console_log_and_the_screen_are_for_those_who_have_the_server(
     id = await cloud.boot()
     path = f"/servers/{id}/action"
     log = (await cloud.ask("POST", path, 200, {"os-getConsoleOutput": {"length": 2}}))["output"]
-    assert len(log.splitlines()) == 2
+    assert len(log.split("\n")) == 2
     await cloud.refused("POST", path, 404, {"os-getConsoleOutput": {}}, who=cloud.alt)
     console = {"remote_console": {"protocol": "vnc", "type": "novnc"}}
     made = (await cloud.ask("POST", f"/servers/{id}/remote-consoles", 200, console, version="2.6"))["remote_console"]

@@ -45,9 +45,13 @@ async def get_log(server: Server, body: ConsoleOutput | None, runtime: Runtime) 
     if server.host is None or server.vm_state in NO_LOG_STATES:
         raise Conflict(f"Instance {server.id} is not ready: it has no console yet.")
     lines = None if length is None or int(length) < 0 else int(length)
-    return {
-        "output": await runtime.bus.call(server.host, ReadConsoleLog(guest_id=server.id, lines=lines), timeout_s=20)
-    }
+    output = await runtime.bus.call(server.host, ReadConsoleLog(guest_id=server.id, lines=lines), timeout_s=20)
+    return {"output": output if lines is None else _tail(output, lines)}
+
+
+def _tail(output: str, lines: int) -> str:
+    """Count lines as upstream does: what follows the last line break is a line too."""
+    return "\n".join(output.split("\n")[-lines:]) if lines else ""
 
 
 @api.action(ACTION, "os-getVNCConsole", rules.REMOTE_CONSOLE, wrap="console", until="2.5")

@@ -189,8 +189,6 @@ def create_flavor(tx: Tx, ctx: Context, body: FlavorCreate) -> FlavorView:
         created_at=clock.now(),
     )
     tx.add(flavor)
-    if not flavor.is_public and ctx.project_id:
-        tx.add(FlavorAccess(flavor_id=flavor.id, project_id=ctx.project_id))
     tx.flush()
     return flavor_view(ctx, flavor)
 

@@ -236,6 +236,14 @@ def _unsupported(action: str, rule: Any, why: str) -> None:
         raise ApiError(f"'{action}' is not possible: {why}", status=501)
 
 
+@api.action(PATH, "restore", rules.RESTORE)
+def restore(tx: Tx, ctx: Context, server: Server, body: Nothing) -> None:
+    raise Conflict(
+        f"Cannot 'restore' instance {server.id} while it is in vm_state {server.vm_state}: only servers whose "
+        "deletion was deferred can be restored, and this cloud deletes at once."
+    )
+
+
 _unsupported("rescue", rules.RESCUE, "this cloud has no rescue mode yet; attach the disk's snapshot to another server.")
 _unsupported("unrescue", rules.UNRESCUE, "this cloud has no rescue mode yet, so no server is in it.")
 _unsupported("os-migrateLive", rules.LIVE_MIGRATE, "guests cannot be moved while they run yet; migrate them stopped.")
