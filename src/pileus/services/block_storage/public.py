@@ -142,9 +142,12 @@ def reserve(
     return row.id
 
 
-async def connect(op: Operation, attachment_id: str, host: str) -> Export:
-    """Make a reserved volume reachable on ``host``; steps named after the attachment, undone with the operation."""
-    prefix = f"volume attachment {attachment_id}"
+async def connect(op: Operation, attachment_id: str, host: str, *, name: str | None = None) -> Export:
+    """Make a reserved volume reachable on ``host``; steps undone with the operation.
+
+    ``name`` begins the steps' names; by default they are named after the attachment.
+    """
+    prefix = name or f"volume attachment {attachment_id}"
     place = await op.commit(f"{prefix}: find", _place, attachment_id, host)
     export = await op.command(
         f"{prefix}: export",
@@ -183,9 +186,9 @@ def roll_detaching(tx: Tx, attachment_id: str) -> None:
         attachments.move(volume, frozenset({model.DETACHING}), model.IN_USE, "keep")
 
 
-async def disconnect(op: Operation, attachment_id: str) -> None:
+async def disconnect(op: Operation, attachment_id: str, *, name: str | None = None) -> None:
     """Stop serving the volume to where it was attached; call it once the guest has let go."""
-    prefix = f"volume attachment {attachment_id}"
+    prefix = name or f"volume attachment {attachment_id}"
     place = await op.commit(f"{prefix}: find export", _served, attachment_id)
     if place is not None:
         gone = EnsureExportGone(volume_id=place.volume_id)

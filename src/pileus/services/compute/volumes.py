@@ -61,9 +61,9 @@ def create(tx: Tx, ctx: Context, wanted: WantedVolume, zone: str | None) -> tupl
     return made.id, operation_id
 
 
-async def connect(op: Operation, attachment_id: str, host: str) -> DiskSource:
-    """Make a volume reachable on a host and return where the hypervisor finds it there."""
-    export = await public.connect(op, attachment_id, host)
+async def connect(op: Operation, attachment_id: str, host: str, name: str) -> DiskSource:
+    """Make a volume reachable on a host and return where the hypervisor finds it there; ``name`` begins its steps."""
+    export = await public.connect(op, attachment_id, host, name=name)
     if isinstance(export, public.NbdSocket):
         return NbdSocket(path=export.path, export=export.export, read_only=export.read_only)
     return LocalFile(path=export.path, format=export.format, read_only=export.read_only)

@@ -124,7 +124,7 @@ async def _connect(op: Operation, server_id: str, host: str, volume: Pending) ->
         await op.wait(f"volume {volume.device} made", volume.operation_id)
     if attachment_id is None:
         attachment_id = await op.commit(f"volume {volume.device} held", hold, server_id, volume)
-    source = await volumes.connect(op, attachment_id, host)
+    source = await volumes.connect(op, attachment_id, host, f"volume {volume.device}")
     return PlannedDisk(volume_id=volume.volume_id, boot_index=volume.boot_index, source=source)
 
 

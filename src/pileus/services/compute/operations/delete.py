@@ -34,8 +34,8 @@ async def delete_server(op: Operation, input: ServerInput) -> None:
     for host in remains.hosts:
         await op.command(f"guest on {host}", host, EnsureGuestGone(guest_id=input.server_id))
     if remains.hosts:
-        for attachment_id in remains.attachments:
-            await volumes.disconnect(op, attachment_id)
+        for number, attachment_id in enumerate(remains.attachments):
+            await volumes.disconnect(op, attachment_id, name=f"volume {number}")
     await op.finish(forget, input.server_id)
 
 

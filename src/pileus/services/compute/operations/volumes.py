@@ -32,7 +32,7 @@ async def attach_volume(op: Operation, input: VolumeInput) -> None:
     """Connect the volume to the server's host and plug it in."""
     if input.host is None:
         raise NotFound(f"Instance {input.server_id} is on no host.")
-    source = await volumes.connect(op, input.attachment_id, input.host)
+    source = await volumes.connect(op, input.attachment_id, input.host, "volume")
     disk = volume_disk(input.volume_id, source)
     monitor = await op.command(
         "plug",
@@ -63,7 +63,7 @@ async def detach_volume(op: Operation, input: VolumeInput) -> None:
     """Unplug the volume, then let go of it."""
     if input.host is not None:
         await op.command("unplug", input.host, EnsureDiskDetached(guest_id=input.server_id, disk_id=input.volume_id))
-    await volumes.disconnect(op, input.attachment_id)
+    await volumes.disconnect(op, input.attachment_id, name="volume")
     await op.finish(detached, input)
 
 
