@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from pileus.kernel import clock
 from pileus.kernel.errors import Invalid, OutOfSpace, Unavailable
@@ -32,13 +33,20 @@ _ALONE = ("monolithicSparse", "streamOptimized")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 MEMORY_LIMIT_BYTES, TIME_LIMIT_S = 2 << 30, 1800.0
 
+_BOUNDS = ("prlimit", f"--as={MEMORY_LIMIT_BYTES}", "setpriv", "--pdeathsig", "KILL")
+"""Before each tool: a limit to its memory, and no life of its own when the agent is killed."""
+
+
+def unnamed_beside(file: Path) -> Path:
+    """Return a name for a file in the making; a tool that outlives a killed agent for a moment has another one."""
+    return file.with_name(f"{file.stem}.{uuid4().hex[:12]}.part")
+
 
 async def run(*command: str | Path, timeout_s: float = TIME_LIMIT_S) -> str:
     """Run a disk tool with bounded memory and time and return what it printed; its own words go into the error."""
     try:
         process = await asyncio.create_subprocess_exec(
-            "prlimit",
-            f"--as={MEMORY_LIMIT_BYTES}",
+            *_BOUNDS,
             *map(str, command),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -115,7 +123,7 @@ class Images:
                 return file
             _expect_here(source)
             await inspect(source.path, source.format)
-            unnamed = file.with_suffix(".part")
+            unnamed = unnamed_beside(file)
             options = _options(FORMATS[source.format], source.path)
             await run("qemu-img", "convert", "--image-opts", "-O", "raw", options, unnamed)
             unnamed.chmod(0o444)
@@ -150,14 +158,14 @@ def _overlay_size(base: Path, source: FromImage) -> int:
 async def make_overlay(base: Path, target: Path, source: FromImage) -> None:
     """Make a qcow2 disk whose unwritten parts are read from the image; atomic."""
     size_bytes = _overlay_size(base, source)
-    unnamed = target.with_suffix(".part")
+    unnamed = unnamed_beside(target)
     await run("qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", unnamed, str(size_bytes))
     unnamed.rename(target)
 
 
 async def make_blank(target: Path, source: Blank) -> None:
     """Make an empty sparse raw disk, formatted if the source says how; atomic."""
-    unnamed = target.with_suffix(".part")
+    unnamed = unnamed_beside(target)
     with unnamed.open("wb") as file:
         file.truncate(source.size_mib << 20)
     if source.format == "ext4":

@@ -6,7 +6,6 @@ One rule: a verb takes its guest's lock, looks at what is, and does what is miss
 import asyncio
 import contextlib
 import fcntl
-import hashlib
 import logging
 import os
 import shutil
@@ -325,7 +324,7 @@ class QemuHypervisor:
     async def snapshot_disk(self, guest_id: str, disk_id: str, path: str) -> int:
         async with self._locked(guest_id) as guest:
             disk = guest.disk(disk_id)
-            unnamed = guest.folder.path / f"copy-{hashlib.sha256(path.encode()).hexdigest()[:16]}.part"
+            unnamed = disks.unnamed_beside(guest.folder.path / "copy")
             try:
                 if guest.alive:
                     size_bytes = await devices.live_size(guest, disk_id)
