@@ -49,7 +49,7 @@ class RealCloud:
         """Run the client; return its JSON answer, or with ``fails`` what it complained about."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
         environment = {**inherited, **self.exports(project)}
-        shows = {"list", "show", "create", "issue"} & set(words) and "delete" not in words
+        shows = {"list", "show", "create", "issue"} & set(words) and not {"delete", "log"} & set(words)
         formatted = ["-f", "json"] if shows and not fails else []
         command = [TOOLS / "openstack", *words, *formatted]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

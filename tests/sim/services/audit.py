@@ -9,11 +9,12 @@ from pileus.kernel.db import Tx
 from pileus.kernel.operations import alarms
 from pileus.kernel.runtime import Runtime
 from pileus.services.block_storage.model import Attachment, Snapshot, Volume
-from pileus.services.compute.model import Server
+from pileus.services.compute.model import Migration, Server
 from pileus.services.network.model import Port
 from pileus.services.placement.model import Allocation
 
 SETTLE_S = 10.0
+BROKEN = {"error", "error_deleting"}
 RESTING = {"active", "stopped", "paused", "suspended", "error", "resized", "rescued"}
 VOLUME_RESTING = {"available", "in-use", "error", "error_deleting", "error_extending", "reserved"}
 
@@ -36,15 +37,25 @@ def picture(tx: Tx) -> dict[str, Any]:
     wrong += [f"attachment {a.id} belongs to no server" for a in attachments if a.server_id and a.server_id not in ids]
     placed = {server.id for server in servers if server.host and server.vm_state != "error"}
     consumers = set(tx.scalars(select(Allocation.consumer_uuid)))
-    wrong += [f"allocation of {consumer}, which is no server" for consumer in consumers - ids]
+    moving = set(tx.scalars(select(Migration.uuid)))
+    wrong += [f"allocation of {consumer}, which is no server" for consumer in consumers - ids - moving]
     wrong += [f"server {id} has no allocation" for id in placed - consumers]
+    snapshots = list(tx.scalars(select(Snapshot)))
     return {
         "wrong": wrong,
-        "guests": {(server.host, server.id) for server in servers if server.id in placed},
-        "ports": {(port.binding_host, port.id) for port in ports if port.binding_host and _of_server(port)},
-        "volumes": {volume.id for volume in volumes if volume.status != "error"},
-        "snapshots": set(tx.scalars(select(Snapshot.id).where(Snapshot.status == "available"))),
-        "failed volumes": {volume.id for volume in volumes if volume.status == "error"},
+        "needed": {
+            "guests": {(server.host, server.id) for server in servers if server.id in placed},
+            "ports": {(port.binding_host, port.id) for port in ports if port.binding_host and _of_server(port)},
+            "volumes": {volume.id for volume in volumes if volume.status not in BROKEN},
+            "snapshots": {snapshot.id for snapshot in snapshots if snapshot.status not in BROKEN},
+        },
+        # What is in error may have left something on its host, as long as a row says so and deleting removes it.
+        "allowed": {
+            "guests": {(server.host, server.id) for server in servers},
+            "ports": {(port.binding_host, port.id) for port in ports},
+            "volumes": {volume.id for volume in volumes},
+            "snapshots": {snapshot.id for snapshot in snapshots},
+        },
     }
 
 
@@ -78,8 +89,7 @@ async def differences(cloud: Runtime) -> list[str]:
         kept = await parts["block_storage"].driver.inventory()
         found["volumes"] |= {volume.id for volume in kept.volumes}
         found["snapshots"] |= {snapshot.id for snapshot in kept.snapshots}
-    found["volumes"] -= wanted["failed volumes"]
     for kind, here in found.items():
-        wrong += [f"{kind}: {thing} is on a host and in no row" for thing in sorted(here - wanted[kind])]
-        wrong += [f"{kind}: {thing} is in a row and on no host" for thing in sorted(wanted[kind] - here)]
+        wrong += [f"{kind}: {thing} is on a host and in no row" for thing in sorted(here - wanted["allowed"][kind])]
+        wrong += [f"{kind}: {thing} is in a row and on no host" for thing in sorted(wanted["needed"][kind] - here)]
     return wrong
