@@ -37,7 +37,7 @@ def picture(tx: Tx) -> dict[str, Any]:
     wrong += [f"attachment {a.id} belongs to no server" for a in attachments if a.server_id and a.server_id not in ids]
     placed = {server.id for server in servers if server.host and server.vm_state != "error"}
     consumers = set(tx.scalars(select(Allocation.consumer_uuid)))
-    moving = set(tx.scalars(select(Migration.uuid)))
+    moving = set(tx.scalars(select(Migration.uuid).where(Migration.server_id.in_(ids))))
     wrong += [f"allocation of {consumer}, which is no server" for consumer in consumers - ids - moving]
     wrong += [f"server {id} has no allocation" for id in placed - consumers]
     snapshots = list(tx.scalars(select(Snapshot)))
