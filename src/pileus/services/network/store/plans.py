@@ -6,12 +6,12 @@ from pileus.kernel.db import Tx
 from pileus.services.network.commands import EnsureNetworks, Gone
 from pileus.services.network.model import HostWork, Port
 from pileus.services.network.store import networks, ports, routers, stamps, work
-from pileus.services.network.store.specs import HostView, is_guest
+from pileus.services.network.store.specs import CloudView, HostView, is_guest
 
 
-def whole(tx: Tx, host: str) -> EnsureNetworks:
+def whole(tx: Tx, host: str, cloud: CloudView | None = None) -> EnsureNetworks:
     """Return the command that says all that a host shall have; whatever else is there is to go."""
-    view = HostView(tx, host)
+    view = HostView(tx, host, cloud)
     guests = [port for port in ports.ports_on_host(tx, host) if is_guest(port)]
     routed = routers.routers_on_host(tx, host)
     router_specs = view.routers(routed)
@@ -46,10 +46,10 @@ def for_ports(tx: Tx, host: str, rows: Sequence[Port]) -> EnsureNetworks:
     )
 
 
-def changed(tx: Tx, host: str, rows: Sequence[HostWork]) -> EnsureNetworks:
+def changed(tx: Tx, host: str, rows: Sequence[HostWork], cloud: CloudView | None = None) -> EnsureNetworks:
     """Return the command with the present state of whatever a host has not been told yet."""
     ids = {kind: sorted({row.resource_id for row in rows if row.kind == kind}) for kind in work.KINDS}
-    view = HostView(tx, host)
+    view = HostView(tx, host, cloud)
     here = ports.ports_on_host(tx, host)
     guests = {port.id: port for port in here if is_guest(port)}
     routed = {row.id: row for row in routers.routers_on_host(tx, host)}

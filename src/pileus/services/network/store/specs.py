@@ -2,7 +2,6 @@
 
 import ipaddress
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
 
 from pileus.kernel.agent import hosts
 from pileus.kernel.db import Tx
@@ -27,21 +26,27 @@ from pileus.services.network.wanted import (
 )
 
 
-@dataclass
-class HostView:
-    """What of the cloud concerns one host, read once for all specs built for it."""
+class CloudView:
+    """What all hosts share, read once in a transaction."""
 
-    tx: Tx
-    host: str
-
-    def __post_init__(self) -> None:
+    def __init__(self, tx: Tx) -> None:
         self.tunnels: dict[str, str] = {}
-        self._member: dict[str, list[str]] = {}
-        self._known: set[str] = set()
-        for row in hosts.every(self.tx):
+        self.groups: dict[frozenset[str], tuple[SecurityGroupSpec, ...]] = {}
+        for row in hosts.every(tx):
             tunnel_ip = row.facts.get("network", {}).get("tunnel_ip")
             if tunnel_ip:
                 self.tunnels[row.name] = tunnel_ip
+
+
+class HostView:
+    """What of the cloud concerns one host, read once for all specs built for it."""
+
+    def __init__(self, tx: Tx, host: str, cloud: CloudView | None = None) -> None:
+        self.tx, self.host = tx, host
+        self._cloud = cloud or CloudView(tx)
+        self.tunnels = self._cloud.tunnels
+        self._member: dict[str, list[str]] = {}
+        self._known: set[str] = set()
 
     def member_of(self, port_ids: Sequence[str]) -> dict[str, list[str]]:
         """Return the groups of ports, read once for a host."""
@@ -88,7 +93,12 @@ class HostView:
 
     def groups(self, ids: Iterable[str]) -> tuple[SecurityGroupSpec, ...]:
         """Return groups and those that their rules name, with rules and members."""
-        wanted = set(ids)
+        wanted = frozenset(ids)
+        if wanted not in self._cloud.groups:
+            self._cloud.groups[wanted] = self._groups(wanted)
+        return self._cloud.groups[wanted]
+
+    def _groups(self, wanted: frozenset[str]) -> tuple[SecurityGroupSpec, ...]:
         rules = groups.rules_of(self.tx, wanted)
         named = {rule.remote_group_id for held in rules.values() for rule in held if rule.remote_group_id} - wanted
         if named:

@@ -8,6 +8,7 @@ from pileus.kernel import events
 from pileus.kernel.db import Tx
 from pileus.services.network.model import ACTIVE, FloatingIp
 from pileus.services.network.store import addresses, ports
+from pileus.services.network.wanted import RouterSpec
 
 
 def ports_plugged(tx: Tx, host: str, ids: Sequence[str]) -> None:
@@ -25,14 +26,18 @@ def ports_plugged(tx: Tx, host: str, ids: Sequence[str]) -> None:
             )
 
 
-def routers_made(tx: Tx, ids: Sequence[str]) -> None:
-    """Make the legs and the floating IPs of routers ACTIVE."""
-    if not ids:
+def routers_made(tx: Tx, specs: Sequence[RouterSpec]) -> None:
+    """Make the legs and floating IPs that a host was told of ACTIVE; what was added since waits for its own order."""
+    if not specs:
         return
-    for leg in ports.ports_of_devices(tx, ids):
-        leg.status = ACTIVE
-    for floating in tx.scalars(select(FloatingIp).where(FloatingIp.router_id.in_(ids))):
-        floating.status = ACTIVE
+    told = {leg.port_id for spec in specs for leg in (*spec.interfaces, *filter(None, [spec.gateway]))}
+    for leg in ports.ports_of_devices(tx, [spec.id for spec in specs]):
+        if leg.id in told:
+            leg.status = ACTIVE
+    translated = {(one.id, one.fixed_ip) for spec in specs for one in spec.floating_ips}
+    for row in tx.scalars(select(FloatingIp).where(FloatingIp.id.in_([id for id, _ in translated]))):
+        if (row.id, row.fixed_ip_address) in translated:
+            row.status = ACTIVE
 
 
 def dhcp_gone(tx: Tx, host: str, network_ids: Sequence[str]) -> None:
