@@ -98,6 +98,7 @@ async def test_a_private_type_is_for_those_who_were_let_in(cloud: Cloud) -> None
     listed = (await admin.get(f"{one}/os-volume-type-access")).json()["volume_type_access"]
     assert listed == [{"volume_type_id": made["id"], "project_id": project}]
     assert (await cloud.volume(volume_type=made["id"]))["volume_type"] == "gold"
+    assert (await cloud.make("volume", admin, size=1, volume_type=made["id"]))["volume_type"] == "gold"
     keep_out = {"removeProjectAccess": {"project": project}}
     assert (await admin.post(f"{one}/action", json=keep_out)).status_code == 202
     assert (await admin.post(f"{one}/action", json=keep_out)).status_code == 404

@@ -113,6 +113,16 @@ async def test_administrators_reset_and_force(cloud: Cloud) -> None:
     await cloud.until_gone("volume", id)
 
 
+async def test_an_administrator_forces_a_detach_from_an_error(cloud: Cloud) -> None:
+    volume = await cloud.volume()
+    await cloud.act(volume["id"], "os-attach", {"instance_uuid": SERVER, "mountpoint": "/dev/vdc"})
+    await cloud.act(volume["id"], "os-reset_status", {"status": "error"}, cloud.admin)
+    assert (await cloud.act(volume["id"], "os-force_detach")).status_code == 403
+    assert (await cloud.act(volume["id"], "os-force_detach", {}, cloud.admin)).status_code == 202
+    shown = await cloud.show("volume", volume["id"])
+    assert (shown["status"], shown["attachments"]) == ("available", [])
+
+
 async def test_a_volume_goes_back_to_its_newest_snapshot(cloud: Cloud) -> None:
     volume = await cloud.volume()
     older = await cloud.snapshot(volume["id"])

@@ -182,7 +182,7 @@ def detach(tx: Tx, volume: Volume, body: Detach) -> None:
 def force_detach(tx: Tx, volume: Volume, body: Detach) -> None:
     attachment = attachments.find(tx, volume, body.attachment_id)
     attachments.refuse_if_managed(attachment)
-    attachments.release(tx, attachment, volume)
+    attachments.release(tx, attachment, volume, force=True)
 
 
 class SetImageMetadata(OpenBody):

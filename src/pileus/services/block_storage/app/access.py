@@ -50,8 +50,8 @@ def get_type(tx: Tx, ctx: Context, id: str) -> VolumeType:
 
 
 def find_type(tx: Tx, ctx: Context, name_or_id: str) -> VolumeType:
-    """Return a type the caller's project may use, by id or name; administrators too need access for a private one."""
-    found = types.find_type(tx, name_or_id, ctx.project_id)
+    """Return a type the caller may use, by id or name; administrators may use every one."""
+    found = types.find_type(tx, name_or_id, None if ctx.is_admin else ctx.project_id)
     if found is None:
         raise NotFound(f"Volume type with name {name_or_id} could not be found.")
     return found

@@ -84,15 +84,15 @@ def complete(tx: Tx, attachment: Attachment, volume: Volume, device: str | None 
     events.emit(tx, "block_storage.volume.updated", volume.id, project_id=volume.project_id)
 
 
-def release(tx: Tx, attachment: Attachment, volume: Volume) -> None:
-    """End a hold; the volume is available again when it was the last."""
+def release(tx: Tx, attachment: Attachment, volume: Volume, *, force: bool = False) -> None:
+    """End a hold; the volume is available again when it was the last, with ``force`` whatever its status was."""
     tx.delete(attachment)
     rest = [a for a in volumes.attachments_of(tx, [volume.id]).get(volume.id, []) if a.id != attachment.id]
     if any(other.status == model.ATTACHED for other in rest):
         _follow(volume, model.IN_USE)
     elif rest:
         _follow(volume, model.ATTACHING if any(o.status == model.ATTACHING for o in rest) else model.RESERVED)
-    elif volume.status in (model.IN_USE, model.RESERVED, model.ATTACHING, model.DETACHING):
+    elif force or volume.status in (model.IN_USE, model.RESERVED, model.ATTACHING, model.DETACHING):
         _follow(volume, model.AVAILABLE)
     events.emit(tx, "block_storage.volume.updated", volume.id, project_id=volume.project_id)
 
