@@ -41,6 +41,7 @@ class Guest:
         self.process: GuestProcess | None = None
         self._report = report
         self._told_to_end = self._connected = False
+        self._closing: asyncio.Task[None] | None = None
         self._waiters: list[tuple[Callable[[Event], bool], asyncio.Future[Event]]] = []
 
     @property
@@ -142,6 +143,9 @@ class Guest:
                 future.set_exception(Unavailable(f"QEMU of guest {self.id} ended."))
         if self._told_to_end or not self._connected or self.process is None:
             return  # as it was told, or its launch failed and says so itself
+        if self.monitor:
+            self._closing = asyncio.get_running_loop().create_task(self.monitor.close())
+            self.monitor = None
         self.record.reason = f"Guest {self.id} crashed: {self.process.reason}."
         if self.folder.path.exists():
             self.save()
