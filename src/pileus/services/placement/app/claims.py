@@ -12,6 +12,7 @@ from pileus.kernel.errors import Conflict, Invalid
 from pileus.services.placement.model import Consumer
 from pileus.services.placement.store import allocations, providers
 from pileus.services.placement.store.allocations import Held
+from pileus.services.placement.store.providers import Room
 
 CONCURRENT = "placement.concurrent_update"
 
@@ -41,7 +42,9 @@ def replace(tx: Tx, *claims: Claim) -> None:
             allocations.delete_consumer(tx, claim.consumer_uuid)
             continue
         _put_consumer(tx, claim)
-        allocations.replace_held(tx, claim.consumer_uuid, claim.held, now)
+        if claim.consumer_uuid in before:
+            allocations.delete_held(tx, claim.consumer_uuid)
+        allocations.insert_held(tx, claim.consumer_uuid, claim.held, now)
     tx.flush()
     _check(tx, claims)
     touched = {uuid for claim in claims for uuid in claim.held} | {uuid for held in before.values() for uuid in held}
@@ -78,29 +81,31 @@ def _check(tx: Tx, claims: tuple[Claim, ...]) -> None:
         return
     classes = {name for claim in claims for amounts in claim.held.values() for name in amounts}
     there = providers.room(tx, classes, uuids)
-    names = {uuid: row.name for uuid, row in providers.providers_by_uuid(tx, uuids).items()}
     for claim in claims:
         for uuid, amounts in claim.held.items():
-            if uuid not in names:
-                raise Invalid(f"Allocation for resource provider '{uuid}' that does not exist.")
             for name, amount in amounts.items():
-                if name not in there.get(uuid, {}):
-                    raise Conflict(
-                        f"Unable to allocate inventory: resource provider '{uuid}' ({names[uuid]}) has no inventory "
-                        f"of {name}."
-                    )
-                stock, used = there[uuid][name]
-                reason = stock.refuses(amount)
+                reason = _refusal(there.get(uuid, {}), name, amount)
                 if reason is not None:
-                    raise Conflict(
-                        f"Unable to allocate {amount} {name} of resource provider '{uuid}' ({names[uuid]}): {reason}."
-                    )
-                if used > stock.capacity:
-                    raise Conflict(
-                        f"Unable to allocate {amount} {name} of resource provider '{uuid}' ({names[uuid]}): only "
-                        f"{max(0, stock.capacity - used + amount)} of {stock.capacity} are free. The requested amount "
-                        "would exceed the capacity."
-                    )
+                    raise _refused(tx, uuid, name, amount, reason)
+
+
+def _refusal(offers: Room, name: str, amount: int) -> str | None:
+    """Return why an allocation that is in the sums already may not stay, or None."""
+    if name not in offers:
+        return f"it has no inventory of {name}"
+    stock, used = offers[name]
+    reason = stock.refuses(amount)
+    if reason is None and used > stock.capacity:
+        free = max(0, stock.capacity - used + amount)
+        return f"only {free} of {stock.capacity} are free. The requested amount would exceed the capacity"
+    return reason
+
+
+def _refused(tx: Tx, uuid: str, name: str, amount: int, reason: str) -> Conflict | Invalid:
+    row = providers.get_provider(tx, uuid)
+    if row is None:
+        return Invalid(f"Allocation for resource provider '{uuid}' that does not exist.")
+    return Conflict(f"Unable to allocate {amount} {name} of resource provider '{uuid}' ({row.name}): {reason}.")
 
 
 def release(tx: Tx, consumer_uuid: str) -> bool:

@@ -12,6 +12,8 @@ from pileus.services.placement.model import Allocation, Consumer, Provider
 Held = dict[str, dict[str, int]]
 """Provider to resource class to amount."""
 
+_INSERT = insert(Allocation.__table__)  # type: ignore[arg-type]
+
 
 def get_consumer(tx: Tx, uuid: str) -> Consumer | None:
     """Return a consumer."""
@@ -57,9 +59,8 @@ def has_allocations(tx: Tx, provider_uuid: str, classes: Collection[str] | None 
     return tx.scalar(statement.limit(1)) is not None
 
 
-def replace_held(tx: Tx, consumer_uuid: str, held: Held, now: datetime) -> None:
-    """Let a consumer hold exactly this."""
-    tx.execute(delete(Allocation).where(Allocation.consumer_uuid == consumer_uuid))
+def insert_held(tx: Tx, consumer_uuid: str, held: Held, now: datetime) -> None:
+    """Let a consumer hold this, beside what it holds already."""
     values = [
         {
             "consumer_uuid": consumer_uuid,
@@ -71,8 +72,12 @@ def replace_held(tx: Tx, consumer_uuid: str, held: Held, now: datetime) -> None:
         for provider, amounts in held.items()
         for name, used in amounts.items()
     ]
-    if values:
-        tx.execute(insert(Allocation), values)
+    tx.connection().execute(_INSERT, values)
+
+
+def delete_held(tx: Tx, consumer_uuid: str) -> None:
+    """Let a consumer hold nothing, for the moment."""
+    tx.execute(delete(Allocation).where(Allocation.consumer_uuid == consumer_uuid))
 
 
 def delete_consumer(tx: Tx, uuid: str) -> None:

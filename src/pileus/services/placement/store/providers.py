@@ -1,10 +1,11 @@
 """Providers, what they offer, their traits and aggregates, and the names of classes and traits."""
 
+import functools
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy import Select, bindparam, delete, func, insert, select, update
 
 from pileus.kernel.db import Tx
 from pileus.services.placement.model import (
@@ -71,10 +72,10 @@ def take_generation(tx: Tx, uuid: str, generation: int, now: datetime) -> bool:
 
 
 def raise_generations(tx: Tx, uuids: Collection[str], now: datetime) -> None:
-    """Raise the generation of every given provider."""
+    """Raise the generation of every given provider; rows that are loaded already do not show it."""
     tx.execute(
         update(Provider).where(Provider.uuid.in_(uuids)).values(generation=Provider.generation + 1, updated_at=now),
-        execution_options={"synchronize_session": "fetch"},
+        execution_options={"synchronize_session": False},
     )
 
 
@@ -173,13 +174,14 @@ def class_in_use(tx: Tx, name: str) -> bool:
     return tx.scalar(select(Inventory.provider_uuid).where(Inventory.resource_class == name).limit(1)) is not None
 
 
-def room(tx: Tx, classes: Collection[str] | None, uuids: Collection[str] | None = None) -> Mapping[str, Room]:
-    """Return what each provider that offers any of ``classes`` (None: anything) offers and gave away: one query."""
+@functools.cache
+def _room_statement(some_classes: bool, some_providers: bool) -> Any:
+    """Return the statement of ``room``; building it costs more than running it."""
     sums = select(Allocation.provider_uuid, Allocation.resource_class, func.sum(Allocation.used).label("used"))
-    if classes is not None:
-        sums = sums.where(Allocation.resource_class.in_(classes))
-    if uuids is not None:
-        sums = sums.where(Allocation.provider_uuid.in_(uuids))
+    if some_classes:
+        sums = sums.where(Allocation.resource_class.in_(bindparam("classes", expanding=True)))
+    if some_providers:
+        sums = sums.where(Allocation.provider_uuid.in_(bindparam("uuids", expanding=True)))
     used = sums.group_by(Allocation.provider_uuid, Allocation.resource_class).subquery()
     statement = select(
         Inventory.provider_uuid,
@@ -192,15 +194,26 @@ def room(tx: Tx, classes: Collection[str] | None, uuids: Collection[str] | None 
         Inventory.allocation_ratio,
         func.coalesce(used.c.used, 0),
     ).outerjoin(
-        used,
-        (used.c.provider_uuid == Inventory.provider_uuid) & (used.c.resource_class == Inventory.resource_class),
+        used, (used.c.provider_uuid == Inventory.provider_uuid) & (used.c.resource_class == Inventory.resource_class)
     )
+    if some_classes:
+        statement = statement.where(Inventory.resource_class.in_(bindparam("classes", expanding=True)))
+    if some_providers:
+        statement = statement.where(Inventory.provider_uuid.in_(bindparam("uuids", expanding=True)))
+    return statement
+
+
+def room(tx: Tx, classes: Collection[str] | None, uuids: Collection[str] | None = None) -> Mapping[str, Room]:
+    """Return what each provider that offers any of ``classes`` (None: anything) offers and gave away: one query."""
+    tx.flush()
+    values: dict[str, Any] = {}
     if classes is not None:
-        statement = statement.where(Inventory.resource_class.in_(classes))
+        values["classes"] = list(classes)
     if uuids is not None:
-        statement = statement.where(Inventory.provider_uuid.in_(uuids))
+        values["uuids"] = list(uuids)
+    statement = _room_statement(classes is not None, uuids is not None)
     found: dict[str, Room] = {}
-    for row in tx.execute(statement):
+    for row in tx.connection().execute(statement, values):
         uuid, name, total, reserved, smallest, largest, step, ratio, taken = row
         stock = Stock(total, reserved, smallest, largest, step, ratio)
         found.setdefault(uuid, {})[name] = (stock, int(taken))
