@@ -213,7 +213,8 @@ def room(tx: Tx, classes: Collection[str] | None, uuids: Collection[str] | None 
         values["uuids"] = list(uuids)
     statement = _room_statement(classes is not None, uuids is not None)
     found: dict[str, Room] = {}
-    for row in tx.connection().execute(statement, values):
+    rows: Any = tx.connection().execute(statement, values)
+    for row in rows:
         uuid, name, total, reserved, smallest, largest, step, ratio, taken = row
         stock = Stock(total, reserved, smallest, largest, step, ratio)
         found.setdefault(uuid, {})[name] = (stock, int(taken))
