@@ -34,7 +34,7 @@ VERBS: dict[str, tuple[Act, tuple[str, ...], str, str]] = {
     "server.stop": (lambda c, id: _post(c, id, os_stop=None), (), "SHUTOFF", "ACTIVE"),
     "server.start": (lambda c, id: _post(c, id, os_start=None), ("os_stop",), "ACTIVE", "SHUTOFF"),
     "server.reboot": (lambda c, id: _post(c, id, reboot={"type": "SOFT"}), (), "ACTIVE", "ACTIVE"),
-    "server.reboot_hard": (lambda c, id: _post(c, id, reboot={"type": "HARD"}), (), "ACTIVE", "ERROR"),
+    "server.reboot_hard": (lambda c, id: _post(c, id, reboot={"type": "HARD"}), (), "ACTIVE", "ERROR ACTIVE"),
     "server.pause": (lambda c, id: _post(c, id, pause=None), (), "PAUSED", "ACTIVE"),
     "server.unpause": (lambda c, id: _post(c, id, unpause=None), ("pause",), "ACTIVE", "PAUSED"),
     "server.suspend": (lambda c, id: _post(c, id, suspend=None), (), "SUSPENDED", "ACTIVE"),
@@ -43,7 +43,8 @@ VERBS: dict[str, tuple[Act, tuple[str, ...], str, str]] = {
     "server.rebuild": (lambda c, id: _post(c, id, rebuild={"imageRef": c.image_id}), (), "ACTIVE", "ERROR"),
     "server.create_image": (lambda c, id: _post(c, id, createImage={"name": "i"}), (), "ACTIVE", "ACTIVE"),
 }
-"""Operation: how it is asked for, what leads there, the status after success, the status after failure."""
+"""Operation: how it is asked for, what leads there, the status after success, those after a failure.  A hard reboot
+goes on when the plug cannot be pulled: the guest may be gone, and is made again."""
 
 
 def _left(tx: Tx) -> list[str]:
@@ -107,7 +108,7 @@ async def test_a_verb_survives_every_interruption(tmp_path: Path, kind: str) -> 
 
         async def check(runtime: Runtime, case: Case) -> None:
             server = await cloud.rest(servers[-1])
-            assert server["status"] == (bad if case.how in ("fail", "crash while undoing") else good), server
+            assert server["status"] in (bad.split() if case.how in ("fail", "crash while undoing") else [good]), server
             await _delete(cloud, servers[-1])
 
         assert len(await walk(_world(cloud), act, check, [kind])) >= 6  # type: ignore[arg-type]

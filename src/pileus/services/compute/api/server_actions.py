@@ -103,6 +103,9 @@ def unlock(tx: Tx, ctx: Context, server: Server, body: Nothing) -> None:
 def resize(tx: Tx, ctx: Context, server: Server, body: Resize) -> None:
     require_unlocked(ctx, server)
     verbs.resize_server(tx, ctx, server, str(body.flavor))
+    if body.disk_config is not msgspec.UNSET:
+        tx.refresh(server)
+        store.touch(server, disk_config=body.disk_config)
 
 
 @api.action(PATH, "confirmResize", rules.CONFIRM_RESIZE, status=204)

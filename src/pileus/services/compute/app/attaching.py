@@ -3,7 +3,7 @@
 from pileus.kernel import ids
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.errors import Conflict
+from pileus.kernel.errors import Invalid
 from pileus.services.compute import lifecycle, volumes
 from pileus.services.compute.app.devices import ROOT, next_device
 from pileus.services.compute.app.verbs import require_built, run
@@ -18,7 +18,7 @@ def attach(
     """Reserve the volume, give it a device name, and begin to plug it in; return the device."""
     require_built(server, lifecycle.ATTACH_VOLUME)
     if store.get_device(tx, server.id, volume_id) is not None:
-        raise Conflict(f"Volume {volume_id} is attached to instance {server.id} already.")
+        raise Invalid(f"Invalid volume: volume {volume_id} is attached to instance {server.id} already.")
     taken = {ROOT, *(device.device for device in store.list_devices(tx, server.id))}
     wanted = None if name is None else name if name.startswith("/dev/") else f"/dev/{name}"
     if wanted is None or wanted in taken:

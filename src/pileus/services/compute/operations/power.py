@@ -66,12 +66,16 @@ async def reboot(op: Operation, input: ServerInput) -> None:
 
 @operation("server.reboot_hard", input=ServerInput, deadline_s=300, on_failure=_failed(lifecycle.REBOOT_HARD))
 async def reboot_hard(op: Operation, input: ServerInput) -> None:
-    """Pull the guest's plug, make it anew from its rows, and run it."""
+    """Pull the guest's plug, make it anew from its rows, and run it; a guest that is not there is made again."""
     host = _host(input)
     plan = await op.commit("plan", plan_guest, input.server_id)
-    await revive(op, plan, running=False)
-    await op.command("reset", host, RebootGuest(guest_id=input.server_id, hard=True))
+    await op.attempt("off", _pull_plug, op, host, input.server_id)
+    await revive(op, plan)
     await op.finish(end, "reboot_hard", input.server_id, RUNNING)
+
+
+async def _pull_plug(op: Operation, host: str, server_id: str) -> None:
+    await op.command("plug", host, PowerGuestOff(guest_id=server_id))
 
 
 @operation("server.pause", input=ServerInput, deadline_s=120, on_failure=_failed(lifecycle.PAUSE))
