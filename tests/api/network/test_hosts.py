@@ -159,3 +159,18 @@ async def test_addresses_of_many_servers_take_a_handful_of_queries(demo):
     assert len(found["server"]) == 3
     assert all(port.network_name == "n" and port.fixed_ips[0].version == 4 for port in found["server"])
     assert queries <= 5
+
+
+async def test_an_operator_sees_which_host_serves_what(demo, admin):
+    network, _ = await demo.network()
+    router = await demo.make("router")
+    await boot(demo, network["id"])
+    for path, plural, id in (
+        (f"networks/{network['id']}/dhcp-agents", "dhcp-networks", network["id"]),
+        (f"routers/{router['id']}/l3-agents", "l3-routers", router["id"]),
+    ):
+        (agent,) = (await admin.call("GET", path, 200))["agents"]
+        assert agent["host"] == "fake-1"
+        served = await admin.call("GET", f"agents/{agent['id']}/{plural}", 200)
+        assert id in {one["id"] for one in next(iter(served.values()))}
+        await demo.call("GET", path, 403)

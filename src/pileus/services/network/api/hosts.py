@@ -27,7 +27,8 @@ NAMESPACE = uuid.UUID("5b0e7c1e-6c0e-5c55-9a5c-3d1f3b4f9a10")
 TIME = "%Y-%m-%d %H:%M:%S"
 
 
-def _agents(tx: Tx) -> list[dict[str, Any]]:
+def agents(tx: Tx) -> list[dict[str, Any]]:
+    """Return what every host's agent is to clients: one entry for each part it plays."""
     found = []
     for host in hosts.every(tx):
         if "network" not in host.services:
@@ -69,15 +70,20 @@ def _matching(items: list[dict[str, Any]], request: Request) -> list[dict[str, A
 
 @api.get("/agents", GET_AGENT, wrap="agents")
 def list_agents(tx: Tx, ctx: Context, request: Request) -> list[dict[str, Any]]:
-    return _matching(_agents(tx), request) if ctx.is_admin else []
+    return _matching(agents(tx), request) if ctx.is_admin else []
+
+
+def find_agent(tx: Tx, ctx: Context, id: str) -> dict[str, Any]:
+    """Return an agent; raise NotFound when there is none or the caller is no admin."""
+    found = next((agent for agent in agents(tx) if agent["id"] == id), None) if ctx.is_admin else None
+    if found is None:
+        raise NotFound(f"Agent {id} could not be found.", kind="AgentNotFound")
+    return found
 
 
 @api.get("/agents/{id}", GET_AGENT, wrap="agent")
 def show_agent(tx: Tx, ctx: Context, id: str) -> dict[str, Any]:
-    found = next((agent for agent in _agents(tx) if agent["id"] == id), None) if ctx.is_admin else None
-    if found is None:
-        raise NotFound(f"Agent {id} could not be found.", kind="AgentNotFound")
-    return found
+    return find_agent(tx, ctx, id)
 
 
 @api.get("/availability_zones", GET_ZONES, wrap="availability_zones")
