@@ -18,7 +18,9 @@ async def running(
 ) -> AsyncIterator[Runtime]:
     """Start a control plane on ``state``, yield it, stop it.  ``tables`` are those of ``pileus.toml``."""
     cloud.setdefault("fake", True)
-    runtime = Runtime(Configuration(state, tables, **cloud), services)
+    # A cloud of one test need not hash its passwords as dearly as one that lasts.
+    identity = {"password_hash_rounds": 4, **(tables or {}).get("identity", {})}
+    runtime = Runtime(Configuration(state, {**(tables or {}), "identity": identity}, **cloud), services)
     await runtime.start()
     try:
         yield runtime

@@ -4,6 +4,7 @@ Rule: it only adds what is missing; what an operator changed or removed by choic
 """
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sqlalchemy import select
 from pileus.kernel import clock, ids
 from pileus.kernel.db import Tx
 from pileus.kernel.runtime import Runtime
-from pileus.services.identity.app.passwords import hash_generated, hash_now
+from pileus.services.identity.app.passwords import hash_now
 from pileus.services.identity.model import (
     BASE_ROLES,
     DEFAULT_DOMAIN,
@@ -71,8 +72,9 @@ def _first_start(tx: Tx, runtime: Runtime) -> None:
         Project(id=id, domain_id=DEFAULT_DOMAIN, parent_id=DEFAULT_DOMAIN, name=name)
         for name, id in project_ids.items()
     )
+    hashes = _hashes(runtime)
     for name, grants in PEOPLE.items():
-        user = _person(runtime, name)
+        user = _person(name, hashes[name])
         tx.add(user)
         for project, role in grants:
             tx.add(_grant(user.id, "project", project_ids[project], role_ids[role]))
@@ -82,11 +84,16 @@ def _first_start(tx: Tx, runtime: Runtime) -> None:
     tx.flush()
 
 
-def _person(runtime: Runtime, name: str) -> User:
-    settings = runtime.config.get(IdentitySettings)
-    chosen = getattr(settings, f"{name}_password")
-    password = _credentials(runtime)[name]["password"]
-    hashed = hash_now(password, settings.password_hash_rounds) if chosen else hash_generated(password)
+def _hashes(runtime: Runtime) -> dict[str, str]:
+    """Return the hash of everybody's password; bcrypt works outside the interpreter's lock, so on all cores."""
+    rounds = runtime.config.get(IdentitySettings).password_hash_rounds
+    known = _credentials(runtime)
+    with ThreadPoolExecutor() as threads:
+        made = threads.map(lambda name: hash_now(known[name]["password"], rounds), PEOPLE)
+        return dict(zip(PEOPLE, made, strict=True))
+
+
+def _person(name: str, hashed: str) -> User:
     now = clock.now()
     return User(
         id=ids.new_hex_id(),
