@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Select, String, or_, select, type_coerce
+from sqlalchemy.orm import load_only
 
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx, case_insensitive_like
@@ -107,9 +108,11 @@ ADMIN_ONLY = ("host", "node", "deleted", "vm_state", "task_state", "power_state"
 """Filters that are ignored for everybody but administrators, as upstream does."""
 
 
-def list_servers(tx: Tx, ctx: Context, query: ServerQuery) -> tuple[list[Server], str | None]:
-    """Return one page of servers and the marker of the next."""
+def list_servers(tx: Tx, ctx: Context, query: ServerQuery, *, brief: bool = False) -> tuple[list[Server], str | None]:
+    """Return one page of servers and the marker of the next; ``brief`` ones know only what a brief view shows."""
     statement = filtered(ctx, query)
+    if brief:
+        statement = statement.options(load_only(Server.name, Server.addresses, raiseload=True))
     order = sort_order(query.sort_key or ["created_at"], query.sort_dir or ["desc"], SORT)
     if query.ip is None and query.ip6 is None:
         return page(tx, statement, Server, order=order, limit=query.limit, marker=query.marker)

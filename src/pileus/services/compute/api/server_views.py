@@ -178,6 +178,7 @@ def server_view(
     volumes: list[tuple[str, bool]],
     *,
     groups: bool = True,
+    host_shown: bool | None = None,
     host_status: str | None = None,
 ) -> ServerView:
     """Return a server in full.
@@ -202,7 +203,7 @@ def server_view(
     view.addresses = server.addresses
     if groups:
         view.server_groups = _groups(server)
-    if ctx.allows(EXTENDED, server):
+    if ctx.allows(EXTENDED, server) if host_shown is None else host_shown:
         _show_host(view, server, host_status)
     return view
 

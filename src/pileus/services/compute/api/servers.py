@@ -31,7 +31,7 @@ _LETTERS = string.ascii_letters + string.digits
 
 @api.get("/servers", rules.SERVER_INDEX, wrap="servers")
 def index(tx: Tx, ctx: Context, query: ServerQuery) -> Page:
-    servers, marker = list_servers(tx, ctx, query)
+    servers, marker = list_servers(tx, ctx, query, brief=True)
     return Page([brief_view(ctx, server) for server in servers], marker)
 
 
@@ -40,9 +40,16 @@ def detail(tx: Tx, ctx: Context, query: ServerQuery) -> Page:
     servers, marker = list_servers(tx, ctx, query)
     volumes = store.attached_by_server(tx, [server.id for server in servers])
     status = _host_status(tx, ctx)
+    one_of_each = {server.project_id: server for server in servers}
+    may_see = {project: ctx.allows(rules.EXTENDED, server) for project, server in one_of_each.items()}
     views = [
         server_view(
-            ctx, server, volumes.get(server.id, []), groups=False, host_status=status.get(server.host or "", "")
+            ctx,
+            server,
+            volumes.get(server.id, []),
+            groups=False,
+            host_shown=may_see[server.project_id],
+            host_status=status.get(server.host or "", ""),
         )
         for server in servers
     ]
