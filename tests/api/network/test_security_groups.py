@@ -89,7 +89,13 @@ async def test_hosts_hear_of_new_rules_and_members(demo, admin):
     await admin.update("port", port["id"], **{"binding:host_id": "fake-1"})
     await demo.until("port", port["id"], status="ACTIVE")
     driver = demo.runtime.local_hosts.hosts["fake-1"].parts[0].driver
-    rule = await demo.make("security_group_rule", security_group_id=group["id"], direction="ingress", protocol="icmp")
+    rule = await demo.make(
+        "security_group_rule",
+        security_group_id=group["id"],
+        direction="ingress",
+        protocol="icmp",
+        remote_group_id=group["id"],
+    )
     await _until(lambda: any(r.id == rule["id"] for r in driver.security_groups[group["id"]].rules))
     second = await demo.make("port", network_id=network["id"], security_groups=[group["id"]])
     await _until(lambda: len(driver.security_groups[group["id"]].member_ips) == 2)

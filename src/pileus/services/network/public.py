@@ -246,7 +246,7 @@ def port_commands(tx: Tx, port_ids: Iterable[str], host: str) -> EnsureNetworks:
 def _tell_members(tx: Tx, rows: Sequence[Port], host: str) -> None:
     """New members of groups: hosts that filter by those groups hear of them; ``host`` is told by the command."""
     member = port_store.groups_of_ports(tx, [row.id for row in rows])
-    telling.groups_changed(tx, sorted({id for held in member.values() for id in held}), except_host=host)
+    telling.members_changed(tx, sorted({id for held in member.values() for id in held}), except_host=host)
 
 
 def mark_wired(tx: Tx, port_ids: Iterable[str], host: str) -> None:

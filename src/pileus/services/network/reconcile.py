@@ -5,8 +5,11 @@ Rule: what is sent is built from the rows at the moment of sending, so a host ca
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+
+from sqlalchemy import select
 
 from pileus.kernel import clock
 from pileus.kernel.agent import hosts
@@ -32,9 +35,17 @@ async def tell_hosts(world: World) -> None:
     await clock.sleep(GATHER_S)
     if await world.db.read(routers.routers_without_host):
         await world.db.write(place_routers)
-    orders = await world.db.read(next_orders)
-    results = await asyncio.gather(*(tell_host(world, order) for order in orders), return_exceptions=True)
-    failed = [result for result in results if isinstance(result, BaseException)]
+    under_way = {asyncio.create_task(tell_host(world, order)) for order in await world.db.read(next_orders)}
+    failed: list[BaseException] = []
+    try:
+        while under_way:
+            ended, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            failed += [error for task in ended if (error := task.exception()) is not None]
+            if done := [task.result() for task in ended if task.exception() is None]:
+                await world.db.write(all_obeyed, done)
+    finally:
+        for task in under_way:
+            task.cancel()
     if failed:
         raise failed[0]
 
@@ -53,17 +64,6 @@ def place_routers(tx: Tx) -> None:
     work.add(tx, there[0].name, work.ROUTER, [router.id for router in waiting])
 
 
-def hosts_to_tell(tx: Tx) -> list[hosts.HostRow]:
-    """Return the hosts that are up and have something to be told, or have not been told everything for long."""
-    pending = set(work.hosts(tx))
-    return [host for host in hosts.alive(tx, "network") if host.name in pending or _needs_all(tx, host)]
-
-
-def _needs_all(tx: Tx, host: hosts.HostRow) -> bool:
-    state = tx.get(HostState, host.name)
-    return state is None or state.boot_id != host.boot_id or state.told_at < clock.now() - EVERYTHING_EVERY
-
-
 @dataclass(frozen=True)
 class Order:
     """What to send to a host, the work that settles, and the agent process it is meant for."""
@@ -74,34 +74,52 @@ class Order:
     boot_id: str
 
 
-async def tell_host(world: World, order: Order) -> None:
-    """Send one host what it has not been told; keep the work until it has obeyed."""
+async def tell_host(world: World, order: Order) -> Order:
+    """Send one host what it has not been told, and return that when it has obeyed; until then the work is kept."""
     try:
         await world.bus.call(order.host, order.command, timeout_s=PATIENCE_S)
     except ApiError as error:
         log.warning("host %s did not take its networks: %s", order.host, error.message, extra={"host": order.host})
         raise
-    await world.db.write(obeyed, order)
+    return order
 
 
 def next_orders(tx: Tx) -> list[Order]:
-    """Return the orders for all hosts to be told; drawn up in one transaction, since hosts share most of it."""
-    cloud = CloudView(tx)
-    return [next_order(tx, host, cloud) for host in hosts_to_tell(tx)]
+    """Return the orders for the hosts that are up and have something to be told, or not been told all for long.
+
+    They are drawn up in one transaction, since hosts share most of it.
+    """
+    cloud, pending, told = CloudView(tx), work.pending(tx), _told_all(tx)
+    found: list[Order] = []
+    for host, boot_id in hosts.running(tx, "network").items():
+        mine = pending.get(host, [])
+        if told.get(host) != boot_id:
+            command = plans.whole(tx, host, cloud)
+        elif mine:
+            command = plans.changed(tx, host, mine, cloud)
+        else:
+            continue
+        found.append(Order(host, command, [one.id for one in mine], boot_id))
+    return found
 
 
-def next_order(tx: Tx, host: hosts.HostRow, cloud: CloudView) -> Order:
-    """Return the order for one host."""
-    pending = work.of_host(tx, host.name)
-    all_of_it = _needs_all(tx, host)
-    command = plans.whole(tx, host.name, cloud) if all_of_it else plans.changed(tx, host.name, pending, cloud)
-    return Order(host.name, command, [row.id for row in pending], host.boot_id)
+def _told_all(tx: Tx) -> dict[str, str]:
+    """Return the agent processes that have been told everything not long ago, by host."""
+    recent = HostState.told_at >= clock.now() - EVERYTHING_EVERY
+    rows = tx.execute(select(HostState.host, HostState.boot_id).where(recent))
+    return {row.host: row.boot_id for row in rows}
 
 
-def obeyed(tx: Tx, order: Order) -> None:
+def all_obeyed(tx: Tx, orders: Sequence[Order]) -> None:
+    """Record what several hosts have obeyed at about the same time."""
+    work.done(tx, [id for order in orders for id in order.work_ids])
+    for order in orders:
+        _obeyed(tx, order)
+
+
+def _obeyed(tx: Tx, order: Order) -> None:
     """Record that a host is as the command says."""
     name, command, boot_id = order.host, order.command, order.boot_id
-    work.done(tx, order.work_ids)
     wiring.ports_plugged(tx, name, [spec.id for spec in command.ports])
     wiring.dhcp_gone(tx, name, command.gone.dhcp)
     wiring.routers_made(tx, command.routers)

@@ -44,7 +44,7 @@ def find_remains(tx: Tx, server_id: str) -> Remains:
     server = store.get_server(tx, server_id)
     if server is None:
         return Remains()
-    alive = {host.name for host in kernel_hosts.alive(tx, "compute")}
+    alive = set(kernel_hosts.running(tx, "compute"))
     migration = store.get_migration(tx, server_id, "finished")
     hosts = {server.host, migration.source_host if migration else None}
     return Remains(

@@ -22,7 +22,7 @@ def place(tx: Tx, server: Server, settings: ComputeSettings, *, host: str | None
     demand = demand_of(tx, server, server.flavor, host=host, forced=forced)
     candidates = list_candidates(tx, demand.resources)
     known = {candidate.name for candidate in candidates}
-    if any(agent.name not in known for agent in kernel_hosts.alive(tx, "compute")):
+    if not known.issuperset(kernel_hosts.running(tx, "compute")):
         enrol(tx, settings)
         candidates = list_candidates(tx, demand.resources)
     chosen = choose(candidates, demand)[0]
@@ -92,7 +92,7 @@ def servers_of_hint(tx: Tx, wanted: Any) -> frozenset[str]:
 def list_candidates(tx: Tx, classes: Collection[str] = ()) -> list[Candidate]:
     """Return every host with its room, as it is in this transaction."""
     rows = hosts.list_hosts(tx)
-    alive = {host.name for host in kernel_hosts.alive(tx, "compute")}
+    alive = set(kernel_hosts.running(tx, "compute"))
     aggregates = catalog.list_aggregates(tx)
     zones = hosts.zones_of(aggregates)
     rooms = inventory.rooms(tx, classes)

@@ -58,7 +58,7 @@ def zone_of(tx: Tx, host: str | None) -> str:
 def alive(tx: Tx) -> set[str]:
     """Return the names of the hosts that are heard and not forced down."""
     down = {host.name for host in list_hosts(tx) if host.forced_down}
-    return {host.name for host in kernel_hosts.alive(tx, "compute")} - down
+    return set(kernel_hosts.running(tx, "compute")) - down
 
 
 def statuses(tx: Tx) -> dict[str, str]:

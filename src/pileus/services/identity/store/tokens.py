@@ -9,18 +9,23 @@ from pileus.kernel.db import Tx
 from pileus.services.identity.model import Revision, Revocation
 
 _REVISION = text("select value from identity_revision where id = 1")
+_KNOWN = "identity_revision"
 
 
 def revision(tx: Tx) -> int:
-    """Return the number that moves with every change a validated token rests on."""
-    value = tx.connection().execute(_REVISION).scalar()
+    """Return the number that moves with every change a validated token rests on; read once in a transaction."""
+    value = tx.info.get(_KNOWN)
     if value is None:
-        raise NoResultFound("identity_revision is empty: identity was not bootstrapped")
+        value = tx.connection().execute(_REVISION).scalar()
+        if value is None:
+            raise NoResultFound("identity_revision is empty: identity was not bootstrapped")
+        tx.info[_KNOWN] = value
     return value
 
 
 def move_revision(tx: Tx) -> None:
     """Make every node look again at each token before it trusts what it remembers."""
+    tx.info.pop(_KNOWN, None)
     tx.execute(update(Revision).where(Revision.id == 1).values(value=Revision.value + 1))
 
 

@@ -79,7 +79,7 @@ def create_port(tx: Tx, ctx: Context, body: Any) -> Port:
     _complete_pairs(port)
     wanted = _groups(tx, ctx, port, body.security_groups)
     add_port(tx, port, fixed, wanted)
-    telling.groups_changed(tx, wanted)
+    telling.members_changed(tx, wanted)
     if body.binding_host:
         rebind(tx, port, body.binding_host)
     return port
@@ -155,7 +155,7 @@ def update_port(tx: Tx, ctx: Context, row: Port, changes: dict[str, Any]) -> Non
     if host is not None and host != row.binding_host:
         rebind(tx, row, host)
     if fixed is not None or "allowed_address_pairs" in changes or before != after:
-        telling.groups_changed(tx, sorted(before | after))
+        telling.members_changed(tx, sorted(before | after))
     telling.port_changed(tx, row)
 
 
@@ -232,7 +232,7 @@ def delete_ports(tx: Tx, rows: Sequence[Port]) -> None:
     addresses.release(tx, gone)
     store.leave_groups(tx, gone)
     tx.execute(delete(Port).where(Port.id.in_(gone)))
-    telling.groups_changed(tx, touched)
+    telling.members_changed(tx, touched)
 
 
 def _floating_ips(tx: Tx, port_id: str) -> list[FloatingIp]:

@@ -197,7 +197,7 @@ def _adopt(tx: Tx, ctx: Context, row: Router, port_id: str) -> Port:
     before = port_store.groups_of_ports(tx, [port.id]).get(port.id, [])
     port_store.leave_groups(tx, [port.id])
     port.device_id, port.device_owner, port.port_security_enabled = row.id, ROUTER_INTERFACE, False
-    telling.groups_changed(tx, before)
+    telling.members_changed(tx, before)
     return port
 
 

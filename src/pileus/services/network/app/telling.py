@@ -1,12 +1,12 @@
 """Which hosts have to be told of a change.  Rule: noted with the change; a reconciler tells them from the rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pileus.kernel.db import Tx
 from pileus.kernel.reconcile import nudge
 from pileus.services.network.model import Port, Router
 from pileus.services.network.reconcile import HOSTS
-from pileus.services.network.store import groups, ports, routers, stamps, work
+from pileus.services.network.store import groups, networks, ports, routers, stamps, tunnels, work
 
 
 def tell(tx: Tx, host: str, kind: str, ids: Iterable[str]) -> None:
@@ -16,13 +16,24 @@ def tell(tx: Tx, host: str, kind: str, ids: Iterable[str]) -> None:
     nudge(tx, HOSTS)
 
 
-def groups_changed(tx: Tx, group_ids: Sequence[str], except_host: str = "") -> None:
-    """Tell every host whose filters depend on these groups; ``except_host`` is being told otherwise."""
-    if not group_ids:
-        return
-    tx.flush()
+def groups_changed(tx: Tx, group_ids: Sequence[str]) -> None:
+    """Tell every host whose filters depend on these groups' rules."""
+    if group_ids:
+        _tell_groups(tx, groups.hosts_that_filter_by(tx, group_ids))
+
+
+def members_changed(tx: Tx, group_ids: Sequence[str], except_host: str = "") -> None:
+    """Tell the hosts that let these groups' members in or out by name; ``except_host`` is being told otherwise.
+
+    Where nothing names a group, who else is in it changes no filter.
+    """
+    if group_ids:
+        _tell_groups(tx, groups.hosts_that_name(tx, group_ids), except_host)
+
+
+def _tell_groups(tx: Tx, hosts_by_group: Mapping[str, set[str]], except_host: str = "") -> None:
     by_host: dict[str, list[str]] = {}
-    for group_id, hosts in groups.hosts_that_filter_by(tx, group_ids).items():
+    for group_id, hosts in hosts_by_group.items():
         for host in hosts - {except_host}:
             by_host.setdefault(host, []).append(group_id)
     for host, ids in by_host.items():
@@ -38,8 +49,15 @@ def port_changed(tx: Tx, port: Port) -> None:
 
 
 def peers_changed(tx: Tx, network_id: str, host: str) -> None:
-    """Tell the other hosts that carry a network that ``host`` carries a port of it now, or no longer."""
-    for other in ports.hosts_of_network(tx, network_id) - {host}:
+    """Tell the other hosts that carry a network that ``host`` carries a port of it now, or no longer.
+
+    Only hosts that reach each other through tunnels have to know of each other.
+    """
+    ends = tunnels.ends(tx)
+    network = networks.get_network(tx, network_id) if host in ends else None
+    if network is None or network.network_type != "vxlan":
+        return
+    for other in (ports.hosts_of_network(tx, network_id) & ends.keys()) - {host}:
         tell(tx, other, work.NETWORK, [network_id])
 
 

@@ -64,9 +64,28 @@ def in_use(tx: Tx, group_id: str) -> bool:
 
 def hosts_that_filter_by(tx: Tx, group_ids: Sequence[str]) -> dict[str, set[str]]:
     """Return, by group, the hosts whose filters depend on it: its members' and those of groups that name it."""
+    return _hosts(tx, _FILTERING, group_ids)
+
+
+def hosts_that_name(tx: Tx, group_ids: Sequence[str]) -> dict[str, set[str]]:
+    """Return, by group, the hosts with ports in groups whose rules name it as their remote."""
+    return _hosts(tx, _NAMING, group_ids)
+
+
+def groups_by_host(tx: Tx) -> dict[str, set[str]]:
+    """Return, by host, the groups of the guests it carries."""
+    found: dict[str, set[str]] = {}
+    rows: Any = tx.connection().execute(_CARRIED_GROUPS)
+    for host, group_id in rows:
+        found.setdefault(host, set()).add(group_id)
+    return found
+
+
+def _hosts(tx: Tx, statement: Any, group_ids: Sequence[str]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     tx.flush()
-    for group_id, host in tx.connection().execute(_HOSTS, {"ids": group_ids}):
+    rows: Any = tx.connection().execute(statement, {"ids": group_ids})
+    for group_id, host in rows:
         found.setdefault(group_id, set()).add(host)
     return found
 
@@ -81,15 +100,25 @@ _MEMBERS = select(_member.c.group_id, _address.c.ip, _port.c.allowed_address_pai
     _address.c.port_id == _member.c.port_id,
     _port.c.id == _member.c.port_id,
 )
-_HOSTS = union(
-    select(_member.c.group_id, _port.c.binding_host).where(
-        _member.c.group_id.in_(bindparam("ids", expanding=True)), *_carried
-    ),
-    select(_rule.c.remote_group_id, _port.c.binding_host).where(
+_NAMING = (
+    select(_rule.c.remote_group_id, _port.c.binding_host)
+    .where(
         _rule.c.remote_group_id.in_(bindparam("ids", expanding=True)),
         _member.c.group_id == _rule.c.security_group_id,
         *_carried,
+    )
+    .distinct()
+)
+_FILTERING = union(
+    select(_member.c.group_id, _port.c.binding_host).where(
+        _member.c.group_id.in_(bindparam("ids", expanding=True)), *_carried
     ),
+    _NAMING,
+)
+_CARRIED_GROUPS = (
+    select(_port.c.binding_host, _member.c.group_id)
+    .where(*_carried, _port.c.device_owner.not_like("network:%"))
+    .distinct()
 )
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from pileus.kernel.db import Tx
 from pileus.services.network.commands import EnsureNetworks, Gone
-from pileus.services.network.model import HostWork, Port
-from pileus.services.network.store import networks, ports, routers, stamps, work
+from pileus.services.network.model import Port
+from pileus.services.network.store import networks, ports, routers, work
 from pileus.services.network.store.specs import CloudView, HostView, is_guest
 
 
@@ -19,7 +19,7 @@ def whole(tx: Tx, host: str, cloud: CloudView | None = None) -> EnsureNetworks:
     plain, external = view.networks({port.network_id for port in guests} | legs)
     member = view.member_of([port.id for port in guests])
     return EnsureNetworks(
-        stamp=stamps.current(tx),
+        stamp=view.stamp(),
         networks=plain,
         externals=external,
         security_groups=view.groups({group_id for ids in member.values() for group_id in ids}),
@@ -37,7 +37,7 @@ def for_ports(tx: Tx, host: str, rows: Sequence[Port]) -> EnsureNetworks:
     plain, external = view.networks(network_ids)
     member = view.member_of([row.id for row in rows])
     return EnsureNetworks(
-        stamp=stamps.current(tx),
+        stamp=view.stamp(),
         networks=plain,
         externals=external,
         security_groups=view.groups({group_id for ids in member.values() for group_id in ids}),
@@ -46,25 +46,25 @@ def for_ports(tx: Tx, host: str, rows: Sequence[Port]) -> EnsureNetworks:
     )
 
 
-def changed(tx: Tx, host: str, rows: Sequence[HostWork], cloud: CloudView | None = None) -> EnsureNetworks:
+def changed(tx: Tx, host: str, rows: Sequence[work.Pending], cloud: CloudView | None = None) -> EnsureNetworks:
     """Return the command with the present state of whatever a host has not been told yet."""
     ids = {kind: sorted({row.resource_id for row in rows if row.kind == kind}) for kind in work.KINDS}
     view = HostView(tx, host, cloud)
-    here = ports.ports_on_host(tx, host)
+    here = ports.ports_on_host(tx, host) if any(ids[kind] for kind in work.KINDS if kind != work.GROUP) else []
     guests = {port.id: port for port in here if is_guest(port)}
-    routed = {row.id: row for row in routers.routers_on_host(tx, host)}
+    routed = {row.id: row for row in routers.routers_on_host(tx, host)} if ids[work.ROUTER] else {}
     specs = view.routers([routed[id] for id in ids[work.ROUTER] if id in routed])
     told = [guests[id] for id in ids[work.PORT] if id in guests]
     legs = {leg.network_id for spec in specs for leg in (*spec.interfaces, *filter(None, [spec.gateway]))}
     carried = {port.network_id for port in here} & networks.networks(tx, ids[work.NETWORK] + ids[work.DHCP]).keys()
     plain, external = view.networks(legs | {port.network_id for port in told} | carried)
-    member = view.member_of(list(guests))
-    used = {group_id for held in member.values() for group_id in held}
+    member = view.member_of([port.id for port in told])
+    used = view.groups_here()
     needed = {spec.id: spec for spec in view.groups(used & _with_dependents(view, used, ids[work.GROUP], told, member))}
     dhcp = view.dhcp([*ids[work.DHCP], *(port.network_id for port in told)])
     served = {spec.network_id for spec in dhcp}
     return EnsureNetworks(
-        stamp=stamps.current(tx),
+        stamp=view.stamp(),
         networks=plain,
         externals=external,
         security_groups=tuple(needed.values()),

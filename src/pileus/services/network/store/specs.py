@@ -2,11 +2,11 @@
 
 import ipaddress
 from collections.abc import Container, Iterable, Sequence
+from functools import cached_property
 
-from pileus.kernel.agent import hosts
 from pileus.kernel.db import Tx
 from pileus.services.network.model import DNS_DOMAIN, Address, Network, Port, Router, Subnet
-from pileus.services.network.store import addresses, groups, networks, ports, routers, sharing
+from pileus.services.network.store import addresses, groups, networks, ports, routers, sharing, stamps, tunnels
 from pileus.services.network.wanted import (
     AddressPair,
     DhcpHost,
@@ -30,12 +30,16 @@ class CloudView:
     """What all hosts share, read once in a transaction."""
 
     def __init__(self, tx: Tx) -> None:
-        self.tunnels: dict[str, str] = {}
+        self._tx = tx
         self.groups: dict[frozenset[str], tuple[SecurityGroupSpec, ...]] = {}
-        for row in hosts.every(tx):
-            tunnel_ip = row.facts.get("network", {}).get("tunnel_ip")
-            if tunnel_ip:
-                self.tunnels[row.name] = tunnel_ip
+
+    @cached_property
+    def stamp(self) -> int:
+        return stamps.current(self._tx)
+
+    @cached_property
+    def groups_by_host(self) -> dict[str, set[str]]:
+        return groups.groups_by_host(self._tx)
 
 
 class HostView:
@@ -44,9 +48,16 @@ class HostView:
     def __init__(self, tx: Tx, host: str, cloud: CloudView | None = None) -> None:
         self.tx, self.host = tx, host
         self._cloud = cloud or CloudView(tx)
-        self.tunnels = self._cloud.tunnels
         self._member: dict[str, list[str]] = {}
         self._known: set[str] = set()
+
+    def stamp(self) -> int:
+        """Return the stamp of what this transaction sees."""
+        return self._cloud.stamp
+
+    def groups_here(self) -> set[str]:
+        """Return the groups of the guests that the host carries."""
+        return self._cloud.groups_by_host.get(self.host, set())
 
     def member_of(self, port_ids: Sequence[str]) -> dict[str, list[str]]:
         """Return the groups of ports, read once for a host."""
@@ -58,6 +69,8 @@ class HostView:
     def networks(self, ids: Iterable[str]) -> tuple[tuple[NetworkSpec, ...], tuple[ExternalNetworkSpec, ...]]:
         """Return the switches of networks: plain ones, and external ones where this host carries their routers."""
         rows = networks.networks(self.tx, sorted(set(ids)))
+        if not rows:
+            return (), ()
         external = sharing.external_ids(self.tx) & rows.keys()
         gateways = networks.subnets_of(self.tx, sorted(external)) if external else {}
         plain = tuple(self._network(row) for id, row in rows.items() if id not in external)
@@ -66,12 +79,13 @@ class HostView:
 
     def _network(self, row: Network) -> NetworkSpec:
         spec = NetworkSpec(id=row.id, mtu=row.mtu, physical_network=row.physical_network)
-        if row.network_type != "vxlan" or self.host not in self.tunnels or len(self.tunnels) < 2:
+        ends = tunnels.ends(self.tx) if row.network_type == "vxlan" else {}
+        if self.host not in ends or len(ends) < 2:
             return spec
         peers: set[str] = set()
         macs: list[RemoteMac] = []
         for port in networks.ports_on(self.tx, row.id):
-            tunnel_ip = self.tunnels.get(port.binding_host)
+            tunnel_ip = ends.get(port.binding_host)
             if tunnel_ip is not None and port.binding_host != self.host:
                 peers.add(tunnel_ip)
                 macs.append(RemoteMac(mac=port.mac_address, tunnel_ip=tunnel_ip))
@@ -182,6 +196,8 @@ class HostView:
 
     def routers(self, rows: Sequence[Router]) -> tuple[RouterSpec, ...]:
         """Return routers with their legs and translations."""
+        if not rows:
+            return ()
         floating = routers.floating_ips_of_routers(self.tx, [row.id for row in rows])
         legs = ports.ports_of_devices(self.tx, [row.id for row in rows])
         held = addresses.of_ports(self.tx, [leg.id for leg in legs])

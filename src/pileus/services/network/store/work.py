@@ -1,8 +1,9 @@
 """What hosts still have to be told.  Rule: added with the change, removed when the host has obeyed."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 
 from pileus.kernel.db import Tx
 from pileus.services.network.model import HostWork
@@ -10,22 +11,33 @@ from pileus.services.network.model import HostWork
 KINDS = GROUP, PORT, DHCP, ROUTER, NETWORK = "group", "port", "dhcp", "router", "network"
 
 
+class Pending(NamedTuple):
+    """One thing that one host has to be told of."""
+
+    id: str
+    kind: str
+    resource_id: str
+
+
 def add(tx: Tx, host: str, kind: str, resource_ids: Iterable[str]) -> None:
     """Note that a host has to be told of these."""
     tx.add_all(HostWork(host=host, kind=kind, resource_id=resource_id) for resource_id in resource_ids)
 
 
-def hosts(tx: Tx) -> Sequence[str]:
-    """Return the hosts that have something to be told."""
-    return tx.scalars(select(HostWork.host).distinct()).all()
+_work: Any = HostWork.__table__
+_PENDING = select(_work.c.host, _work.c.id, _work.c.kind, _work.c.resource_id)
+_DONE = delete(_work).where(_work.c.id.in_(bindparam("ids", expanding=True)))
 
 
-def of_host(tx: Tx, host: str) -> Sequence[HostWork]:
-    """Return all that one host has to be told."""
-    return tx.scalars(select(HostWork).where(HostWork.host == host)).all()
+def pending(tx: Tx) -> dict[str, list[Pending]]:
+    """Return all that has to be told, by host."""
+    found: dict[str, list[Pending]] = {}
+    for host, id, kind, resource_id in tx.connection().execute(_PENDING):
+        found.setdefault(host, []).append(Pending(id, kind, resource_id))
+    return found
 
 
 def done(tx: Tx, ids: Sequence[str]) -> None:
-    """Forget what a host has obeyed."""
+    """Forget what hosts have obeyed."""
     for start in range(0, len(ids), 500):
-        tx.execute(delete(HostWork).where(HostWork.id.in_(ids[start : start + 500])))
+        tx.connection().execute(_DONE, {"ids": ids[start : start + 500]})
