@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 KEEP = timedelta(days=7)
 CHUNK = 100
 PRUNE_EVERY_S = 3600
+GAP_PATIENCE = timedelta(seconds=5)
 GATHER_S = 0.02
 """How long consumers wait for what comes with the first event of a burst."""
 
@@ -116,35 +117,59 @@ def newest(tx: Tx) -> int:
     return tx.scalar(select(func.max(Event.sequence))) or 0
 
 
-def events_after(tx: Tx, sequence: int, project_id: str | None = None, limit: int = CHUNK) -> list[Event]:
-    """Return the events after ``sequence``, oldest first; of one project only, unless None."""
-    statement = select(Event).where(Event.sequence > sequence).order_by(Event.sequence).limit(limit)
+def horizon(tx: Tx, after: int) -> int:
+    """Return up to where the events after ``after`` are complete.
+
+    SQLite commits in the order of the numbers.  Elsewhere a number may be given long before its commit, so a gap
+    is waited for, until it is old enough to be that of a transaction that was rolled back.
+    """
+    if tx.get_bind().dialect.name == "sqlite":
+        return newest(tx)
+    settled = clock.now() - GAP_PATIENCE
+    rows = tx.execute(
+        select(Event.sequence, Event.at).where(Event.sequence > after).order_by(Event.sequence).limit(10 * CHUNK)
+    )
+    reached = after
+    for sequence, at in rows:
+        if sequence != reached + 1 and at > settled:
+            break
+        reached = sequence
+    return reached
+
+
+def events_after(tx: Tx, sequence: int, project_id: str | None = None) -> tuple[list[Event], int]:
+    """Return the next events after ``sequence``, oldest first, and where to go on; of one project, unless None."""
+    last = horizon(tx, sequence)
+    statement = select(Event).where(Event.sequence > sequence, Event.sequence <= last)
     if project_id is not None:
         statement = statement.where(Event.project_id == project_id)
-    return list(tx.scalars(statement))
+    found = list(tx.scalars(statement.order_by(Event.sequence).limit(CHUNK)))
+    return found, found[-1].sequence if len(found) == CHUNK else max(last, sequence)
 
 
 async def watch(runtime: "Runtime", project_id: str | None) -> AsyncIterator[Event]:
     """Yield events as they happen, from now on; for live pages and watch streams."""
     last = await runtime.db.read(newest)
     while True:
-        for event in await runtime.db.read(events_after, last, project_id):
-            last = event.sequence
+        found, last = await runtime.db.read(events_after, last, project_id)
+        for event in found:
             yield event
-        await changed(5)
+        if len(found) < CHUNK:
+            await changed(5)
 
 
 def _consume(tx: Tx, consumer: Consumer) -> tuple[bool, int]:
     """Handle one chunk for one consumer; return whether there may be more, and how far it has come."""
-    last = newest(tx)
     cursor = tx.get(EventCursor, consumer.name)
     if cursor is None:
-        tx.add(EventCursor(consumer=consumer.name, sequence=last))
-        return False, last
+        cursor = EventCursor(consumer=consumer.name, sequence=newest(tx))
+        tx.add(cursor)
+        return False, cursor.sequence
+    last = horizon(tx, cursor.sequence)
     events = list(
         tx.scalars(
             select(Event)
-            .where(Event.sequence > cursor.sequence, Event.kind.in_(consumer.kinds))
+            .where(Event.sequence > cursor.sequence, Event.sequence <= last, Event.kind.in_(consumer.kinds))
             .order_by(Event.sequence)
             .limit(CHUNK)
         )
@@ -156,8 +181,10 @@ def _consume(tx: Tx, consumer: Consumer) -> tuple[bool, int]:
 
 
 def _kinds_after(tx: Tx, sequence: int) -> tuple[int, set[str]]:
-    """Return the newest sequence number and the kinds of the events after ``sequence``."""
-    return newest(tx), set(tx.scalars(select(Event.kind).where(Event.sequence > sequence).distinct()))
+    """Return up to where events are complete, and the kinds of those after ``sequence``."""
+    last = horizon(tx, sequence)
+    kinds = select(Event.kind).where(Event.sequence > sequence, Event.sequence <= last).distinct()
+    return last, set(tx.scalars(kinds))
 
 
 def _prune(tx: Tx) -> None:

@@ -3,8 +3,9 @@
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import insert
 
-from pileus.kernel import events
+from pileus.kernel import clock, events
 from pileus.kernel.db import open_database
 
 
@@ -64,3 +65,26 @@ async def test_events_of_no_interest_cost_no_write(cloud, monkeypatch):
     monkeypatch.setattr(cloud.db, "write", None)
     await events.consume_once(cloud, positions)
     assert positions == {"toy": 1}
+
+
+@pytest.mark.postgresql
+async def test_an_event_that_commits_late_is_not_passed_over(postgresql_url, monkeypatch):
+    """Elsewhere than on SQLite a lower number may be committed after a higher one."""
+    monkeypatch.setattr(events, "CONSUMERS", {})
+    db, slow = open_database(postgresql_url), open_database(postgresql_url)
+    await db.create_schema()
+    cloud, heard = SimpleNamespace(db=db), []
+    events.on("toy.fell", name="toy")(lambda tx, event: heard.append(event.resource_id))
+    await db.write(emit("toy.fell", "before anybody listened"))
+    await events.consume_once(cloud)
+    async with slow.engine.connect() as connection:  # type: ignore[attr-defined]
+        row = {"kind": "toy.fell", "resource_id": "late", "payload": {}, "at": clock.now()}
+        await connection.execute(insert(events.Event).values(**row))
+        await db.write(emit("toy.fell", "early"))
+        await events.consume_once(cloud)
+        assert heard == []
+        await connection.commit()
+    await events.consume_once(cloud)
+    assert heard == ["late", "early"]
+    await db.close()
+    await slow.close()
