@@ -4,8 +4,8 @@ A result is a JSON object with ``suite`` (list of names), ``started`` (seconds s
 ``passed``, ``failed``, ``skipped`` or ``notrun``) and ``reasons`` (test id to one line).
 """
 
+import argparse
 import json
-import sys
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +21,13 @@ COLUMNS = ("passed", "failed", "skipped", "notrun")
 
 def main() -> None:
     """Write the page from the result files named on the command line."""
-    results = [json.loads(Path(name).read_text()) for name in sys.argv[1:]]
-    PAGE.write_text(HEAD + "\n" + "\n".join(section(result) for result in results))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", nargs="+", type=Path, help="result files, JSON")
+    parser.add_argument("--cloud", default="as it starts by default", help="how the cloud was started and set")
+    words = parser.parse_args()
+    results = [json.loads(path.read_text()) for path in words.results]
+    head = f"{HEAD}\nThe cloud: {words.cloud}.\n\n"
+    PAGE.write_text(head + "\n".join(section(result) for result in results))
     print(f"wrote {PAGE}")
 
 
