@@ -5,8 +5,9 @@ Rule: there is no usage counter to drift.  A service declares a ``Limit`` with t
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import String, delete, select
+from sqlalchemy import String, bindparam, delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pileus.kernel.db import Row, Tx
@@ -40,11 +41,18 @@ def limits_of(tx: Tx, project_id: str, limits: Mapping[str, Limit]) -> dict[str,
     """Return the limits in force for a project, by name; -1 is no limit."""
     service = next(iter(limits.values())).service
     owners = (project_id, f"class:{DEFAULT_CLASS}")
-    rows = tx.scalars(select(QuotaLimit).where(QuotaLimit.project_id.in_(owners), QuotaLimit.service == service)).all()
+    tx.flush()
+    rows = tx.connection().execute(_LIMITS, {"one": owners[0], "all": owners[1], "service": service}).all()
     found = {limit.name: limit.default for limit in limits.values()}
     for owner in reversed(owners):
         found.update({row.name: row.hard_limit for row in rows if row.project_id == owner and row.name in found})
     return found
+
+
+_limit: Any = QuotaLimit.__table__
+_LIMITS = select(_limit.c.project_id, _limit.c.name, _limit.c.hard_limit).where(
+    _limit.c.project_id.in_([bindparam("one"), bindparam("all")]), _limit.c.service == bindparam("service")
+)
 
 
 def set_limits(tx: Tx, project_id: str, service: str, values: Mapping[str, int]) -> None:

@@ -8,6 +8,7 @@ from pileus.kernel.db.base import (
     UtcDateTime,
     after_commit,
     case_insensitive_like,
+    keep,
     writable,
 )
 from pileus.kernel.db.engine import Database, open_database
@@ -21,6 +22,7 @@ __all__ = [
     "UtcDateTime",
     "after_commit",
     "case_insensitive_like",
+    "keep",
     "open_database",
     "writable",
 ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import ColumnElement, DateTime, Dialect, MetaData, Text, func
@@ -71,6 +71,18 @@ class NeedsWrite(Exception):
 def writable(tx: Tx) -> bool:
     """Tell whether this request's transaction may write; one that must raises ``NeedsWrite`` otherwise."""
     return bool(tx.info.get("writable"))
+
+
+R = TypeVar("R", bound=Row)
+
+
+def keep(tx: Tx, row: R) -> R:
+    """Have the transaction remember a row up to its end: ``tx.get`` finds it again without a query.
+
+    Rows that nobody holds are forgotten otherwise.
+    """
+    tx.info.setdefault("kept", set()).add(row)
+    return row
 
 
 def after_commit(tx: Tx, callback: Callable[[], object]) -> None:

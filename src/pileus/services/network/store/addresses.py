@@ -6,7 +6,7 @@ been used up to its end is the first gap looked for.
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import bindparam, delete, exists, func, select
 from sqlalchemy.orm import aliased
 
 from pileus.kernel.db import Tx
@@ -35,13 +35,15 @@ def taken(tx: Tx, network_id: str, ip: str) -> Address | None:
     return tx.get(Address, (network_id, ip))
 
 
+_OF_PORTS = select(Address).where(Address.port_id.in_(bindparam("ports", expanding=True))).order_by(Address.position)
+
+
 def of_ports(tx: Tx, port_ids: Sequence[str]) -> dict[str, list[Address]]:
     """Return the addresses of many ports, in the order they were given."""
     found: dict[str, list[Address]] = {}
     if not port_ids:
         return found
-    chosen = Address.port_id == port_ids[0] if len(port_ids) == 1 else Address.port_id.in_(port_ids)
-    for address in tx.scalars(select(Address).where(chosen).order_by(Address.position)):
+    for address in tx.scalars(_OF_PORTS, {"ports": port_ids}):
         found.setdefault(address.port_id, []).append(address)
     return found
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Tx, keep
 from pileus.services.network.model import Network, Port, Subnet, SubnetPool
 
 
@@ -17,11 +17,16 @@ def count_subnets(tx: Tx, project_id: str) -> int:
 
 
 def get_network(tx: Tx, network_id: str) -> Network | None:
-    return tx.get(Network, network_id)
+    row = tx.get(Network, network_id)
+    return keep(tx, row) if row is not None else None
 
 
 def networks(tx: Tx, ids: Sequence[str]) -> dict[str, Network]:
     """Return networks by id."""
+    if len(ids) == 1:  # most often known to the transaction already
+        tx.flush()
+        row = get_network(tx, ids[0])
+        return {row.id: row} if row is not None else {}
     return {row.id: row for row in tx.scalars(select(Network).where(Network.id.in_(ids)))} if ids else {}
 
 
@@ -45,13 +50,19 @@ def segment_taken(tx: Tx, kind: str, physical_network: str | None, number: int |
     return tx.scalar(statement.limit(1)) is not None
 
 
+_SUBNETS_OF = (
+    select(Subnet)
+    .where(Subnet.network_id.in_(bindparam("networks", expanding=True)))
+    .order_by(Subnet.created_at, Subnet.id)
+)
+
+
 def subnets_of(tx: Tx, network_ids: Sequence[str]) -> dict[str, list[Subnet]]:
     """Return the subnets of many networks, oldest first."""
     found: dict[str, list[Subnet]] = {}
     if not network_ids:
         return found
-    chosen = Subnet.network_id == network_ids[0] if len(network_ids) == 1 else Subnet.network_id.in_(network_ids)
-    for subnet in tx.scalars(select(Subnet).where(chosen).order_by(Subnet.created_at, Subnet.id)):
+    for subnet in tx.scalars(_SUBNETS_OF, {"networks": network_ids}):
         found.setdefault(subnet.network_id, []).append(subnet)
     return found
 

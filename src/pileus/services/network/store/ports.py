@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, delete, func, select
 
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Tx, keep
 from pileus.services.network.model import DHCP, ROUTER_INTERFACE, Address, Port, PortGroup
 
 
@@ -14,11 +14,16 @@ def count_ports(tx: Tx, project_id: str) -> int:
 
 
 def get_port(tx: Tx, port_id: str) -> Port | None:
-    return tx.get(Port, port_id)
+    row = tx.get(Port, port_id)
+    return keep(tx, row) if row is not None else None
 
 
 def ports(tx: Tx, ids: Sequence[str]) -> dict[str, Port]:
     """Return ports by id."""
+    if len(ids) == 1:  # most often known to the transaction already
+        tx.flush()
+        row = get_port(tx, ids[0])
+        return {row.id: row} if row is not None else {}
     return {row.id: row for row in tx.scalars(select(Port).where(Port.id.in_(ids)))} if ids else {}
 
 
@@ -42,8 +47,12 @@ def dhcp_ports(tx: Tx, network_id: str) -> list[Port]:
 
 def dhcp_port_of(tx: Tx, host: str, network_id: str) -> Port | None:
     """Return the port of a host's DHCP server on a network."""
-    here = (Port.binding_host == host, Port.network_id == network_id, Port.device_owner == DHCP)
-    return tx.scalar(select(Port).where(*here))
+    return tx.scalar(_DHCP_PORT, {"host": host, "network": network_id})
+
+
+_DHCP_PORT = select(Port).where(
+    Port.binding_host == bindparam("host"), Port.network_id == bindparam("network"), Port.device_owner == DHCP
+)
 
 
 def mac_taken(tx: Tx, network_id: str, mac: str) -> bool:
