@@ -9,7 +9,7 @@ from bench.cloud import FakeCloud
 from bench.http import Connection
 from bench.requests import Progress, ingredients, lift_quotas
 
-POLL_S = 0.01
+POLL_S = 0.05
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from pileus.kernel.agent.children import bounds
 from pileus.kernel.errors import ApiError, Conflict, Invalid, OutOfSpace, Unavailable
 
 # A hostile image can make qemu-img allocate and spin without end: these bound one run.
@@ -41,8 +42,7 @@ class ImageInfo(msgspec.Struct, frozen=True):
 
 async def run(*arguments: str, timeout_s: float, memory_bytes: int = MEMORY_BYTES) -> str:
     """Run qemu-img and return what it prints; raise the driver error its complaint stands for."""
-    # setpriv: a child that outlives a killed agent would go on writing.
-    limits = ("setpriv", "--pdeathsig", "KILL", "prlimit", f"--as={memory_bytes}", f"--cpu={int(timeout_s) + 1}")
+    limits = bounds(memory_bytes=memory_bytes, cpu_s=int(timeout_s) + 1)
     try:
         process = await asyncio.create_subprocess_exec(
             *limits,

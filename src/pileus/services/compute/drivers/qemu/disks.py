@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from pileus.kernel import clock
+from pileus.kernel.agent.children import bounds
 from pileus.kernel.errors import Invalid, OutOfSpace, Unavailable
 from pileus.services.compute.commands import Blank, FromImage
 
@@ -33,9 +34,6 @@ _ALONE = ("monolithicSparse", "streamOptimized")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 MEMORY_LIMIT_BYTES, TIME_LIMIT_S = 2 << 30, 1800.0
 
-_BOUNDS = ("prlimit", f"--as={MEMORY_LIMIT_BYTES}", "setpriv", "--pdeathsig", "KILL")
-"""Before each tool: a limit to its memory, and no life of its own when the agent is killed."""
-
 
 def unnamed_beside(file: Path) -> Path:
     """Return a name for a file in the making; a tool that outlives a killed agent for a moment has another one."""
@@ -46,7 +44,7 @@ async def run(*command: str | Path, timeout_s: float = TIME_LIMIT_S) -> str:
     """Run a disk tool with bounded memory and time and return what it printed; its own words go into the error."""
     try:
         process = await asyncio.create_subprocess_exec(
-            *_BOUNDS,
+            *bounds(memory_bytes=MEMORY_LIMIT_BYTES),
             *map(str, command),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
