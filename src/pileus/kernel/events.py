@@ -147,9 +147,9 @@ def events_after(tx: Tx, sequence: int, project_id: str | None = None) -> tuple[
     return found, found[-1].sequence if len(found) == CHUNK else max(last, sequence)
 
 
-async def watch(runtime: "Runtime", project_id: str | None) -> AsyncIterator[Event]:
-    """Yield events as they happen, from now on; for live pages and watch streams."""
-    last = await runtime.db.read(newest)
+async def watch(runtime: "Runtime", project_id: str | None, after: int | None = None) -> AsyncIterator[Event]:
+    """Yield events as they happen, from now on or from ``after`` on; for live pages and watch streams."""
+    last = await runtime.db.read(newest) if after is None else after
     while True:
         found, last = await runtime.db.read(events_after, last, project_id)
         for event in found:

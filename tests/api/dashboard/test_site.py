@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from pileus.kernel.testing import client, running
+from pileus.services.dashboard import live
 from pileus.services.dashboard.panel import find_panels
 from pileus.services.identity.testing import password_of
 
@@ -94,3 +95,16 @@ async def test_logging_out_ends_the_token_itself(browser, cloud):
     page = await browser.get("/dashboard/servers")
     assert page.status_code == 401
     assert "session has ended" in page.text
+
+
+async def test_a_page_misses_nothing_between_its_making_and_its_events(browser, cloud):
+    token = await log_in(browser, cloud)
+    page = await browser.get("/dashboard/volumes")
+    found = re.search(r"/dashboard/events\?after=(\d+)", page.text)
+    assert found is not None
+    await browser.post("/dashboard/volumes", data={"form_token": token, "name": "v", "size": "1"})
+    project = re.search(r'name="project_id">\s*<option value="(\w+)"', page.text)
+    stream = live._messages(cloud, project[1], int(found[1]))
+    said = [await anext(stream) for _ in range(2)]
+    await stream.aclose()
+    assert "event: block_storage.volume" in said[1]

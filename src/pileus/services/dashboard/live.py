@@ -14,15 +14,18 @@ from pileus.kernel.runtime import Runtime
 BEAT_S = 15
 
 
-def stream(runtime: Runtime, project_id: str) -> StreamingResponse:
-    """Return an endless answer: one message named after the service and resource of each event."""
+def stream(runtime: Runtime, project_id: str, after: int | None) -> StreamingResponse:
+    """Return an endless answer: one message named after the service and resource of each event.
+
+    ``after`` is the newest event that the page already shows, so that nothing is missed between the two.
+    """
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_messages(runtime, project_id), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_messages(runtime, project_id, after), media_type="text/event-stream", headers=headers)
 
 
-async def _messages(runtime: Runtime, project_id: str) -> AsyncIterator[str]:
+async def _messages(runtime: Runtime, project_id: str, after: int | None) -> AsyncIterator[str]:
     yield "retry: 2000\n\n"
-    watching = events.watch(runtime, project_id).__aiter__()
+    watching = events.watch(runtime, project_id, after).__aiter__()
     waiting = asyncio.ensure_future(anext(watching))
     try:
         while True:
@@ -33,6 +36,6 @@ async def _messages(runtime: Runtime, project_id: str) -> AsyncIterator[str]:
             event = waiting.result()
             waiting = asyncio.ensure_future(anext(watching))
             name = ".".join(event.kind.split(".")[:2])
-            yield f"event: {name}\ndata: {event.resource_id}\n\n"
+            yield f"id: {event.sequence}\nevent: {name}\ndata: {event.resource_id}\n\n"
     finally:
         waiting.cancel()

@@ -16,6 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from pileus import __version__
+from pileus.kernel import events
 from pileus.kernel.rest.local import LocalClient, Refused
 from pileus.kernel.runtime import Runtime
 from pileus.services.dashboard import live
@@ -138,7 +139,9 @@ class Site:
         session = self.sessions.open(request)
         if session is None:
             return Response("Log in first.", 401)
-        return live.stream(self.runtime, session.project_id)
+        # A browser that connects again tells the last message it has seen.
+        seen = request.headers.get("last-event-id") or request.query_params.get("after", "")
+        return live.stream(self.runtime, session.project_id, int(seen) if seen.isdecimal() else None)
 
     async def list_page(self, request: Request) -> Response:
         return await self._show(request, lambda panel, visit: panel.load(visit), "{slug}.html")
@@ -216,7 +219,9 @@ class Site:
         return self.page(request, template.format(slug=slug), **values)
 
     async def _frame(self, visit: Visit, panel: Panel | None) -> dict[str, Any]:
-        return {"session": visit.session, "panel": panel, "projects": await projects_of(visit.api)}
+        newest = await self.runtime.db.read(events.newest)
+        projects = await projects_of(visit.api)
+        return {"session": visit.session, "panel": panel, "projects": projects, "newest": newest}
 
     async def _visit(self, request: Request) -> Visit | Response:
         """Return who visits; or send to the log-in page, or refuse a form that no page of ours has made."""
