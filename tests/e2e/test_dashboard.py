@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
@@ -45,6 +46,22 @@ def shoot(browser: webdriver.Chrome, name: str) -> bytes:
     return (SHOTS / f"{name}.png").read_bytes()
 
 
+def patience(browser: webdriver.Chrome, seconds: float) -> WebDriverWait[webdriver.Chrome]:
+    """Wait while the page is being left or renewed: an element may go between being found and being asked."""
+    gone = (StaleElementReferenceException, NoSuchElementException, StopIteration)
+    return WebDriverWait(browser, seconds, ignored_exceptions=gone)
+
+
+def press_enter(browser: webdriver.Chrome, *where: str) -> None:
+    """Press Enter on an element, found anew when the live part of the page has just been renewed."""
+
+    def press(b: webdriver.Chrome) -> bool:
+        b.find_element(*where).send_keys(Keys.ENTER)
+        return True
+
+    patience(browser, 20).until(press)
+
+
 def heading(browser: webdriver.Chrome) -> str:
     return browser.find_element(By.TAG_NAME, "h1").text
 
@@ -54,28 +71,29 @@ def test_from_log_in_to_a_running_server_without_a_mouse(cloud: RealCloud, brows
     browser.get(f"http://127.0.0.1:{cloud.port}/dashboard")
     user = browser.switch_to.active_element
     user.send_keys("demo", Keys.TAB, "wrong", Keys.ENTER)
-    WebDriverWait(browser, 20).until(lambda b: b.find_elements(By.CLASS_NAME, "failed"))
+    patience(browser, 20).until(lambda b: b.find_elements(By.CLASS_NAME, "failed"))
     browser.switch_to.active_element.send_keys(Keys.TAB, told["OS_PASSWORD"], Keys.ENTER)
-    WebDriverWait(browser, 20).until(lambda b: heading(b) == "demo")
+    patience(browser, 20).until(lambda b: heading(b) == "demo")
     assert len(browser.find_elements(By.TAG_NAME, "meter")) >= 6
     shoot(browser, "overview")
 
-    browser.find_element(By.LINK_TEXT, "Launch a server").send_keys(Keys.ENTER)
+    press_enter(browser, By.LINK_TEXT, "Launch a server")
+    patience(browser, 20).until(lambda b: heading(b) == "Launch a server")
     browser.switch_to.active_element.send_keys("from-page")
     Select(browser.find_element(By.NAME, "flavor")).select_by_visible_text("pileus.mini: 1 vCPU, 256 MiB, 1 GiB")
     shoot(browser, "launch")
     browser.find_element(By.NAME, "user_data").send_keys(Keys.TAB, Keys.ENTER)
-    WebDriverWait(browser, 20).until(lambda b: heading(b) == "Servers")
+    patience(browser, 20).until(lambda b: heading(b) == "Servers")
 
     def state(b: webdriver.Chrome) -> str:
         rows = [row.text for row in b.find_elements(By.CSS_SELECTOR, "tbody tr")]
         return next((row for row in rows if "from-page" in row), "")
 
     # Nobody reloads the page: server-sent events bring the change.
-    WebDriverWait(browser, 120, ignored_exceptions=[Exception]).until(lambda b: "ACTIVE" in state(b))
+    patience(browser, 120).until(lambda b: "ACTIVE" in state(b))
     shoot(browser, "servers")
-    browser.find_element(By.LINK_TEXT, "from-page").send_keys(Keys.ENTER)
-    WebDriverWait(browser, 20).until(lambda b: heading(b) == "from-page")
+    press_enter(browser, By.LINK_TEXT, "from-page")
+    patience(browser, 20).until(lambda b: heading(b) == "from-page")
     shoot(browser, "server")
 
 
@@ -92,39 +110,30 @@ def test_the_log_and_the_console_show_the_guest(cloud: RealCloud, browser: webdr
     browser.get(f"{server}/part/console")
     frame = browser.find_element(By.CLASS_NAME, "console")
     browser.switch_to.frame(frame)
-    WebDriverWait(browser, 40).until(lambda b: b.find_elements(By.TAG_NAME, "canvas"))
+    patience(browser, 40).until(lambda b: b.find_elements(By.TAG_NAME, "canvas"))
     script = """
         const canvas = document.querySelector('canvas'), pixels = canvas.getContext('2d')
             .getImageData(0, 0, canvas.width, canvas.height).data;
         return new Set(new Uint32Array(pixels.buffer)).size;
     """
-    WebDriverWait(browser, 40).until(lambda b: b.execute_script(script) > 1)
+    patience(browser, 40).until(lambda b: b.execute_script(script) > 1)
     browser.switch_to.default_content()
     shoot(browser, "console")
 
 
 def test_stop_and_delete_from_the_page(cloud: RealCloud, browser: webdriver.Chrome):
     browser.get(f"http://127.0.0.1:{cloud.port}/dashboard/servers")
-    row = next(row for row in browser.find_elements(By.CSS_SELECTOR, "tbody tr") if "from-page" in row.text)
-    row.find_element(By.XPATH, ".//button[text()='Stop']").send_keys(Keys.ENTER)
+    press_enter(browser, By.XPATH, "//tr[contains(., 'from-page')]//button[text()='Stop']")
 
     def text(b: webdriver.Chrome) -> str:
         return b.find_element(By.TAG_NAME, "main").text
 
-    WebDriverWait(browser, 120, ignored_exceptions=[Exception]).until(lambda b: "SHUTOFF" in text(b))
-    row = next(row for row in browser.find_elements(By.CSS_SELECTOR, "tbody tr") if "from-page" in row.text)
-    row.find_element(By.XPATH, ".//button[text()='Delete']").send_keys(Keys.ENTER)
-    WebDriverWait(browser, 10).until(lambda b: _accept(b))
-    WebDriverWait(browser, 60, ignored_exceptions=[Exception]).until(
-        lambda b: not any("from-page" in row.text for row in b.find_elements(By.CSS_SELECTOR, "tbody tr"))
-    )
+    patience(browser, 120).until(lambda b: "SHUTOFF" in text(b))
+    press_enter(browser, By.XPATH, "//tr[contains(., 'from-page')]//summary[text()='Delete']")
+    press_enter(browser, By.XPATH, "//tr[contains(., 'from-page')]//button[text()='Yes, delete']")
 
+    def is_gone(b: webdriver.Chrome) -> bool:
+        rows = [row.text for row in b.find_elements(By.CSS_SELECTOR, "tbody tr")]
+        return heading(b) == "Servers" and not any("from-page" in row for row in rows)
 
-def _accept(browser: webdriver.Chrome) -> bool:
-    try:
-        browser.switch_to.alert.accept()
-    except Exception as error:
-        if "no such alert" in str(error):
-            return False
-        raise
-    return True
+    patience(browser, 60).until(is_gone)
