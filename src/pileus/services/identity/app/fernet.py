@@ -21,7 +21,6 @@ from pileus.kernel.errors import Unauthenticated
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.model import IdentitySettings
 
-METHODS = ("password", "token", "application_credential", "totp", "mapped", "oauth1", "external")
 LONGEST = 2048
 """Characters of a token at most; longer text is refused unopened."""
 REFUSAL = "The request you have made requires authentication."

@@ -1,0 +1,14 @@
+"""The ways to prove who one is: each names the struct of its part of ``auth.identity`` and a function.
+
+Rule: a method says who it found; it neither makes tokens nor decides about scopes.
+"""
+
+from pileus.services.identity.app.methods import application_credential, password, token
+from pileus.services.identity.app.methods.proof import Method
+
+METHODS: dict[str, Method] = {
+    "password": Method(password.PasswordMethod, password.prove),
+    "token": Method(token.TokenMethod, token.prove),
+    "application_credential": Method(application_credential.CredentialMethod, application_credential.prove),
+}
+"""By the name that ``auth.identity.methods`` has."""
