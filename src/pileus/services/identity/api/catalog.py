@@ -94,7 +94,8 @@ def _service_view(ctx: Context, row: CatalogService) -> dict[str, Any]:
     return view
 
 
-def _endpoint_view(ctx: Context, row: Endpoint) -> dict[str, Any]:
+def endpoint_view(ctx: Context, row: Endpoint) -> dict[str, Any]:
+    """Return an endpoint's document."""
     return {
         **row.extra,
         "id": row.id,
@@ -165,12 +166,12 @@ def list_endpoints(tx: Tx, ctx: Context, request: Request) -> Page:
         "region": Endpoint.region_id,
     }
     rows, marker = listing(tx, request, catalog.select_endpoints(), Endpoint, columns)
-    return Page([_endpoint_view(ctx, row) for row in rows], marker)
+    return Page([endpoint_view(ctx, row) for row in rows], marker)
 
 
 @api.get("/endpoints/{endpoint}", GET_ENDPOINT, wrap="endpoint")
 def show_endpoint(ctx: Context, endpoint: Endpoint) -> dict[str, Any]:
-    return _endpoint_view(ctx, endpoint)
+    return endpoint_view(ctx, endpoint)
 
 
 def _check_parents(tx: Tx, service_id: str | None, region_id: str | None, *, make_region: bool) -> None:
@@ -197,7 +198,7 @@ def create_endpoint(tx: Tx, ctx: Context, body: EndpointCreate) -> dict[str, Any
     )
     tx.add(row)
     tokens.move_revision(tx)
-    return _endpoint_view(ctx, row)
+    return endpoint_view(ctx, row)
 
 
 @api.patch("/endpoints/{endpoint}", UPDATE_ENDPOINT, wrap="endpoint")
@@ -208,10 +209,10 @@ def update_endpoint(tx: Tx, ctx: Context, endpoint: Endpoint, body: EndpointUpda
         given.setdefault("region_id", legacy)
     _check_parents(tx, given.get("service_id"), given.get("region_id"), make_region=legacy is not None)
     _change(tx, endpoint, given)
-    return _endpoint_view(ctx, endpoint)
+    return endpoint_view(ctx, endpoint)
 
 
 @api.delete("/endpoints/{endpoint}", DELETE_ENDPOINT)
 def delete_endpoint(tx: Tx, endpoint: Endpoint) -> None:
-    tx.delete(endpoint)
+    catalog.delete_endpoint(tx, endpoint)
     tokens.move_revision(tx)

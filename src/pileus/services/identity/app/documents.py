@@ -8,8 +8,9 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.app.validation import Named, Token
+from pileus.services.identity.model import Endpoint
 from pileus.services.identity.store import catalog as catalog_rows
-from pileus.services.identity.store import tokens
+from pileus.services.identity.store import endpoint_filter, tokens
 
 _BLANK = re.compile(r"[$%]\((\w+)\)s")
 
@@ -33,36 +34,58 @@ def render_base(template: str, ctx: Context) -> str:
     return template.replace("$(base_url)s", ctx.base_url)
 
 
+Listed = list[tuple[dict[str, Any], list[dict[str, Any]]]]
+"""Services, each with its endpoints, URLs not filled in."""
+
+
+class CatalogBook:
+    """The enabled services and endpoints as of one revision, and what of them each project sees."""
+
+    def __init__(self, tx: Tx, revision: int) -> None:
+        self.revision = revision
+        self._all: Listed = [
+            ({"id": service.id, "type": service.type, "name": service.name}, [_listed(row) for row in endpoints])
+            for service, endpoints in catalog_rows.enabled_catalog(tx)
+        ]
+        self._filtered = endpoint_filter.any_association(tx)
+        self._seen: dict[str, Listed] = {}
+
+    def rows(self, tx: Tx, project_id: str | None) -> Listed:
+        """Return what a project sees: all, unless it is tied to some endpoints."""
+        if not self._filtered or project_id is None:
+            return self._all
+        seen = self._seen.get(project_id)
+        if seen is None:
+            tied = {row.id for row in endpoint_filter.endpoints_of_project(tx, project_id)}
+            kept = ((service, [row for row in rows if row["id"] in tied]) for service, rows in self._all)
+            seen = [(service, rows) for service, rows in kept if rows] if tied else self._all
+            self._seen[project_id] = seen
+        return seen
+
+
+def _listed(row: Endpoint) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "interface": row.interface,
+        "region": row.region_id,
+        "region_id": row.region_id,
+        "url": row.url,
+    }
+
+
 class Catalog:
-    """The enabled services and endpoints; read again when the revision has moved."""
+    """The catalog; read again when the revision has moved."""
 
     def __init__(self, runtime: Runtime) -> None:
-        self._known: tuple[int, list[tuple[dict[str, Any], list[dict[str, Any]]]]] | None = None
+        self._book: CatalogBook | None = None
 
-    def rows(self, tx: Tx) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
-        """Return each service with its endpoints, URLs not filled in."""
+    def rows(self, tx: Tx, project_id: str | None) -> Listed:
+        """Return what a project sees."""
         revision = tokens.revision(tx)
-        if self._known is None or self._known[0] != revision:
-            self._known = (
-                revision,
-                [
-                    (
-                        {"id": service.id, "type": service.type, "name": service.name},
-                        [
-                            {
-                                "id": row.id,
-                                "interface": row.interface,
-                                "region": row.region_id,
-                                "region_id": row.region_id,
-                                "url": row.url,
-                            }
-                            for row in endpoints
-                        ],
-                    )
-                    for service, endpoints in catalog_rows.enabled_catalog(tx)
-                ],
-            )
-        return self._known[1]
+        book = self._book
+        if book is None or book.revision != revision:
+            book = self._book = CatalogBook(tx, revision)
+        return book.rows(tx, project_id)
 
 
 def catalog(
@@ -71,7 +94,7 @@ def catalog(
     """Return the catalog as this caller sees it; an endpoint whose URL cannot be filled in is left out."""
     values = {"base_url": ctx.base_url, "project_id": project_id, "tenant_id": project_id, "user_id": user_id}
     found = []
-    for service, endpoints in runtime.part(Catalog).rows(tx):
+    for service, endpoints in runtime.part(Catalog).rows(tx, project_id):
         filled = ((row, render_url(row["url"], values)) for row in endpoints)
         shown = [{**row, "url": url} for row, url in filled if url is not None]
         found.append({**service, "endpoints": shown})

@@ -6,6 +6,7 @@ from sqlalchemy import Select, delete, select
 
 from pileus.kernel.db import Tx
 from pileus.services.identity.model import CatalogService, Endpoint, Region
+from pileus.services.identity.store import endpoint_filter, policies
 
 
 def get_service(tx: Tx, id: str) -> CatalogService | None:
@@ -34,9 +35,20 @@ def select_endpoints() -> Select[Any]:
 
 
 def delete_service(tx: Tx, service: CatalogService) -> None:
-    """Remove a service and its endpoints."""
+    """Remove a service, its endpoints and what is associated with them."""
+    endpoint_ids = list(tx.scalars(select(Endpoint.id).where(Endpoint.service_id == service.id)))
+    endpoint_filter.delete_associations(tx, endpoint_ids=endpoint_ids)
+    policies.delete_associations(tx, endpoint_ids=endpoint_ids, service_id=service.id)
     tx.execute(delete(Endpoint).where(Endpoint.service_id == service.id))
     tx.delete(service)
+    tx.flush()
+
+
+def delete_endpoint(tx: Tx, endpoint: Endpoint) -> None:
+    """Remove an endpoint and what is associated with it."""
+    endpoint_filter.delete_associations(tx, endpoint_ids=[endpoint.id])
+    policies.delete_associations(tx, endpoint_ids=[endpoint.id])
+    tx.delete(endpoint)
     tx.flush()
 
 
