@@ -11,13 +11,14 @@ from msgspec import UNSET, UnsetType
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, Unauthenticated
 from pileus.kernel.rest.schema import decode
-from pileus.services.identity.app import documents, scope
+from pileus.services.identity.app import documents, mfa, receipts, scope
 from pileus.services.identity.app.fernet import REFUSAL
 from pileus.services.identity.app.issuing import issue
 from pileus.services.identity.app.methods import METHODS
 from pileus.services.identity.app.methods.proof import Attempt, Proof
 from pileus.services.identity.app.passwords import Passwords
 from pileus.services.identity.app.scope import Scope
+from pileus.services.identity.model import Project, User
 from pileus.services.identity.store import projects, users
 
 MOST_METHODS = 16
@@ -44,6 +45,8 @@ async def issue_token(attempt: Attempt, auth: Auth, *, with_catalog: bool) -> tu
     if len({proof.user_id for proof in proofs}) != 1:
         raise Unauthenticated(REFUSAL)
     uses_trust = isinstance(auth.scope, Scope) and auth.scope.trust is not None  # a trust counts its uses
+    for spend in [proof.spend for proof in proofs if proof.spend is not None]:
+        await db.write(spend)
     run = db.write if uses_trust or any(proof.writes for proof in proofs) else db.read
     return await run(_issue, attempt, auth, tuple(given), proofs, with_catalog)
 
@@ -78,9 +81,21 @@ def _issue(
     for proof in proofs:
         if proof.settle is not None:
             proof.settle(tx, user)
-    credential_id = next((proof.credential_id for proof in proofs if proof.credential_id), None)
     parent = next((proof.parent for proof in proofs if proof.parent), None)
+    methods = _shown(tx, attempt, user, domain, (*methods, *(parent.methods if parent else ())))
+    credential_id = next((proof.credential_id for proof in proofs if proof.credential_id), None)
     chosen = scope.choose(tx, user, auth.scope, credential_id, parent)
     text, token = issue(tx, attempt.runtime, chosen, methods, parent)
     document = documents.token_document(tx, attempt.runtime, attempt.ctx, token, with_catalog=with_catalog)
     return text, document
+
+
+def _shown(tx: Tx, attempt: Attempt, user: User, domain: Project, methods: tuple[str, ...]) -> tuple[str, ...]:
+    """Return all methods shown, by a receipt too; raise MoreMethodsNeeded when the user's rules ask for others."""
+    receipt = attempt.request.headers.get(receipts.HEADER.lower())
+    earlier = receipts.methods_of(tx, attempt.runtime, receipt, user) if receipt else ()
+    shown = tuple(dict.fromkeys((*methods, *earlier)))
+    rules = mfa.rules_of(user)
+    if not mfa.enough(rules, shown, METHODS):
+        raise receipts.make(attempt.runtime, user, domain, shown, rules)
+    return shown

@@ -19,6 +19,7 @@ from pileus.services.identity.model import Credential
 from pileus.services.identity.store import credentials, projects, users
 
 EC2 = "ec2"
+TOTP = "totp"
 
 
 class CredentialKeys(KeyFolder):

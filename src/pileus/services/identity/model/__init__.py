@@ -41,6 +41,10 @@ class IdentitySettings(Settings, frozen=True):
     """Token keys kept, the next one included."""
     key_rotation_s: int = 604800
     """How long a key signs tokens; a token lives through ``max_active_keys - 2`` rotations."""
+    receipt_lifetime_s: int = 300
+    """How long somebody whose rules ask for more methods may take to show the next one."""
+    totp_previous_windows: int = 1
+    """Windows of 30 s, before the present one, whose passcodes still count."""
     admin_password: str | None = None
     """Passwords of the users made at first start; by default random, written to ``STATE/credentials.json``."""
     demo_password: str | None = None
@@ -238,6 +242,14 @@ class Credential(Row):
     type: Mapped[str] = mapped_column(String(255))
     sealed: Mapped[str] = mapped_column(Text)
     extra: Mapped[dict[str, Any]] = mapped_column(JsonText, default=dict)
+
+
+class SpentPasscode(Row):
+    """The last step of time whose passcode was taken from a credential of type ``totp``."""
+
+    __tablename__ = "identity_spent_passcodes"
+    credential_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    step: Mapped[int]
 
 
 class Revocation(Row):

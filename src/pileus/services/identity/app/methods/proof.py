@@ -44,6 +44,9 @@ class Proof:
     credential_id: str | None = None
     parent: Payload | None = None
     """The token that this one comes of."""
+    spend: Callable[[Tx], None] | None = None
+    """Runs in a transaction of its own that writes, once all proofs held; raises Unauthenticated for what counts once
+    and was used before."""
     settle: Callable[[Tx, User], None] | None = None
     """Runs in the transaction that makes the token, once all proofs held; raises Unauthenticated."""
     writes: bool = False
