@@ -1,5 +1,7 @@
 """Tokens for tests of any service."""
 
+from typing import Any
+
 import httpx
 import msgspec
 
@@ -8,10 +10,10 @@ from pileus.kernel.testing import client
 from pileus.services.identity.bootstrap import credentials_file
 
 
-def auth_body(user: str, password: str, scope: object = None, domain: str = "default") -> dict[str, object]:
+def auth_body(user: str, password: str, scope: object = None, domain: str = "default") -> dict[str, Any]:
     """Return the body of POST /auth/tokens."""
     proof = {"name": user, "password": password, "domain": {"id": domain}}
-    auth: dict[str, object] = {"identity": {"methods": ["password"], "password": {"user": proof}}}
+    auth: dict[str, Any] = {"identity": {"methods": ["password"], "password": {"user": proof}}}
     if scope is not None:
         auth["scope"] = scope
     return {"auth": auth}
