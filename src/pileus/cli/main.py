@@ -17,6 +17,7 @@ COMMANDS = {
     "doctor": "check this host and say how to mend what is missing",
     "logs": "print the cloud's logs",
     "operations": "list what is under way; show one, retry or abandon a stuck one",
+    "policy": "say who may do what and why not; print a sample policy.yaml; check the one in force",
     "openrc": "print the shell exports that point clients at the cloud",
     "test": "set up and run the tests",
 }
@@ -51,6 +52,12 @@ def parser() -> argparse.ArgumentParser:
     made["operations"].add_argument("verb", nargs="?", default="list", choices=["list", "show", "retry", "abandon"])
     made["operations"].add_argument("id", nargs="?", help="the operation")
     made["operations"].add_argument("--all", action="store_true", help="also those that have ended")
+    made["policy"].add_argument("verb", choices=["explain", "sample", "check"])
+    made["policy"].add_argument("user", nargs="?", help="explain: whom, by id, name or name@domain")
+    made["policy"].add_argument("action", nargs="?", help="explain: a rule's name, or a method such as DELETE")
+    made["policy"].add_argument(
+        "resource", nargs="*", help="explain: an id, a path (after a method), or words such as project_id=ID"
+    )
     made["openrc"].add_argument("--project", help="the project, and user, to act as (default admin)")
     made["openrc"].add_argument("--clouds-yaml", action="store_true", help="print a clouds.yaml instead")
     made["test"].add_argument("arguments", nargs=argparse.REMAINDER, help="arguments for pytest")

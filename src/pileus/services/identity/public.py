@@ -4,8 +4,21 @@ from collections.abc import Iterable
 
 from pileus.kernel.db import Tx
 from pileus.services.identity.app.roles import with_implied
+from pileus.services.identity.app.standings import Person, Standing, find_person
 from pileus.services.identity.model import DEFAULT_DOMAIN, NO_DOMAIN
 from pileus.services.identity.store import projects, roles, users
+
+__all__ = [
+    "Person",
+    "Standing",
+    "expand_roles",
+    "find_person",
+    "find_project_id",
+    "find_user_id",
+    "project_exists",
+    "project_names",
+    "user_names",
+]
 
 
 def project_exists(tx: Tx, project_id: str) -> bool:
