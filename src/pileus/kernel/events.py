@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import String, delete, func, select
+from sqlalchemy import String, bindparam, delete, func, insert, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pileus.kernel import clock
@@ -61,22 +61,29 @@ class Consumer:
 
 
 CONSUMERS: dict[str, Consumer] = {}
+_event: Any = Event.__table__
+_INSERT = insert(_event)
+_NEWEST = select(func.max(_event.c.sequence))
+_KINDS = (
+    select(_event.c.kind)
+    .where(_event.c.sequence > bindparam("after"), _event.c.sequence <= bindparam("last"))
+    .distinct()
+)
 
 
 def emit(
     tx: Tx, kind: str, resource_id: str, *, ctx: Context | None = None, project_id: str | None = None, **payload: Any
 ) -> None:
     """Write an event; consumers and watchers see it after the commit."""
-    tx.add(
-        Event(
-            kind=kind,
-            resource_id=resource_id,
-            project_id=project_id or (ctx.project_id if ctx else None),
-            request_id=ctx.request_id if ctx else None,
-            payload=payload,
-            at=clock.now(),
-        )
-    )
+    written = {
+        "kind": kind,
+        "resource_id": resource_id,
+        "project_id": project_id or (ctx.project_id if ctx else None),
+        "request_id": ctx.request_id if ctx else None,
+        "payload": payload,
+        "at": clock.now(),
+    }
+    tx.connection().execute(_INSERT, written)
     if not tx.info.get("event_signalled"):
         tx.info["event_signalled"] = True
         after_commit(tx, _signal)
@@ -114,7 +121,7 @@ async def changed(timeout_s: float) -> None:
 
 def newest(tx: Tx) -> int:
     """Return the sequence number of the newest event."""
-    return tx.scalar(select(func.max(Event.sequence))) or 0
+    return tx.connection().execute(_NEWEST).scalar() or 0
 
 
 def horizon(tx: Tx, after: int) -> int:
@@ -183,8 +190,7 @@ def _consume(tx: Tx, consumer: Consumer) -> tuple[bool, int]:
 def _kinds_after(tx: Tx, sequence: int) -> tuple[int, set[str]]:
     """Return up to where events are complete, and the kinds of those after ``sequence``."""
     last = horizon(tx, sequence)
-    kinds = select(Event.kind).where(Event.sequence > sequence, Event.sequence <= last).distinct()
-    return last, set(tx.scalars(kinds))
+    return last, set(tx.connection().execute(_KINDS, {"after": sequence, "last": last}).scalars())
 
 
 def _prune(tx: Tx) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import String, bindparam, delete, select
+from sqlalchemy import String, bindparam, delete, or_, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pileus.kernel.db import Row, Tx
@@ -41,18 +41,22 @@ def limits_of(tx: Tx, project_id: str, limits: Mapping[str, Limit]) -> dict[str,
     """Return the limits in force for a project, by name; -1 is no limit."""
     service = next(iter(limits.values())).service
     owners = (project_id, f"class:{DEFAULT_CLASS}")
-    tx.flush()
-    rows = tx.connection().execute(_LIMITS, {"one": owners[0], "all": owners[1], "service": service}).all()
+    known = tx.info.setdefault(_KNOWN, {})
+    rows = known.get(project_id)
+    if rows is None:
+        rows = known[project_id] = tx.connection().execute(_LIMITS, {"one": owners[0], "all": owners[1]}).all()
     found = {limit.name: limit.default for limit in limits.values()}
     for owner in reversed(owners):
-        found.update({row.name: row.hard_limit for row in rows if row.project_id == owner and row.name in found})
+        found.update({name: value for who, of, name, value in rows if who == owner and of == service and name in found})
     return found
 
 
 _limit: Any = QuotaLimit.__table__
-_LIMITS = select(_limit.c.project_id, _limit.c.name, _limit.c.hard_limit).where(
-    _limit.c.project_id.in_([bindparam("one"), bindparam("all")]), _limit.c.service == bindparam("service")
+_LIMITS = select(_limit.c.project_id, _limit.c.service, _limit.c.name, _limit.c.hard_limit).where(
+    or_(_limit.c.project_id == bindparam("one"), _limit.c.project_id == bindparam("all"))
 )
+"""Of all services at once: one request often claims of several."""
+_KNOWN = "quota_limits"
 
 
 def set_limits(tx: Tx, project_id: str, service: str, values: Mapping[str, int]) -> None:
@@ -64,11 +68,13 @@ def set_limits(tx: Tx, project_id: str, service: str, values: Mapping[str, int])
         else:
             row.hard_limit = value
     tx.flush()
+    tx.info.pop(_KNOWN, None)
 
 
 def reset(tx: Tx, project_id: str, service: str) -> None:
     """Put a project back on the defaults."""
     tx.execute(delete(QuotaLimit).where(QuotaLimit.project_id == project_id, QuotaLimit.service == service))
+    tx.info.pop(_KNOWN, None)
 
 
 def claim(tx: Tx, project_id: str, limits: Mapping[str, Limit], wanted: Mapping[str, int]) -> None:

@@ -51,9 +51,12 @@ _UP = select(HostRow.name, HostRow.boot_id, HostRow.services).where(HostRow.stat
 def running(tx: Tx, service: str) -> dict[str, str]:
     """Return the boot ids of the agents that are up and run a service, by host.
 
-    Much cheaper than their rows with all that they report.
+    Much cheaper than their rows with all that they report; read once in a transaction.
     """
-    return {name: boot_id for name, boot_id, services in tx.connection().execute(_UP) if service in services}
+    up = tx.info.get("hosts_up")
+    if up is None:
+        up = tx.info["hosts_up"] = tx.connection().execute(_UP).all()
+    return {name: boot_id for name, boot_id, services in up if service in services}
 
 
 def every(tx: Tx) -> list[HostRow]:

@@ -9,6 +9,7 @@ from pileus.kernel.db.base import (
     after_commit,
     case_insensitive_like,
     keep,
+    rows_with,
     writable,
 )
 from pileus.kernel.db.engine import Database, open_database
@@ -24,5 +25,6 @@ __all__ = [
     "case_insensitive_like",
     "keep",
     "open_database",
+    "rows_with",
     "writable",
 ]

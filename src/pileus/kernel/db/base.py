@@ -1,15 +1,39 @@
 """What every row and every transaction share.  Rule: rows hold no relationships and load nothing lazily."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, DateTime, Dialect, MetaData, Text, func
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy import ColumnElement, DateTime, Dialect, MetaData, Select, Text, bindparam, func, inspect, orm, select
+from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
-Tx = Session
+
+class Session(orm.Session):
+    """SQLAlchemy's, with a ``get`` whose statement is built once for a class instead of every time."""
+
+    def get(self, entity: Any, ident: Any, **options: Any) -> Any:
+        if options or isinstance(ident, dict):
+            return super().get(entity, ident, **options)
+        key = ident if isinstance(ident, tuple) else (ident,)
+        known = self.identity_map.get((entity, key, None))
+        if known is not None:
+            state = inspect(known)
+            return super().get(entity, ident) if state.expired or state.deleted else known
+        parameters = {f"key_{position}": part for position, part in enumerate(key)}
+        return self.scalars(_by_key(entity), parameters).one_or_none()
+
+
+@functools.cache
+def _by_key(entity: Any) -> Select[Any]:
+    """Return the statement that finds a row by its primary key."""
+    columns = enumerate(inspect(entity).primary_key)
+    return select(entity).where(*(column == bindparam(f"key_{position}") for position, column in columns))
+
+
+Tx = orm.Session
 """An open transaction.  ``tx.info`` carries what its owner put there (see ``after_commit``)."""
 
 _decode = msgspec.json.Decoder().decode
@@ -62,6 +86,24 @@ class Row(DeclarativeBase):
         list[dict[str, Any]]: JsonText,
         list[str]: JsonText,
     }
+
+
+def rows_with(tx: Tx, column: orm.InstrumentedAttribute[Any], values: Collection[Any], *order: Any) -> list[Any]:
+    """Return the rows whose ``column`` has one of ``values``, sorted by the columns in ``order``.
+
+    The statement is built once for each use; building it costs more than running it.
+    """
+    if not values:
+        return []
+    if len(values) == 1:
+        return list(tx.scalars(_rows_with(column, order, True), {"value": next(iter(values))}))
+    return list(tx.scalars(_rows_with(column, order, False), {"value": list(values)}))
+
+
+@functools.cache
+def _rows_with(column: orm.InstrumentedAttribute[Any], order: tuple[Any, ...], one: bool) -> Select[Any]:
+    wanted = column == bindparam("value") if one else column.in_(bindparam("value", expanding=True))
+    return select(column.class_).where(wanted).order_by(*order)
 
 
 class NeedsWrite(Exception):

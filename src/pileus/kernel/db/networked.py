@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from pileus.kernel import ids
-from pileus.kernel.db.base import Row, Tx
+from pileus.kernel.db.base import Row, Session, Tx
 from pileus.kernel.errors import OutOfSpace, Unavailable
 
 P = ParamSpec("P")
@@ -35,7 +35,7 @@ class Networked:
         self.engine = create_async_engine(
             parsed, isolation_level="SERIALIZABLE", pool_size=pool_size, max_overflow=10, pool_pre_ping=True
         )
-        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, sync_session_class=Session)
 
     async def read(self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._run(work, args, kwargs, commit=False)

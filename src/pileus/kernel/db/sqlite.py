@@ -17,9 +17,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
-from pileus.kernel.db.base import Row, Tx
+from pileus.kernel.db.base import Row, Session, Tx
 from pileus.kernel.errors import OutOfSpace, Unavailable
 
 P = ParamSpec("P")
@@ -219,6 +218,9 @@ def _engine(path: str, begin: str, *, query_only: bool = False) -> Engine:
 
     @event.listens_for(engine, "begin")
     def start(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        # Past SQLAlchemy, which would spend more on these words than SQLite does: every transaction begins here.
+        dbapi = connection.connection.dbapi_connection
+        assert dbapi is not None
+        dbapi.execute(begin)
 
     return engine

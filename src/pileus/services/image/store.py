@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, delete, exists, false, func, or_, select, update
 
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Tx, rows_with
 from pileus.services.image.model import (
     ACTIVE,
     DEACTIVATED,
@@ -38,7 +38,7 @@ def get_image(tx: Tx, id: str) -> ImageRow | None:
 
 def images_by_id(tx: Tx, ids: Iterable[str]) -> dict[str, ImageRow]:
     """Return the images there are, by id."""
-    return {row.id: row for row in tx.scalars(select(ImageRow).where(ImageRow.id.in_(list(ids))))}
+    return {row.id: row for row in rows_with(tx, ImageRow.id, set(ids))}
 
 
 def insert_image(tx: Tx, row: ImageRow, properties: Mapping[str, str], tags: Iterable[str]) -> None:
@@ -61,9 +61,9 @@ def delete_image(tx: Tx, row: ImageRow) -> None:
 def extras_of(tx: Tx, ids: list[str]) -> dict[str, Extras]:
     """Return properties and tags of many images in two statements."""
     found = {id: Extras({}, []) for id in ids}
-    for row in tx.scalars(select(PropertyRow).where(PropertyRow.image_id.in_(ids))):
+    for row in rows_with(tx, PropertyRow.image_id, ids):
         found[row.image_id].properties[row.name] = row.value
-    for tag in tx.scalars(select(TagRow).where(TagRow.image_id.in_(ids)).order_by(TagRow.tag)):
+    for tag in rows_with(tx, TagRow.image_id, ids, TagRow.tag):
         found[tag.image_id].tags.append(tag.tag)
     return found
 

@@ -104,9 +104,12 @@ def get_aggregate(tx: Tx, aggregate_id: int) -> Aggregate | None:
     return tx.get(Aggregate, aggregate_id)
 
 
+_AGGREGATES = select(Aggregate).order_by(Aggregate.id)
+
+
 def list_aggregates(tx: Tx) -> list[Aggregate]:
     """Return every aggregate."""
-    return list(tx.scalars(select(Aggregate).order_by(Aggregate.id)))
+    return list(tx.scalars(_AGGREGATES))
 
 
 def get_aggregate_by_name(tx: Tx, name: str) -> Aggregate | None:

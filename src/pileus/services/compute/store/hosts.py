@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from pileus.kernel.agent import hosts as kernel_hosts
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Tx, keep
 from pileus.services.compute.model import Aggregate, Host
 from pileus.services.compute.store.catalog import list_aggregates
 
@@ -25,9 +25,12 @@ def get_host_by_id(tx: Tx, id: str) -> Host | None:
     return tx.scalar(select(Host).where(column == (int(id) if id.isdigit() else id)))
 
 
+_HOSTS = select(Host).order_by(Host.number)
+
+
 def list_hosts(tx: Tx) -> list[Host]:
     """Return every host."""
-    return list(tx.scalars(select(Host).order_by(Host.number)))
+    return [keep(tx, host) for host in tx.scalars(_HOSTS)]
 
 
 def next_number(tx: Tx) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, delete, func, or_, select, update
 
 from pileus.kernel import clock
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Tx, rows_with
 from pileus.kernel.operations import OperationRow
 from pileus.services.compute.model import BlockDevice, ConsoleToken, Migration, Nic, Server, Stray
 
@@ -108,7 +108,7 @@ def list_for_usage(tx: Tx, start: datetime, end: datetime, project_id: str | Non
 
 def list_nics(tx: Tx, server_id: str) -> list[Nic]:
     """Return a server's cards in their order."""
-    return list(tx.scalars(select(Nic).where(Nic.server_id == server_id).order_by(Nic.position)))
+    return rows_with(tx, Nic.server_id, [server_id], Nic.position)
 
 
 _nics: Any = Nic.__table__
@@ -132,7 +132,7 @@ def delete_nics(tx: Tx, server_id: str) -> None:
 
 def list_devices(tx: Tx, server_id: str) -> list[BlockDevice]:
     """Return a server's volumes in the order of their devices."""
-    return list(tx.scalars(select(BlockDevice).where(BlockDevice.server_id == server_id).order_by(BlockDevice.device)))
+    return rows_with(tx, BlockDevice.server_id, [server_id], BlockDevice.device)
 
 
 def get_device(tx: Tx, server_id: str, volume_id: str) -> BlockDevice | None:
@@ -142,7 +142,7 @@ def get_device(tx: Tx, server_id: str, volume_id: str) -> BlockDevice | None:
 
 def list_devices_of_volume(tx: Tx, volume_id: str) -> list[BlockDevice]:
     """Return every server's attachment of one volume."""
-    return list(tx.scalars(select(BlockDevice).where(BlockDevice.volume_id == volume_id)))
+    return rows_with(tx, BlockDevice.volume_id, [volume_id])
 
 
 def delete_devices(tx: Tx, server_id: str) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import delete
 
 from pileus.kernel import events, ids
 from pileus.kernel.context import Context
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Tx, keep
 from pileus.kernel.errors import Conflict, Invalid
 from pileus.services.network.app import addressing, groups, limits, telling
 from pileus.services.network.app.port_values import (
@@ -91,7 +91,7 @@ def add_port(
     """Add a port with its addresses and groups; the quota of its project pays for it."""
     if claim and port.project_id:
         limits.claim(tx, port.project_id, "port")
-    tx.add(port)
+    tx.add(keep(tx, port))
     tx.flush()
     addressing.allocate(tx, port, fixed)
     tx.add_all(PortGroup(port_id=port.id, group_id=group_id) for group_id in group_ids)

@@ -5,24 +5,33 @@ been used up to its end is the first gap looked for.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from sqlalchemy import bindparam, delete, exists, func, select
 from sqlalchemy.orm import aliased
 
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Tx, rows_with
 from pileus.services.network.model import Address, Port
+
+_address: Any = Address.__table__
+_HIGHEST = select(func.max(_address.c.offset)).where(
+    _address.c.subnet_id == bindparam("subnet"),
+    _address.c.offset >= bindparam("first"),
+    _address.c.offset <= bindparam("last"),
+)
 
 
 def next_free(tx: Tx, subnet_id: str, first: int, last: int) -> int | None:
     """Return a free offset between ``first`` and ``last``, both included; None when all are taken."""
-    here = (Address.subnet_id == subnet_id, Address.offset >= first, Address.offset <= last)
-    highest = tx.scalar(select(func.max(Address.offset)).where(*here))
+    tx.flush()
+    highest = tx.connection().execute(_HIGHEST, {"subnet": subnet_id, "first": first, "last": last}).scalar()
     if highest is None:
         return first
     if highest < last:
         return highest + 1
     if tx.scalar(select(Address.offset).where(Address.subnet_id == subnet_id, Address.offset == first)) is None:
         return first
+    here = (Address.subnet_id == subnet_id, Address.offset >= first, Address.offset <= last)
     follower = aliased(Address)
     taken = exists().where(follower.subnet_id == subnet_id, follower.offset == Address.offset + 1)
     gap = select(Address.offset).where(*here, Address.offset < last, ~taken).order_by(Address.offset).limit(1)
@@ -35,15 +44,10 @@ def taken(tx: Tx, network_id: str, ip: str) -> Address | None:
     return tx.get(Address, (network_id, ip))
 
 
-_OF_PORTS = select(Address).where(Address.port_id.in_(bindparam("ports", expanding=True))).order_by(Address.position)
-
-
 def of_ports(tx: Tx, port_ids: Sequence[str]) -> dict[str, list[Address]]:
     """Return the addresses of many ports, in the order they were given."""
     found: dict[str, list[Address]] = {}
-    if not port_ids:
-        return found
-    for address in tx.scalars(_OF_PORTS, {"ports": port_ids}):
+    for address in rows_with(tx, Address.port_id, port_ids, Address.position):
         found.setdefault(address.port_id, []).append(address)
     return found
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, func, or_, select, union
 
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Tx, rows_with
 from pileus.services.network.model import Address, DefaultGroup, Port, PortGroup, SecurityGroup, SecurityGroupRule
 
 
@@ -30,17 +30,14 @@ def is_default(tx: Tx, group_id: str) -> bool:
 
 def groups(tx: Tx, ids: Sequence[str]) -> dict[str, SecurityGroup]:
     """Return groups by id."""
-    return {row.id: row for row in tx.scalars(select(SecurityGroup).where(SecurityGroup.id.in_(ids)))} if ids else {}
+    return {row.id: row for row in rows_with(tx, SecurityGroup.id, ids)}
 
 
 def rules_of(tx: Tx, group_ids: Iterable[str]) -> dict[str, list[SecurityGroupRule]]:
     """Return the rules of many groups, in one query."""
-    ids = list(group_ids)
     found: dict[str, list[SecurityGroupRule]] = {}
-    if not ids:
-        return found
-    statement = select(SecurityGroupRule).where(SecurityGroupRule.security_group_id.in_(ids))
-    for rule in tx.scalars(statement.order_by(SecurityGroupRule.created_at, SecurityGroupRule.id)):
+    row = SecurityGroupRule
+    for rule in rows_with(tx, row.security_group_id, list(group_ids), row.created_at, row.id):
         found.setdefault(rule.security_group_id, []).append(rule)
     return found
 

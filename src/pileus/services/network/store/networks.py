@@ -1,10 +1,11 @@
 """Statements about networks and subnets."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import bindparam, func, select
 
-from pileus.kernel.db import Tx, keep
+from pileus.kernel.db import Tx, keep, rows_with
 from pileus.services.network.model import Network, Port, Subnet, SubnetPool
 
 
@@ -27,7 +28,7 @@ def networks(tx: Tx, ids: Sequence[str]) -> dict[str, Network]:
         tx.flush()
         row = get_network(tx, ids[0])
         return {row.id: row} if row is not None else {}
-    return {row.id: row for row in tx.scalars(select(Network).where(Network.id.in_(ids)))} if ids else {}
+    return {row.id: row for row in rows_with(tx, Network.id, ids)}
 
 
 def highest_segment(tx: Tx, kind: str, first: int, last: int) -> int | None:
@@ -50,36 +51,35 @@ def segment_taken(tx: Tx, kind: str, physical_network: str | None, number: int |
     return tx.scalar(statement.limit(1)) is not None
 
 
-_SUBNETS_OF = (
-    select(Subnet)
-    .where(Subnet.network_id.in_(bindparam("networks", expanding=True)))
-    .order_by(Subnet.created_at, Subnet.id)
-)
-
-
 def subnets_of(tx: Tx, network_ids: Sequence[str]) -> dict[str, list[Subnet]]:
     """Return the subnets of many networks, oldest first."""
     found: dict[str, list[Subnet]] = {}
-    if not network_ids:
-        return found
-    for subnet in tx.scalars(_SUBNETS_OF, {"networks": network_ids}):
+    for subnet in rows_with(tx, Subnet.network_id, network_ids, Subnet.created_at, Subnet.id):
         found.setdefault(subnet.network_id, []).append(subnet)
     return found
+
+
+_subnet: Any = Subnet.__table__
+_SUBNET_IDS = (
+    select(_subnet.c.network_id, _subnet.c.id)
+    .where(_subnet.c.network_id.in_(bindparam("networks", expanding=True)))
+    .order_by(_subnet.c.created_at, _subnet.c.id)
+)
 
 
 def subnet_ids_of(tx: Tx, network_ids: Sequence[str]) -> dict[str, list[str]]:
     """Return only the ids of the subnets of many networks."""
     found: dict[str, list[str]] = {}
-    chosen = Subnet.network_id == network_ids[0] if len(network_ids) == 1 else Subnet.network_id.in_(network_ids)
-    statement = select(Subnet.network_id, Subnet.id).where(chosen).order_by(Subnet.created_at, Subnet.id)
-    for network_id, subnet_id in tx.execute(statement):
+    tx.flush()
+    rows: Any = tx.connection().execute(_SUBNET_IDS, {"networks": network_ids})
+    for network_id, subnet_id in rows:
         found.setdefault(network_id, []).append(subnet_id)
     return found
 
 
 def subnets(tx: Tx, ids: Sequence[str]) -> dict[str, Subnet]:
     """Return subnets by id."""
-    return {row.id: row for row in tx.scalars(select(Subnet).where(Subnet.id.in_(ids)))} if ids else {}
+    return {row.id: row for row in rows_with(tx, Subnet.id, ids)}
 
 
 def ports_on(tx: Tx, network_id: str) -> list[Port]:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, delete, func, select
 
-from pileus.kernel.db import Tx, keep
+from pileus.kernel.db import Tx, keep, rows_with
 from pileus.services.network.model import DHCP, ROUTER_INTERFACE, Address, Port, PortGroup
 
 
@@ -24,14 +24,12 @@ def ports(tx: Tx, ids: Sequence[str]) -> dict[str, Port]:
         tx.flush()
         row = get_port(tx, ids[0])
         return {row.id: row} if row is not None else {}
-    return {row.id: row for row in tx.scalars(select(Port).where(Port.id.in_(ids)))} if ids else {}
+    return {row.id: row for row in rows_with(tx, Port.id, ids)}
 
 
 def ports_of_devices(tx: Tx, device_ids: Sequence[str]) -> list[Port]:
     """Return the ports of servers or routers, oldest first."""
-    if not device_ids:
-        return []
-    return list(tx.scalars(select(Port).where(Port.device_id.in_(device_ids)).order_by(Port.created_at, Port.id)))
+    return rows_with(tx, Port.device_id, device_ids, Port.created_at, Port.id)
 
 
 def router_interfaces(tx: Tx, router_id: str) -> list[Port]:
@@ -57,7 +55,7 @@ _DHCP_PORT = select(Port).where(
 
 def mac_taken(tx: Tx, network_id: str, mac: str) -> bool:
     """Tell whether a port of this network has this MAC."""
-    return tx.scalar(select(Port.id).where(Port.network_id == network_id, Port.mac_address == mac)) is not None
+    return tx.connection().execute(_MAC, {"network": network_id, "mac": mac}).first() is not None
 
 
 def ports_on_host(tx: Tx, host: str, network_id: str | None = None) -> list[Port]:
@@ -101,8 +99,10 @@ def addresses_of_ports(tx: Tx, port_ids: Sequence[str]) -> dict[str, list[dict[s
     return found
 
 
+_port: Any = Port.__table__
 _group: Any = PortGroup.__table__
 _address: Any = Address.__table__
+_MAC = select(_port.c.id).where(_port.c.network_id == bindparam("network"), _port.c.mac_address == bindparam("mac"))
 _one, _many = bindparam("one"), bindparam("many", expanding=True)
 _GROUPS = [
     select(_group.c.port_id, _group.c.group_id).where(chosen).order_by(_group.c.group_id)
@@ -135,7 +135,6 @@ class Served(NamedTuple):
     ip: str
 
 
-_port: Any = Port.__table__
 _SERVED = (
     select(
         _port.c.id,

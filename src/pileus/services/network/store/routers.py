@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import func, select
 
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Tx, rows_with
 from pileus.services.network.model import ROUTER_INTERFACE, Address, FloatingIp, Network, Port, Router
 
 
@@ -22,7 +22,7 @@ def get_router(tx: Tx, router_id: str) -> Router | None:
 
 def routers(tx: Tx, ids: Sequence[str]) -> dict[str, Router]:
     """Return routers by id."""
-    return {row.id: row for row in tx.scalars(select(Router).where(Router.id.in_(ids)))} if ids else {}
+    return {row.id: row for row in rows_with(tx, Router.id, ids)}
 
 
 def routers_on_host(tx: Tx, host: str) -> list[Router]:
@@ -61,9 +61,7 @@ def way_out(tx: Tx, subnet_id: str, external_network_id: str) -> str | None:
 def floating_ips_of_routers(tx: Tx, router_ids: Sequence[str]) -> dict[str, list[FloatingIp]]:
     """Return the associated floating IPs of many routers."""
     found: dict[str, list[FloatingIp]] = {}
-    if not router_ids:
-        return found
-    for row in tx.scalars(select(FloatingIp).where(FloatingIp.router_id.in_(router_ids)).order_by(FloatingIp.id)):
+    for row in rows_with(tx, FloatingIp.router_id, router_ids, FloatingIp.id):
         found.setdefault(row.router_id or "", []).append(row)
     return found
 
@@ -71,9 +69,7 @@ def floating_ips_of_routers(tx: Tx, router_ids: Sequence[str]) -> dict[str, list
 def floating_ips_of_ports(tx: Tx, port_ids: Sequence[str]) -> dict[str, list[FloatingIp]]:
     """Return the floating IPs of many ports, in one query."""
     found: dict[str, list[FloatingIp]] = {}
-    if not port_ids:
-        return found
-    for row in tx.scalars(select(FloatingIp).where(FloatingIp.port_id.in_(port_ids)).order_by(FloatingIp.created_at)):
+    for row in rows_with(tx, FloatingIp.port_id, port_ids, FloatingIp.created_at):
         found.setdefault(row.port_id or "", []).append(row)
     return found
 

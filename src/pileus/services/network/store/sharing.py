@@ -6,7 +6,7 @@ Rule: an RBAC entry is the only way; ``shared`` and ``router:external`` of a net
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, or_, select
+from sqlalchemy import ColumnElement, bindparam, delete, literal, or_, select
 
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
@@ -43,15 +43,21 @@ def own_networks(project_id: str) -> Any:
     return select(Network.id).where(Network.project_id == project_id)
 
 
+_share: Any = Share.__table__
+_ACTIONS = select(_share.c.object_id, _share.c.action).where(
+    _share.c.object_type == bindparam("kind"),
+    _share.c.target_project.in_([bindparam("project"), literal(EVERYBODY)]),
+    _share.c.object_id.in_(bindparam("ids", expanding=True)),
+)
+_EXTERNAL_IDS = select(_share.c.object_id).where(_share.c.object_type == "network", _share.c.action == EXTERNAL)
+
+
 def share_actions(tx: Tx, kind: str, ids: Sequence[str], project_id: str) -> dict[str, set[str]]:
     """Return, by object, what everybody or this project may do with it by RBAC entries."""
     found: dict[str, set[str]] = {}
-    statement = select(Share.object_id, Share.action).where(
-        Share.object_type == kind,
-        Share.target_project.in_((project_id, EVERYBODY)),
-        Share.object_id == ids[0] if len(ids) == 1 else Share.object_id.in_(ids),
-    )
-    for object_id, action in tx.execute(statement):
+    tx.flush()
+    rows: Any = tx.connection().execute(_ACTIONS, {"kind": kind, "project": project_id, "ids": ids})
+    for object_id, action in rows:
         found.setdefault(object_id, set()).add(action)
     return found
 
@@ -64,7 +70,8 @@ def is_external(tx: Tx, network_id: str) -> bool:
 
 def external_ids(tx: Tx) -> set[str]:
     """Return the ids of all external networks."""
-    return set(tx.scalars(select(Share.object_id).where(Share.object_type == "network", Share.action == EXTERNAL)))
+    tx.flush()
+    return set(tx.connection().execute(_EXTERNAL_IDS).scalars())
 
 
 def may_use(tx: Tx, ctx: Context, kind: str, row: Any, action: str) -> bool:

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete, insert, select
 
+from pileus.kernel import clock, ids
 from pileus.kernel.db import Tx
 from pileus.services.network.model import HostWork
 
@@ -19,14 +20,21 @@ class Pending(NamedTuple):
     resource_id: str
 
 
-def add(tx: Tx, host: str, kind: str, resource_ids: Iterable[str]) -> None:
-    """Note that a host has to be told of these."""
-    tx.add_all(HostWork(host=host, kind=kind, resource_id=resource_id) for resource_id in resource_ids)
-
-
 _work: Any = HostWork.__table__
+_INSERT = insert(_work)
 _PENDING = select(_work.c.host, _work.c.id, _work.c.kind, _work.c.resource_id)
 _DONE = delete(_work).where(_work.c.id.in_(bindparam("ids", expanding=True)))
+
+
+def add(tx: Tx, host: str, kind: str, resource_ids: Iterable[str]) -> None:
+    """Note that a host has to be told of these."""
+    now = clock.now()
+    rows = [
+        {"id": ids.new_id(), "host": host, "kind": kind, "resource_id": resource_id, "created_at": now}
+        for resource_id in resource_ids
+    ]
+    if rows:
+        tx.connection().execute(_INSERT, rows)
 
 
 def pending(tx: Tx) -> dict[str, list[Pending]]:
@@ -37,7 +45,7 @@ def pending(tx: Tx) -> dict[str, list[Pending]]:
     return found
 
 
-def done(tx: Tx, ids: Sequence[str]) -> None:
+def done(tx: Tx, done_ids: Sequence[str]) -> None:
     """Forget what hosts have obeyed."""
-    for start in range(0, len(ids), 500):
-        tx.connection().execute(_DONE, {"ids": ids[start : start + 500]})
+    for start in range(0, len(done_ids), 500):
+        tx.connection().execute(_DONE, {"ids": done_ids[start : start + 500]})

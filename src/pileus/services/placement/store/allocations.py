@@ -4,15 +4,19 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select
 
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Tx, rows_with
 from pileus.services.placement.model import Allocation, Consumer, Provider
 
 Held = dict[str, dict[str, int]]
 """Provider to resource class to amount."""
 
-_INSERT = insert(Allocation.__table__)  # type: ignore[arg-type]
+_allocation: Any = Allocation.__table__
+_INSERT = insert(_allocation)
+_HELD = select(
+    _allocation.c.consumer_uuid, _allocation.c.provider_uuid, _allocation.c.resource_class, _allocation.c.used
+).where(_allocation.c.consumer_uuid.in_(bindparam("consumers", expanding=True)))
 
 
 def get_consumer(tx: Tx, uuid: str) -> Consumer | None:
@@ -22,8 +26,7 @@ def get_consumer(tx: Tx, uuid: str) -> Consumer | None:
 
 def consumers_by_uuid(tx: Tx, uuids: Iterable[str]) -> dict[str, Consumer]:
     """Return consumers by uuid."""
-    wanted = set(uuids)
-    return {row.uuid: row for row in tx.scalars(select(Consumer).where(Consumer.uuid.in_(wanted)))} if wanted else {}
+    return {row.uuid: row for row in rows_with(tx, Consumer.uuid, set(uuids))}
 
 
 def held_by(tx: Tx, consumer_uuid: str) -> Held:
@@ -33,11 +36,10 @@ def held_by(tx: Tx, consumer_uuid: str) -> Held:
 
 def held_by_many(tx: Tx, consumer_uuids: Collection[str]) -> dict[str, Held]:
     """Return what consumers hold: one query."""
-    statement = select(
-        Allocation.consumer_uuid, Allocation.provider_uuid, Allocation.resource_class, Allocation.used
-    ).where(Allocation.consumer_uuid.in_(consumer_uuids))
     found: dict[str, Held] = {}
-    for consumer, provider, name, used in tx.execute(statement):
+    tx.flush()
+    rows: Any = tx.connection().execute(_HELD, {"consumers": list(consumer_uuids)})
+    for consumer, provider, name, used in rows:
         found.setdefault(consumer, {}).setdefault(provider, {})[name] = used
     return found
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Select, bindparam, delete, func, insert, select, update
 
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Tx, rows_with
 from pileus.services.placement.model import (
     Allocation,
     CustomClass,
@@ -43,8 +43,7 @@ def find_provider(tx: Tx, name: str) -> Provider | None:
 
 def providers_by_uuid(tx: Tx, uuids: Iterable[str]) -> dict[str, Provider]:
     """Return providers by uuid."""
-    wanted = set(uuids)
-    return {row.uuid: row for row in tx.scalars(select(Provider).where(Provider.uuid.in_(wanted)))} if wanted else {}
+    return {row.uuid: row for row in rows_with(tx, Provider.uuid, set(uuids))}
 
 
 def select_providers() -> Select[Any]:
@@ -71,12 +70,17 @@ def take_generation(tx: Tx, uuid: str, generation: int, now: datetime) -> bool:
     return done.rowcount == 1
 
 
+_provider: Any = Provider.__table__
+_RAISE = (
+    update(_provider)
+    .where(_provider.c.uuid.in_(bindparam("uuids", expanding=True)))
+    .values(generation=_provider.c.generation + 1, updated_at=bindparam("now"))
+)
+
+
 def raise_generations(tx: Tx, uuids: Collection[str], now: datetime) -> None:
     """Raise the generation of every given provider; rows that are loaded already do not show it."""
-    tx.execute(
-        update(Provider).where(Provider.uuid.in_(uuids)).values(generation=Provider.generation + 1, updated_at=now),
-        execution_options={"synchronize_session": False},
-    )
+    tx.connection().execute(_RAISE, {"uuids": list(uuids), "now": now})
 
 
 def delete_provider(tx: Tx, provider: Provider) -> None:
@@ -118,9 +122,15 @@ def used_of(tx: Tx, uuid: str) -> dict[str, int]:
 def _words(tx: Tx, key: Any, word: Any, keys: Collection[str]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     if keys:
-        for owner, value in tx.execute(select(key, word).where(key.in_(keys))):
+        rows: Any = tx.execute(_words_statement(key, word), {"keys": list(keys)})
+        for owner, value in rows:
             found.setdefault(owner, set()).add(value)
     return found
+
+
+@functools.cache
+def _words_statement(key: Any, word: Any) -> Any:
+    return select(key, word).where(key.in_(bindparam("keys", expanding=True)))
 
 
 def traits_of(tx: Tx, uuids: Collection[str]) -> dict[str, set[str]]:
