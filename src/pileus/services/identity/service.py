@@ -8,6 +8,7 @@ from pileus.services.identity.api import (
     auth,
     catalog,
     credentials,
+    domain_configs,
     endpoint_filter,
     grants,
     policies,
@@ -15,6 +16,7 @@ from pileus.services.identity.api import (
     revocations,
     role_assignments,
     roles,
+    simple_cert,
     trusts,
     versions,
 )
@@ -29,6 +31,7 @@ DECLARING = (
     auth,
     catalog,
     credentials,
+    domain_configs,
     endpoint_filter,
     grants,
     policies,
@@ -37,6 +40,7 @@ DECLARING = (
     revocations,
     role_assignments,
     roles,
+    simple_cert,
     trusts,
     versions,
 )

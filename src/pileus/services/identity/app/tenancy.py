@@ -11,7 +11,16 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from pileus.services.identity.app.people import name_taken, require_domain
 from pileus.services.identity.model import MAX_TREE_DEPTH, NO_DOMAIN, Project, Role
-from pileus.services.identity.store import application_credentials, credentials, projects, roles, tokens, trusts, users
+from pileus.services.identity.store import (
+    application_credentials,
+    credentials,
+    domain_configs,
+    projects,
+    roles,
+    tokens,
+    trusts,
+    users,
+)
 
 
 def create_project(
@@ -146,5 +155,6 @@ def delete_domain(tx: Tx, ctx: Context, row: Project) -> None:
         roles.delete_role(tx, role)
     for id in project_ids:
         events.emit(tx, "identity.project.deleted", id, ctx=ctx, project_id=id)
+    domain_configs.delete_configs(tx, [row.id])
     _remove(tx, [*project_ids, row.id])
     events.emit(tx, "identity.domain.deleted", row.id, ctx=ctx)

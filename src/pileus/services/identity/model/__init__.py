@@ -4,8 +4,9 @@ Rule: whatever decides if a token is good or what it grants is a row here; a cha
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta
 from sqlalchemy import Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -29,8 +30,28 @@ LONGEST_LIFETIME_S = 30 * 86400
 """No token may live longer: revocations are kept for twice as long."""
 
 
+class SecurityCompliance(Settings, frozen=True):
+    """Table ``[identity.security_compliance]``: rules for accounts and passwords; each is off unless it is set."""
+
+    lockout_failure_attempts: Annotated[int, Meta(ge=1)] | None = None
+    """Wrong passwords in a row after which a user is locked out."""
+    lockout_duration: Annotated[int, Meta(ge=1)] | None = 1800
+    """Seconds a lock lasts."""
+    disable_user_account_days_inactive: Annotated[int, Meta(ge=1)] | None = None
+    password_expires_days: Annotated[int, Meta(ge=1)] | None = None
+    unique_last_password_count: Annotated[int, Meta(ge=0)] = 0
+    """How many of a user's last passwords, the present one included, it may not choose again."""
+    minimum_password_age: Annotated[int, Meta(ge=0)] = 0
+    """Days before users may change again a password they chose themselves."""
+    password_regex: str | None = None
+    password_regex_description: str | None = None
+    change_password_upon_first_use: bool = False
+
+
 class IdentitySettings(Settings, frozen=True):
     """Table ``[identity]``."""
+
+    security_compliance: SecurityCompliance = SecurityCompliance()
 
     token_lifetime_s: int = 3600
     allow_expired_window_s: int = 172800
