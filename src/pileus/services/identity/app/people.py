@@ -13,7 +13,16 @@ from pileus.kernel.runtime import Runtime
 from pileus.services.identity.app.fernet import REFUSAL
 from pileus.services.identity.app.passwords import Passwords
 from pileus.services.identity.model import DEFAULT_DOMAIN, Group, Membership, Project, User
-from pileus.services.identity.store import application_credentials, credentials, projects, roles, tokens, trusts, users
+from pileus.services.identity.store import (
+    application_credentials,
+    credentials,
+    federation,
+    projects,
+    roles,
+    tokens,
+    trusts,
+    users,
+)
 
 
 def own_domain(ctx: Context) -> str:
@@ -93,6 +102,8 @@ def update_user(tx: Tx, ctx: Context, row: User, given: dict[str, Any], kept: di
 def delete_user(tx: Tx, ctx: Context, row: User) -> None:
     """Remove a user with its memberships, assignments and application credentials."""
     users.delete_memberships(tx, user_ids=[row.id])
+    federation.delete_memberships(tx, user_ids=[row.id])
+    federation.delete_federated_users(tx, [row.id])
     roles.delete_assignments(tx, actor_ids=[row.id])
     application_credentials.delete_application_credentials(tx, user_ids=[row.id], with_rules=True)
     credentials.delete_credentials(tx, user_ids=[row.id])
@@ -158,6 +169,7 @@ def update_group(tx: Tx, ctx: Context, row: Group, given: dict[str, Any], kept: 
 def delete_group(tx: Tx, ctx: Context, row: Group) -> None:
     """Remove a group with its memberships and assignments."""
     users.delete_memberships(tx, group_ids=[row.id])
+    federation.delete_memberships(tx, group_ids=[row.id])
     roles.delete_assignments(tx, actor_ids=[row.id])
     tokens.move_revision(tx)
     events.emit(tx, "identity.group.deleted", row.id, ctx=ctx)

@@ -15,6 +15,7 @@ from pileus.services.identity.store import (
     application_credentials,
     credentials,
     domain_configs,
+    federation,
     projects,
     roles,
     tokens,
@@ -146,6 +147,10 @@ def delete_domain(tx: Tx, ctx: Context, row: Project) -> None:
         raise Forbidden(f"Cannot delete a domain that is enabled, please disable it first: {row.id}.")
     project_ids, user_ids, group_ids = projects.in_domain(tx, row.id)
     users.delete_memberships(tx, user_ids=user_ids, group_ids=group_ids)
+    federation.delete_memberships(tx, user_ids=user_ids, group_ids=group_ids)
+    federation.delete_federated_users(tx, user_ids)
+    for provider in federation.providers_in(tx, row.id):
+        federation.delete_provider(tx, provider)
     roles.delete_assignments(tx, actor_ids=[*user_ids, *group_ids])
     application_credentials.delete_application_credentials(tx, user_ids=user_ids, with_rules=True)
     credentials.delete_credentials(tx, user_ids=user_ids)

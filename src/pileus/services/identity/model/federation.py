@@ -1,0 +1,86 @@
+"""Who is known elsewhere: identity providers, what is made of their words, whom they sent, and service providers.
+
+Rule: a federated user is an ordinary user row with a ``FederatedUser`` beside it, so that roles, trusts and
+credentials work for it as for anybody.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from pileus.kernel.db import JsonText, Row
+
+
+class IdentityProvider(Row):
+    """Somebody else who knows people; ``authorization_ttl`` is in minutes."""
+
+    __tablename__ = "identity_providers"
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    domain_id: Mapped[str] = mapped_column(String(64), index=True)
+    enabled: Mapped[bool] = mapped_column(default=False)
+    description: Mapped[str | None] = mapped_column(Text)
+    authorization_ttl: Mapped[int | None]
+    """How many minutes a membership lasts that came of a mapping; None: the cloud's default."""
+
+
+class RemoteId(Row):
+    """A name under which a provider speaks of itself (an issuer, an entity id); it belongs to one provider only."""
+
+    __tablename__ = "identity_provider_remote_ids"
+    remote_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    provider_id: Mapped[str] = mapped_column(String(64), index=True)
+    position: Mapped[int] = mapped_column(default=0)
+
+
+class Mapping(Row):
+    """Rules that turn what a provider says of somebody into a user, groups and projects here."""
+
+    __tablename__ = "identity_mappings"
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    rules: Mapped[list[dict[str, Any]]] = mapped_column(JsonText)
+    schema_version: Mapped[str] = mapped_column(String(5), default="1.0")
+
+
+class Protocol(Row):
+    """A way in which a provider is asked, and the mapping of its answers."""
+
+    __tablename__ = "identity_federation_protocols"
+    provider_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    mapping_id: Mapped[str] = mapped_column(String(64), index=True)
+    remote_id_attribute: Mapped[str | None] = mapped_column(String(64))
+
+
+class ServiceProvider(Row):
+    """Another cloud that lets people of this one in."""
+
+    __tablename__ = "identity_service_providers"
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    enabled: Mapped[bool] = mapped_column(default=False)
+    description: Mapped[str | None] = mapped_column(Text)
+    auth_url: Mapped[str] = mapped_column(String(256))
+    sp_url: Mapped[str] = mapped_column(String(256))
+    relay_state_prefix: Mapped[str | None] = mapped_column(String(256))
+
+
+class FederatedUser(Row):
+    """What a provider calls a user of ours."""
+
+    __tablename__ = "identity_federated_users"
+    __table_args__ = (UniqueConstraint("provider_id", "protocol_id", "unique_id"),)
+    user_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    provider_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    protocol_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    unique_id: Mapped[str] = mapped_column(String(255))
+
+
+class ExpiringMembership(Row):
+    """A user in a group because a provider said so; it ends by itself unless the user comes again."""
+
+    __tablename__ = "identity_expiring_memberships"
+    user_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    group_id: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
+    provider_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    expires_at: Mapped[datetime]
