@@ -128,12 +128,16 @@ def url(cloud: Cloud) -> str:
 
 
 def started_at(pid: int) -> str | None:
-    """Return the start time of a live process (``/proc/PID/stat`` field 22), or None; zombies do not count."""
+    """Return the start time of a live process (``/proc/PID/stat`` field 22), or None; zombies do not count.
+
+    One whose first thread is a zombie while others still die (field 20 counts them) has not let go of its port and
+    its locks yet, so it is not gone.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    if fields[0] == "Z":
+    if fields[0] == "Z" and int(fields[17]) <= 1:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
         return None
