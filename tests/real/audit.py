@@ -244,16 +244,16 @@ def _json(*words: str) -> Any:
 def _taps(cloud_id: str) -> set[str]:
     links = _json("ip", "-j", "link")
     ours = (link for link in links if link.get("ifname", "").startswith(f"t{cloud_id}"))
-    return {link.get("ifalias", link["ifname"]).rpartition(" ")[2] for link in ours}
+    return {str(link.get("ifalias", link["ifname"])).rpartition(" ")[2] for link in ours}
 
 
 def _filters(cloud_id: str) -> set[str]:
     """Return the ports that have both their chains; a chain is named after an interface, which holds the id's start."""
     told = _json("nft", "-j", "list", "table", "inet", f"pileus_{cloud_id}")
-    entries = told["nftables"] if told else []
-    chains = {entry["chain"]["name"] for entry in entries if "chain" in entry}
+    entries: list[dict[str, Any]] = told["nftables"] if told else []
+    chains: set[str] = {entry["chain"]["name"] for entry in entries if "chain" in entry}
     names = {chain.partition("_")[2] for chain in chains if chain.startswith((f"in_t{cloud_id}", f"out_t{cloud_id}"))}
-    by_name = {f"t{cloud_id}{port.replace('-', '')}"[:15]: port for port in _taps(cloud_id)}
+    by_name: dict[str, str] = {f"t{cloud_id}{port.replace('-', '')}"[:15]: port for port in _taps(cloud_id)}
     return {by_name.get(name, name) for name in names if {f"in_{name}", f"out_{name}"} <= chains}
 
 
