@@ -4,6 +4,7 @@ from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import CatalogEntry, Service
 from pileus.services.identity import reconcile
 from pileus.services.identity.api import (
+    access_keys,
     application_credentials,
     auth,
     catalog,
@@ -30,6 +31,7 @@ from pileus.services.identity.app.validation import Tokens, authenticate
 from pileus.services.identity.bootstrap import bootstrap
 
 DECLARING = (
+    access_keys,
     application_credentials,
     auth,
     catalog,

@@ -1,4 +1,7 @@
-"""Credentials, and the family of EC2 ones below a user."""
+"""Credentials, and the family of EC2 ones below a user.
+
+Rule: as in the newest Keystone, no delegated token sees or makes a secret that would outlive it.
+"""
 
 from typing import Annotated, Any
 
@@ -15,6 +18,7 @@ from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.router import api, extra, listing, missing, url
 from pileus.services.identity.api.rules import SIGNED_IN, SYSTEM_READER, named
 from pileus.services.identity.app import secrets
+from pileus.services.identity.app.delegation import require_in_person
 from pileus.services.identity.model import Credential, User
 from pileus.services.identity.store import credentials
 
@@ -74,6 +78,7 @@ def _view(runtime: Runtime, ctx: Context, row: Credential) -> dict[str, Any]:
 
 @api.get("/credentials", SIGNED_IN, wrap="credentials")
 def list_credentials(tx: Tx, ctx: Context, runtime: Runtime, request: Request) -> Page:
+    require_in_person(ctx.caller.token)
     statement = credentials.select_credentials()
     if not ctx.allows(LIST, {"target": {"credential": {"user_id": None}}}):
         statement = statement.where(Credential.user_id == ctx.user_id)
@@ -83,11 +88,13 @@ def list_credentials(tx: Tx, ctx: Context, runtime: Runtime, request: Request) -
 
 @api.get("/credentials/{credential}", GET, wrap="credential")
 def show_credential(ctx: Context, runtime: Runtime, credential: Credential) -> dict[str, Any]:
+    require_in_person(ctx.caller.token)
     return _view(runtime, ctx, credential)
 
 
 @api.post("/credentials", SIGNED_IN, wrap="credential", status=201)
 def create_credential(tx: Tx, ctx: Context, runtime: Runtime, body: CredentialCreate) -> dict[str, Any]:
+    require_in_person(ctx.caller.token)
     user_id = body.user_id or ctx.user_id
     named(ctx, CREATE, credential={"user_id": user_id})
     row = secrets.create_credential(
@@ -107,6 +114,7 @@ def create_credential(tx: Tx, ctx: Context, runtime: Runtime, body: CredentialCr
 def update_credential(
     tx: Tx, ctx: Context, runtime: Runtime, credential: Credential, body: CredentialUpdate
 ) -> dict[str, Any]:
+    require_in_person(ctx.caller.token)
     given = changes(body)
     for name in ("type", "user_id", "project_id"):
         if given.get(name, getattr(credential, name)) != getattr(credential, name):
@@ -131,6 +139,7 @@ def _keep_access(runtime: Runtime, row: Credential, blob: str) -> None:
 
 @api.delete("/credentials/{credential}", DELETE)
 def delete_credential(tx: Tx, ctx: Context, credential: Credential) -> None:
+    require_in_person(ctx.caller.token)
     events.emit(tx, "identity.credential.deleted", credential.id, ctx=ctx)
     tx.delete(credential)
 
@@ -149,12 +158,14 @@ def _ec2_view(runtime: Runtime, ctx: Context, row: Credential) -> dict[str, Any]
 
 @api.get("/users/{user}/credentials/OS-EC2", EC2_LIST, wrap="credentials")
 def list_ec2(tx: Tx, ctx: Context, runtime: Runtime, user: User) -> Page:
+    require_in_person(ctx.caller.token)
     rows = credentials.list_credentials(tx, user.id, secrets.EC2)
     return Page([_ec2_view(runtime, ctx, row) for row in rows])
 
 
 @api.post("/users/{user}/credentials/OS-EC2", EC2_CREATE, body="", status=201, wrap="credential")
 def create_ec2(tx: Tx, ctx: Context, runtime: Runtime, user: User, body: Ec2Create) -> dict[str, Any]:
+    require_in_person(ctx.caller.token)
     project_id = body.tenant_id or ctx.project_id
     if not project_id:
         raise Invalid("tenant_id, the project the key is for, is missing.")
@@ -171,9 +182,11 @@ def _ec2(tx: Tx, user: User, access: str) -> Credential:
 
 @api.get("/users/{user}/credentials/OS-EC2/{access}", EC2_GET, wrap="credential")
 def show_ec2(tx: Tx, ctx: Context, runtime: Runtime, user: User, access: str) -> dict[str, Any]:
+    require_in_person(ctx.caller.token)
     return _ec2_view(runtime, ctx, _ec2(tx, user, access))
 
 
 @api.delete("/users/{user}/credentials/OS-EC2/{access}", EC2_DELETE)
 def delete_ec2(tx: Tx, ctx: Context, user: User, access: str) -> None:
+    require_in_person(ctx.caller.token)
     delete_credential(tx, ctx, _ec2(tx, user, access))

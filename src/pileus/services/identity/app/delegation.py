@@ -42,8 +42,25 @@ def expiry(text: str | None) -> datetime | None:
     return moment
 
 
+PRIMARY = frozenset({"external", "kerberos", "mapped", "openid", "password", "saml2", "token", "totp", "x509"})
+"""Methods by which somebody comes in person; tokens of all others stand for a part of what somebody may do."""
+
+
+def is_delegated(methods: Sequence[str]) -> bool:
+    """Tell whether a token made by these methods stands for less than its user."""
+    return not methods or not PRIMARY.issuperset(methods)
+
+
+def require_in_person(token: Token) -> None:
+    """Raise Forbidden for tokens that somebody was handed: what they make would outlive what they stand for."""
+    if token.trust is not None or is_delegated(token.payload.methods):
+        raise Forbidden("A delegated token (application credential, trust, EC2, OAuth) may not do this: log in.")
+
+
 def require_free(token: Token) -> None:
     """Raise Forbidden for a token that may hand nothing on."""
+    if is_delegated(token.payload.methods) and token.application_credential is None:
+        raise Forbidden("A token of an EC2 credential or of OAuth may not hand anything on: log in as the user.")
     if token.restricted:
         raise Forbidden(
             "This token came of a restricted application credential, which may not make others: log in as the user."

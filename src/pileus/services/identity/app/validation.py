@@ -12,7 +12,7 @@ from pileus.kernel import clock
 from pileus.kernel.config import ConfigError
 from pileus.kernel.context import ANONYMOUS, Caller
 from pileus.kernel.db import Tx
-from pileus.kernel.errors import Unauthenticated
+from pileus.kernel.errors import Forbidden, Unauthenticated
 from pileus.kernel.rest import Request
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.app import access, roles, trusts
@@ -145,8 +145,11 @@ def authenticate(tx: Tx, request: Request, runtime: Runtime) -> Caller:
     if not text:
         return ANONYMOUS
     caller = runtime.part(Tokens).caller(tx, text)
-    if caller.token.access_rules is not None:
-        access.check(caller.token.access_rules, request, runtime)
+    token: Token = caller.token
+    if "ec2credential" in token.payload.methods and request.path.startswith("/identity"):
+        raise Forbidden("A token of an EC2 or S3 credential is not for Identity itself: log in as the user.")
+    if token.access_rules is not None:
+        access.check(token.access_rules, request, runtime)
     return caller
 
 

@@ -66,6 +66,8 @@ class IdentitySettings(Settings, frozen=True):
     """How long somebody whose rules ask for more methods may take to show the next one."""
     totp_previous_windows: int = 1
     """Windows of 30 s, before the present one, whose passcodes still count."""
+    signature_lifetime_s: int = 900
+    """How long a signed EC2 or S3 request counts."""
     admin_password: str | None = None
     """Passwords of the users made at first start; by default random, written to ``STATE/credentials.json``."""
     demo_password: str | None = None

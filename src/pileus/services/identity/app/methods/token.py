@@ -3,6 +3,9 @@
 import msgspec
 
 from pileus.kernel.db import Tx
+from pileus.kernel.errors import Forbidden
+from pileus.services.identity.app.delegation import is_delegated
+from pileus.services.identity.app.fernet import Payload
 from pileus.services.identity.app.methods.proof import Attempt, Proof
 from pileus.services.identity.app.validation import Tokens
 
@@ -15,5 +18,7 @@ class TokenMethod(msgspec.Struct):
 
 def prove(tx: Tx, attempt: Attempt, given: TokenMethod) -> Proof:
     """Return whose token it is; raise Unauthenticated for one that is not good (any more)."""
-    payload = attempt.runtime.part(Tokens).caller(tx, given.id).token.payload
+    payload: Payload = attempt.runtime.part(Tokens).caller(tx, given.id).token.payload
+    if is_delegated(payload.methods):
+        raise Forbidden("A delegated token (application credential, EC2, OAuth) makes no other tokens.")
     return Proof(user_id=payload.user_id, parent=payload, credential_id=payload.application_credential_id)
