@@ -154,7 +154,7 @@ async def test_unicode_names_live(admin):
 async def test_a_tree_of_projects(admin):
     top = await make(admin, "projects")
     path = [top["id"]]
-    for depth in range(3):
+    for depth in range(4):
         below = await make(admin, "projects", name=f"level{depth}", parent_id=path[-1])
         path.append(below["id"])
     too_deep = await admin.post("projects", json={"project": {"name": "deep", "parent_id": path[-1]}})
@@ -163,7 +163,7 @@ async def test_a_tree_of_projects(admin):
     assert (await admin.patch(f"projects/{top['id']}", json={"project": {"enabled": False}})).status_code == 403
     assert (await admin.patch(f"projects/{path[1]}", json={"project": {"parent_id": path[3]}})).status_code == 403
     tree = (await admin.get(f"projects/{top['id']}?subtree_as_ids")).json()["project"]["subtree"]
-    assert tree == {path[1]: {path[2]: {path[3]: None}}}
+    assert tree == {path[1]: {path[2]: {path[3]: {path[4]: None}}}}
     above = (await admin.get(f"projects/{path[3]}?parents_as_ids")).json()["project"]["parents"]
     assert above == {path[2]: {path[1]: {path[0]: {"default": None}}}}
     assert (await admin.get(f"projects/{path[3]}?parents_as_ids&parents_as_list")).status_code == 400

@@ -16,7 +16,7 @@ from pileus.services.identity.api.router import api, extra, listing, missing, tr
 from pileus.services.identity.api.rules import LIST, SYSTEM_READER, manager_of, named, reader_of, seen_domain
 from pileus.services.identity.api.views import project_view
 from pileus.services.identity.app import people, reach, tenancy
-from pileus.services.identity.model import Project, ProjectTag
+from pileus.services.identity.model import IdentitySettings, Project, ProjectTag
 from pileus.services.identity.store import projects
 
 OWN = "project_id:%(target.project.id)s"
@@ -138,7 +138,7 @@ def _as_ids(rows: list[Project], at: str, *, upwards: bool) -> dict[str, Any] | 
 
 
 @api.post("/projects", CREATE_PROJECT, wrap="project", status=201)
-def create_project(tx: Tx, ctx: Context, body: ProjectCreate) -> dict[str, Any]:
+def create_project(tx: Tx, ctx: Context, settings: IdentitySettings, body: ProjectCreate) -> dict[str, Any]:
     more = {"description": body.description or "", "enabled": body.enabled, "options": body.options}
     kept = extra(body.extra)
     if body.is_domain:
@@ -147,7 +147,15 @@ def create_project(tx: Tx, ctx: Context, body: ProjectCreate) -> dict[str, Any]:
     domain_id = body.domain_id or _domain_of_parent(tx, body.parent_id) or people.own_domain(ctx)
     named(ctx, CREATE_PROJECT, project={"domain_id": domain_id})
     row = tenancy.create_project(
-        tx, ctx, name=body.name, domain_id=domain_id, parent_id=body.parent_id, tags=body.tags, extra=kept, **more
+        tx,
+        ctx,
+        settings,
+        name=body.name,
+        domain_id=domain_id,
+        parent_id=body.parent_id,
+        tags=body.tags,
+        extra=kept,
+        **more,
     )
     return project_view(ctx, row, sorted(set(body.tags)))
 

@@ -9,8 +9,9 @@ from pileus.kernel import clock, events, ids
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from pileus.services.identity.app.limits import STRICT
 from pileus.services.identity.app.people import name_taken, require_domain
-from pileus.services.identity.model import MAX_TREE_DEPTH, NO_DOMAIN, Project, Role
+from pileus.services.identity.model import NO_DOMAIN, IdentitySettings, Project, Role
 from pileus.services.identity.store import (
     application_credentials,
     credentials,
@@ -25,12 +26,18 @@ from pileus.services.identity.store import (
 
 
 def create_project(
-    tx: Tx, ctx: Context, *, name: str, domain_id: str, parent_id: str | None, tags: list[str], **more: Any
+    tx: Tx,
+    ctx: Context,
+    settings: IdentitySettings,
+    *,
+    name: str,
+    domain_id: str,
+    parent_id: str | None,
+    tags: list[str],
+    **more: Any,
 ) -> Project:
     """Add a project below a parent of the same domain; raise Conflict when the name is taken in the domain."""
-    parent = _parent(tx, domain_id, parent_id)
-    if not parent.enabled:
-        raise Conflict(f"Cannot create a project below {parent.id}, which is disabled: enable it first.")
+    parent = _parent(tx, domain_id, parent_id, _deepest(settings))
     if projects.find_project(tx, name, domain_id) is not None:
         raise name_taken("project", name, domain_id)
     row = Project(id=ids.new_hex_id(), name=name, domain_id=domain_id, parent_id=parent.id, is_domain=False, **more)
@@ -42,21 +49,35 @@ def create_project(
     return row
 
 
-def _parent(tx: Tx, domain_id: str, parent_id: str | None) -> Project:
+def _deepest(settings: IdentitySettings) -> int:
+    return (
+        min(settings.max_project_tree_depth, 2) if settings.limit_model == STRICT else settings.max_project_tree_depth
+    )
+
+
+def _parent(tx: Tx, domain_id: str, parent_id: str | None, deepest: int) -> Project:
     domain = require_domain(tx, domain_id)
     if parent_id is None or parent_id == domain_id:
+        _require_enabled(domain, [])
         return domain
     parent = projects.get_project(tx, parent_id)
     if parent is None:
         raise NotFound(f"Could not find project: {parent_id}. It was named as the parent.")
     if parent.is_domain or parent.domain_id != domain_id:
         raise Invalid(f"The parent {parent_id} is not in domain {domain_id}: a project stands in its parent's domain.")
-    if len(projects.parents(tx, parent)) + 1 >= MAX_TREE_DEPTH:
+    above = projects.parents(tx, parent)
+    if len(above) >= deepest:
         raise Forbidden(
-            f"Max hierarchy depth reached for {parent_id}: projects nest at most {MAX_TREE_DEPTH} deep, "
-            "the domain counted."
+            f"Max hierarchy depth reached for {parent_id} branch: projects nest at most {deepest} deep in a domain."
         )
+    _require_enabled(parent, above)
     return parent
+
+
+def _require_enabled(parent: Project, above: list[Project]) -> None:
+    for row in (parent, *above):
+        if not row.enabled:
+            raise Invalid(f"Cannot create a project below {parent.id}: {row.id} is disabled. Enable it first.")
 
 
 def update_project(tx: Tx, ctx: Context, row: Project, given: dict[str, Any], kept: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ Rule: whatever decides if a token is good or what it grants is a row here; a cha
 """
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 from sqlalchemy import Index, String, Text, UniqueConstraint
@@ -19,8 +19,6 @@ NO_DOMAIN = ""
 SYSTEM = "system"
 """``target_id`` of assignments on the whole cloud."""
 INTERFACES = ("public", "internal", "admin")
-MAX_TREE_DEPTH = 5
-"""Projects below each other, the domain counted, as upstream's default."""
 
 BASE_ROLES = ("admin", "manager", "member", "reader", "service", "ResellerAdmin")
 IMPLIED = {"admin": ["manager"], "manager": ["member"], "member": ["reader"]}
@@ -53,6 +51,10 @@ class IdentitySettings(Settings, frozen=True):
 
     security_compliance: SecurityCompliance = SecurityCompliance()
 
+    max_project_tree_depth: Annotated[int, Meta(ge=1)] = 5
+    """Projects below each other, their domain not counted."""
+    limit_model: Literal["flat", "strict_two_level"] = "flat"
+    """``strict_two_level``: no project may have more than its domain, and projects nest two deep at most."""
     token_lifetime_s: int = 3600
     allow_expired_window_s: int = 172800
     """How long after its end a token may still be validated with ``allow_expired``, for work that outlasts it."""

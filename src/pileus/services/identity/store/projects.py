@@ -7,7 +7,7 @@ from sqlalchemy import Select, delete, select
 
 from pileus.kernel.db import Tx
 from pileus.services.identity.model import NO_DOMAIN, Group, Project, ProjectTag, User
-from pileus.services.identity.store import endpoint_filter
+from pileus.services.identity.store import endpoint_filter, limits
 
 
 def get_project(tx: Tx, id: str) -> Project | None:
@@ -99,7 +99,8 @@ def set_tags(tx: Tx, project_id: str, tags: Iterable[str]) -> None:
 
 
 def delete_projects(tx: Tx, ids: Sequence[str]) -> None:
-    """Remove projects, their tags and what is tied to them."""
+    """Remove projects, their tags, their limits and what is tied to them."""
     endpoint_filter.delete_associations(tx, project_ids=ids)
+    limits.delete_limits(tx, ids)
     tx.execute(delete(ProjectTag).where(ProjectTag.project_id.in_(ids)))
     tx.execute(delete(Project).where(Project.id.in_(ids)))
