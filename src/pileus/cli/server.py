@@ -43,6 +43,7 @@ async def serve(runtime: Runtime, sockets: list[socket.socket]) -> None:
             access_log=False,
             lifespan="off",
             server_header=False,
+            proxy_headers=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=5,
             backlog=1024,

@@ -29,6 +29,8 @@ class CloudSettings(Settings, frozen=True):
     port: int = 8774
     public_url: str | None = None
     """How clients reach the cloud when it stands behind a proxy; by default the request's own Host header."""
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    """Addresses and networks of proxies: only they may say, by X-Forwarded-For and the like, who a client is."""
     database: str | None = None
     """URL of the database; by default ``sqlite:///STATE/pileus.db``."""
     fake: bool = False

@@ -19,6 +19,7 @@ from pileus.kernel.errors import ApiError, Conflict, Invalid, MethodNotAllowed, 
 from pileus.kernel.rest.binding import Endpoint
 from pileus.kernel.rest.formats import identity_error
 from pileus.kernel.rest.http import Disconnected, Receive, Request, Response, Send, json_response, path_segments
+from pileus.kernel.rest.proxies import Proxies
 from pileus.kernel.rest.routing import Api
 from pileus.kernel.rest.tree import Node, Tree
 from pileus.kernel.rest.versions import LAST, Version
@@ -37,6 +38,7 @@ class App:
         self.trees: dict[str, Tree] = {}
         self.names: dict[str, str] = {}
         self.mounts: dict[str, Any] = {}
+        self.proxies = Proxies(runtime.config.cloud.trusted_proxies)
         for service in runtime.services:
             if service.apis:
                 self.trees[service.path.strip("/")] = Tree(list(service.apis))
@@ -52,6 +54,7 @@ class App:
         if first in self.mounts:
             return await self.mounts[first](scope, receive, send)
         request = Request.from_scope(scope, receive)
+        self.proxies.look_behind(request)
         if kind == "websocket":
             from pileus.kernel.rest.sockets import serve_socket
 

@@ -35,6 +35,8 @@ class Request:
     params: dict[str, str] = field(default_factory=dict)
     body: bytes | None = None
     receive: Receive | None = None
+    through_proxy: bool = False
+    """A proxy of the operator's own sent it: what its headers say of the client counts."""
 
     @classmethod
     def from_scope(cls, scope: MutableMapping[str, Any], receive: Receive) -> "Request":
