@@ -132,7 +132,8 @@ class GuestEvent(msgspec.Struct, frozen=True, kw_only=True):
 class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a host has.
 
-    `hypervisor_version` is a number such as 7002022 for 7.2.22; `cpu_info` is as the API shows it.
+    `hypervisor_version` is a number such as 7002022 for 7.2.22; `cpu_info` is as the API shows it. `boot_id` is another
+    one each time the machine itself has started: guests survive a restart of the agent, not one of their host.
     """
 
     vcpus: int
@@ -143,6 +144,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     hypervisor_version: int
     accelerator: str
     cpu_info: dict[str, Any]
+    boot_id: str = ""
 
 
 class ConsoleAddress(msgspec.Struct, frozen=True, kw_only=True):

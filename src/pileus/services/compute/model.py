@@ -183,7 +183,7 @@ class Host(Row):
     id: Mapped[str] = mapped_column(String(36), unique=True)
     number: Mapped[int] = mapped_column(unique=True)
     boot_id: Mapped[str] = mapped_column(String(64), default="")
-    """Of the host's agent when its guests were last settled."""
+    """Of the machine (not of its agent) when its guests were last settled."""
     inventory: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """What was last told to Placement."""
     disabled: Mapped[bool] = mapped_column(default=False)

@@ -61,13 +61,14 @@ def compare(tx: Tx, host: str, guests: list[GuestFacts]) -> list[str]:
     row, agent = hosts.get_host(tx, host), kernel_hosts.get(tx, host)
     if row is None:
         return []
-    restarted = row.boot_id != agent.boot_id
+    boot_id = agent.facts.get("compute", {}).get("boot_id", row.boot_id)
+    restarted = row.boot_id not in ("", boot_id)
     found = {guest.id: guest for guest in guests}
     servers = {server.id: server for server in store.list_of_host(tx, host)}
     for server in servers.values():
         if not _busy(tx, server):
             _settle(tx, server, found.get(server.id), restarted=restarted)
-    row.boot_id = agent.boot_id
+    row.boot_id = boot_id
     strays = [guest_id for guest_id in found if guest_id not in servers]
     gone = [guest_id for guest_id in strays if _is_left_over(tx, host, guest_id)]
     unknown = [guest_id for guest_id in strays if store.get_server(tx, guest_id) is None]

@@ -71,6 +71,7 @@ class FakeHypervisor:
             hypervisor_version=1_000_000,
             accelerator="fake",
             cpu_info={"arch": "x86_64", "model": "fake", "vendor": "Pileus", "topology": {}, "features": []},
+            boot_id="fake",
         )
 
     async def start(self, listener: Listener) -> None:
@@ -212,6 +213,14 @@ class FakeHypervisor:
         kept.power = power
         self._save(kept)
         self._listener(GuestEvent(guest_id=guest_id, power=power, reason=reason))
+
+    def lose_power(self) -> None:
+        """Do what a host does when it is switched off and on again (tests): every guest is off."""
+        self._host = msgspec.structs.replace(self._host, boot_id=f"{self._host.boot_id}'")
+        for kept in self._kept.values():
+            if kept.power is not Power.SUSPENDED:
+                kept.power = Power.OFF
+        self._write()
 
     def _called(self, verb: str, guest_id: str) -> None:
         self.calls[verb] += 1

@@ -46,6 +46,7 @@ async def facts(state: Path) -> HostFacts:
         hypervisor_version=major * 1_000_000 + minor * 1000 + micro,
         accelerator=accelerator(),
         cpu_info=_cpu_info(),
+        boot_id=_boot_id(),
     )
 
 
@@ -58,6 +59,11 @@ def _cpu_info() -> dict[str, Any]:
         "topology": {"sockets": 1, "cores": os.cpu_count() or 1, "threads": 1, "cells": 1},
         "features": sorted(processor.get("flags", "").split()),
     }
+
+
+def _boot_id() -> str:
+    """Return the kernel's name for this run of the machine, see random(4)."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def reachable(folder: Path, user: int) -> bool:
