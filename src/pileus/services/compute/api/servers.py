@@ -39,7 +39,7 @@ def index(tx: Tx, ctx: Context, query: ServerQuery) -> Page:
 def detail(tx: Tx, ctx: Context, query: ServerQuery) -> Page:
     servers, marker = list_servers(tx, ctx, query)
     volumes = store.attached_by_server(tx, [server.id for server in servers])
-    status = _host_status(tx, ctx)
+    status = hosts.statuses(tx) if _shows_host_status(ctx) else {}
     one_of_each = {server.project_id: server for server in servers}
     may_see = {project: ctx.allows(rules.EXTENDED, server) for project, server in one_of_each.items()}
     views = [
@@ -56,16 +56,14 @@ def detail(tx: Tx, ctx: Context, query: ServerQuery) -> Page:
     return Page(views, marker)
 
 
-def _host_status(tx: Tx, ctx: Context) -> dict[str, str]:
-    """Return UP, DOWN or MAINTENANCE of every host, for those who may see hosts."""
-    if ctx.version < (2, 16) or not ctx.allows(rules.EXTENDED):
-        return {}
-    return hosts.statuses(tx)
+def _shows_host_status(ctx: Context) -> bool:
+    """Tell whether the caller may see how hosts are."""
+    return ctx.version >= (2, 16) and ctx.allows(rules.EXTENDED)
 
 
 @api.get("/servers/{server}", rules.SERVER_SHOW, wrap="server")
 def show(tx: Tx, ctx: Context, server: Server) -> ServerView:
-    status = _host_status(tx, ctx).get(server.host or "", "")
+    status = hosts.status(tx, server.host) if _shows_host_status(ctx) else ""
     return server_view(ctx, server, store.attached(tx, server.id), host_status=status)
 
 

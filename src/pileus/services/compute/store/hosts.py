@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from pileus.kernel.agent import hosts as kernel_hosts
 from pileus.kernel.db import Tx, keep
@@ -64,12 +64,31 @@ def alive(tx: Tx) -> set[str]:
     return set(kernel_hosts.running(tx, "compute")) - down
 
 
+_host: Any = Host.__table__
+_agent: Any = kernel_hosts.HostRow.__table__
+_STATUSES = select(_host.c.name, _host.c.disabled, _host.c.forced_down, _agent.c.state, _agent.c.services).outerjoin(
+    _agent, _agent.c.name == _host.c.name
+)
+_STATUS = _STATUSES.where(_host.c.name == bindparam("name"))
+
+
 def statuses(tx: Tx) -> dict[str, str]:
     """Return UP, DOWN or MAINTENANCE (disabled) of every host."""
-    up = alive(tx)
-    return {
-        host.name: "MAINTENANCE" if host.disabled else "UP" if host.name in up else "DOWN" for host in list_hosts(tx)
-    }
+    rows: Any = tx.connection().execute(_STATUSES)
+    return {row[0]: _status(*row[1:]) for row in rows}
+
+
+def status(tx: Tx, host: str | None) -> str:
+    """Return UP, DOWN or MAINTENANCE of one host; empty for none."""
+    row: Any = tx.connection().execute(_STATUS, {"name": host}).first() if host else None
+    return _status(*row[1:]) if row else ""
+
+
+def _status(disabled: bool, forced_down: bool, state: str | None, services: list[str] | None) -> str:
+    if disabled:
+        return "MAINTENANCE"
+    up = state == kernel_hosts.UP and not forced_down and "compute" in (services or ())
+    return "UP" if up else "DOWN"
 
 
 def facts(tx: Tx) -> dict[str, dict[str, Any]]:
