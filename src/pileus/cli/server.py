@@ -36,6 +36,7 @@ async def serve(runtime: Runtime, sockets: list[socket.socket]) -> None:
     await runtime.start()
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 20, 20)  # a list of a thousand rows is not garbage: look less often while it is made
     server = uvicorn.Server(
         uvicorn.Config(
             runtime.app,
