@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import String, bindparam, delete, func, insert, select
+from sqlalchemy import ColumnElement, String, bindparam, delete, func, insert, or_, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pileus.kernel import clock
 from pileus.kernel.context import Context
-from pileus.kernel.db import Row, Tx, after_commit
+from pileus.kernel.db import JsonText, Row, Tx, after_commit
 
 if TYPE_CHECKING:
     from pileus.kernel.runtime import Runtime
@@ -40,6 +40,8 @@ class Event(Row):
     project_id: Mapped[str | None] = mapped_column(String(64))
     request_id: Mapped[str | None] = mapped_column(String(64))
     payload: Mapped[dict[str, Any]]
+    initiator: Mapped[dict[str, Any] | None] = mapped_column(JsonText)
+    """Who caused it and from where, for the audit; watchers are not shown it."""
     at: Mapped[datetime]
 
 
@@ -53,11 +55,25 @@ class EventCursor(Row):
 
 @dataclass(frozen=True)
 class Consumer:
-    """A function that is called once for every event of its kinds, in order, in a transaction."""
+    """A function that is called once for every event of its kinds, in order, in a transaction.
+
+    A kind that ends with ``.*`` stands for all that begin so.
+    """
 
     name: str
     kinds: tuple[str, ...]
     handle: Callable[[Tx, Event], None]
+
+    def wants(self, kinds: set[str]) -> bool:
+        """Tell whether any of these kinds concerns it."""
+        return not kinds.isdisjoint(self.kinds) or any(
+            found.startswith(kind[:-1]) for kind in self.kinds if kind.endswith(".*") for found in kinds
+        )
+
+    def chosen(self) -> ColumnElement[bool]:
+        """Return the condition of its events."""
+        families = [Event.kind.startswith(kind[:-1], autoescape=True) for kind in self.kinds if kind.endswith(".*")]
+        return or_(Event.kind.in_([kind for kind in self.kinds if not kind.endswith(".*")]), *families)
 
 
 CONSUMERS: dict[str, Consumer] = {}
@@ -71,8 +87,29 @@ _KINDS = (
 )
 
 
+def initiator_of(ctx: Context) -> dict[str, Any] | None:
+    """Return who makes a request and from where, as an event keeps it; None where nobody is known."""
+    caller = ctx.caller
+    found = {
+        "user_id": caller.user_id,
+        "username": caller.user_name,
+        "project_id": caller.project_id,
+        "domain_id": caller.domain_id,
+        "address": ctx.source_ip,
+        "global_request_id": ctx.global_request_id,
+    }
+    return {name: value for name, value in found.items() if value is not None} or None
+
+
 def emit(
-    tx: Tx, kind: str, resource_id: str, *, ctx: Context | None = None, project_id: str | None = None, **payload: Any
+    tx: Tx,
+    kind: str,
+    resource_id: str,
+    *,
+    ctx: Context | None = None,
+    project_id: str | None = None,
+    initiator: dict[str, Any] | None = None,
+    **payload: Any,
 ) -> None:
     """Write an event; consumers and watchers see it after the commit."""
     written = {
@@ -81,12 +118,18 @@ def emit(
         "project_id": project_id or (ctx.project_id if ctx else None),
         "request_id": ctx.request_id if ctx else None,
         "payload": payload,
+        "initiator": initiator or (initiator_of(ctx) if ctx else None),
         "at": clock.now(),
     }
     tx.connection().execute(_INSERT, written)
     if not tx.info.get("event_signalled"):
         tx.info["event_signalled"] = True
         after_commit(tx, _signal)
+
+
+def told(tx: Tx) -> bool:
+    """Tell whether this transaction has written an event."""
+    return bool(tx.info.get("event_signalled"))
 
 
 def on(*kinds: str, name: str) -> Callable[[Callable[[Tx, Event], None]], Callable[[Tx, Event], None]]:
@@ -112,7 +155,8 @@ async def changed(timeout_s: float) -> None:
     waiter = asyncio.Event()
     _waiting.add(waiter)
     try:
-        await asyncio.wait_for(waiter.wait(), timeout_s)
+        async with asyncio.timeout(timeout_s):  # wait_for may swallow a cancellation that meets the event
+            await waiter.wait()
     except TimeoutError:
         return
     finally:
@@ -176,7 +220,7 @@ def _consume(tx: Tx, consumer: Consumer) -> tuple[bool, int]:
     events = list(
         tx.scalars(
             select(Event)
-            .where(Event.sequence > cursor.sequence, Event.sequence <= last, Event.kind.in_(consumer.kinds))
+            .where(Event.sequence > cursor.sequence, Event.sequence <= last, consumer.chosen())
             .order_by(Event.sequence)
             .limit(CHUNK)
         )
@@ -185,6 +229,12 @@ def _consume(tx: Tx, consumer: Consumer) -> tuple[bool, int]:
         consumer.handle(tx, event)
     cursor.sequence = events[-1].sequence if len(events) == CHUNK else last
     return len(events) == CHUNK, cursor.sequence
+
+
+def follow_from_now(tx: Tx, name: str) -> None:
+    """Have a consumer that is new see every event from now on, not only those after its first look."""
+    if tx.get(EventCursor, name) is None:
+        tx.add(EventCursor(consumer=name, sequence=newest(tx)))
 
 
 def _kinds_after(tx: Tx, sequence: int) -> tuple[int, set[str]]:
@@ -220,7 +270,7 @@ async def consume_once(runtime: "Runtime", positions: dict[str, int] | None = No
     known = [positions[name] for name in CONSUMERS if name in positions]
     last, kinds = await runtime.db.read(_kinds_after, min(known)) if known else (0, set())
     for consumer in CONSUMERS.values():
-        if consumer.name in positions and kinds.isdisjoint(consumer.kinds):
+        if consumer.name in positions and not consumer.wants(kinds):
             positions[consumer.name] = last
             continue
         try:

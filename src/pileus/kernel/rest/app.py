@@ -130,7 +130,11 @@ class App:
 
     def _run_writing(self, tx: Tx, endpoint: Endpoint, request: Request, ctx: Context, raw: Any) -> Response:
         tx.info["writable"] = True
-        return self._run(tx, endpoint, request, ctx, raw)
+        arguments = self.prepare(tx, endpoint, request, ctx, raw)
+        result = endpoint.route.handler(**arguments)
+        if endpoint.api.written is not None:
+            endpoint.api.written(tx, ctx, request, endpoint.route, result)
+        return endpoint.respond(result, ctx, request)
 
     def _run(self, tx: Tx, endpoint: Endpoint, request: Request, ctx: Context, raw: Any) -> Response:
         arguments = self.prepare(tx, endpoint, request, ctx, raw)

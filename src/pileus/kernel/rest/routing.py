@@ -6,11 +6,16 @@ rule, the microversions, the envelope and the status.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest.formats import ErrorFormat, PageFormat, identity_error, link_page
 from pileus.kernel.rest.versions import LAST, Between, Microversions, Version, version
+
+if TYPE_CHECKING:
+    from pileus.kernel.context import Context
+    from pileus.kernel.db import Tx
+    from pileus.kernel.rest.http import Request
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -59,6 +64,8 @@ class Api:
     strict: bool = True
     """Numbers and booleans in bodies must have their JSON type; False accepts them as text too."""
     json_limit: int = 1 << 20
+    written: "Callable[[Tx, Context, Request, Route, Any], None] | None" = None
+    """Called with what a plain handler returned, in its transaction, when it may have changed something."""
     loaders: dict[type, Callable[..., Any]] = field(default_factory=dict)
     routes: list[Route] = field(default_factory=list)
 

@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 
-from pileus.kernel import clock, ids
+from pileus.kernel import clock, events, ids
 from pileus.kernel.db import Tx
 from pileus.kernel.runtime import Runtime
+from pileus.services.identity.app.audit import CONSUMER
 from pileus.services.identity.app.passwords import hash_now
 from pileus.services.identity.model import (
     BASE_ROLES,
@@ -49,6 +50,7 @@ def bootstrap(tx: Tx, runtime: Runtime) -> None:
     if tx.get(Revision, 1) is None:
         _first_start(tx, runtime)
     _catalog(tx, runtime)
+    events.follow_from_now(tx, CONSUMER)
 
 
 def _first_start(tx: Tx, runtime: Runtime) -> None:

@@ -27,7 +27,9 @@ from pileus.services.identity.api import (
 )
 from pileus.services.identity.api.router import api
 from pileus.services.identity.api.router import versions as versions_api
+from pileus.services.identity.app.audit import Auditor
 from pileus.services.identity.app.passwords import Passwords
+from pileus.services.identity.app.sign_ins import SignIns
 from pileus.services.identity.app.validation import Tokens, authenticate
 from pileus.services.identity.bootstrap import bootstrap
 
@@ -61,11 +63,15 @@ async def start(runtime: Runtime) -> None:
     """Have the keys and the threads before the first request."""
     runtime.spawn(runtime.part(Tokens).rotate_keys_forever(), "identity.keys")
     runtime.part(Passwords)
+    runtime.part(Auditor)
+    runtime.part(SignIns)
 
 
 async def stop(runtime: Runtime) -> None:
-    """Let the threads end."""
+    """Let the threads end, and no log-in go without its record."""
     runtime.part(Passwords).close()
+    await runtime.part(SignIns).write()
+    runtime.part(Auditor).log.close()
 
 
 SERVICE = Service(

@@ -1,11 +1,12 @@
 """Tokens: made, looked at, ended; and what their holder may reach."""
 
+from functools import partial
 from typing import Any
 
-from pileus.kernel import clock, policy
+from pileus.kernel import clock, events, policy
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.errors import Invalid, NotFound, Unauthenticated
+from pileus.kernel.errors import ApiError, Invalid, NotFound, Unauthenticated
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Page, Request, Response, json_response
 from pileus.kernel.runtime import Runtime
@@ -15,6 +16,7 @@ from pileus.services.identity.app import documents, reach, receipts
 from pileus.services.identity.app.authentication import Auth, issue_token
 from pileus.services.identity.app.methods.proof import Attempt
 from pileus.services.identity.app.receipts import MoreMethodsNeeded
+from pileus.services.identity.app.sign_ins import SignIns
 from pileus.services.identity.app.validation import Token, Tokens
 from pileus.services.identity.store import projects as project_rows
 from pileus.services.identity.store import tokens
@@ -37,10 +39,16 @@ SYSTEM = Rule("identity:get_auth_system", policy.ANYONE)
 @api.post("/auth/tokens", None, body="auth")
 async def create_token(ctx: Context, request: Request, runtime: Runtime, body: Auth) -> Response:
     with_catalog = not any(name == "nocatalog" for name, _ in request.query_items())
+    note = partial(runtime.part(SignIns).note, ctx, request, body.identity)
     try:
         text, document = await issue_token(Attempt(runtime, ctx, request), body, with_catalog=with_catalog)
     except MoreMethodsNeeded as error:
+        note(user_id=None, error=error)
         return json_response(error.document, 401, [(receipts.HEADER, error.text), ("Vary", "X-Auth-Token")])
+    except ApiError as error:
+        note(user_id=None, error=error)
+        raise
+    note(user_id=document["user"]["id"], error=None)
     return json_response({"token": document}, 201, [("X-Subject-Token", text), ("Vary", "X-Auth-Token")])
 
 
@@ -71,6 +79,7 @@ def validate_token(tx: Tx, ctx: Context, request: Request, runtime: Runtime) -> 
 def revoke_token(tx: Tx, ctx: Context, request: Request, runtime: Runtime) -> None:
     _, token = _subject(tx, ctx, request, runtime, REVOKE)
     tokens.insert_revocation(tx, clock.now(), audit_id=token.payload.audit_ids[0])
+    events.emit(tx, "identity.token.revoked", token.payload.audit_ids[0], ctx=ctx, user=token.user.id)
 
 
 @api.get("/auth/catalog", CATALOG)

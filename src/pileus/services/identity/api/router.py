@@ -13,8 +13,9 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx, case_insensitive_like
 from pileus.kernel.errors import Forbidden, NotFound
 from pileus.kernel.rest import Api, Page, Request, identity_page, page
+from pileus.services.identity.app.telling import tell_of_change
 
-api = Api("identity", "/v3", page=identity_page, hide_foreign=False)
+api = Api("identity", "/v3", page=identity_page, hide_foreign=False, written=tell_of_change)
 versions = Api("identity", "", page=identity_page)
 
 RESERVED = frozenset({"id", "links", "extra"})

@@ -103,7 +103,7 @@ def grant(
         )
     )
     tokens.move_revision(tx)
-    events.emit(tx, "identity.role_assignment.created", role.id, ctx=ctx, actor=actor[1], target=target[1])
+    events.emit(tx, "identity.role_assignment.created", role.id, ctx=ctx, **_told(actor, target, role.id, inherited))
 
 
 def revoke(
@@ -115,7 +115,19 @@ def revoke(
         raise not_granted(actor, target, role_id)
     tx.delete(row)
     tokens.move_revision(tx)
-    events.emit(tx, "identity.role_assignment.deleted", role_id, ctx=ctx, actor=actor[1], target=target[1])
+    events.emit(tx, "identity.role_assignment.deleted", role_id, ctx=ctx, **_told(actor, target, role_id, inherited))
+
+
+def _told(actor: tuple[str, str], target: tuple[str, str], role_id: str, inherited: bool) -> dict[str, Any]:
+    """Return what an event tells of an assignment: ``{"user": id, "project": id, ...}``."""
+    return {
+        actor[0]: actor[1],
+        target[0]: target[1],
+        "role": role_id,
+        "inherited_to_projects": inherited,
+        "actor": actor[1],
+        "target": target[1],
+    }
 
 
 def not_granted(actor: tuple[str, str], target: tuple[str, str], role_id: str) -> NotFound:
