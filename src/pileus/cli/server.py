@@ -1,80 +1,20 @@
-"""``pileus server``: the process with every API, the workers and, in a fake cloud, the hosts."""
+"""``pileus server``: the process with every API, the workers and, in a fake cloud, the hosts.
+
+Rule: a new cloud's first passwords are begun before the program is imported, which takes as long.
+"""
 
 import argparse
-import gc
-import socket
-from pathlib import Path
-
-import uvicorn
-import uvloop
 
 from pileus.cli.state import State
-from pileus.cli.terminal import Problem
-from pileus.kernel import telemetry
-from pileus.kernel.config import ConfigError, Configuration
-from pileus.kernel.errors import ApiError
-from pileus.kernel.policy import PolicyError
-from pileus.kernel.runtime import Runtime
 
 
 def run(words: argparse.Namespace) -> None:
     """Serve until told to stop."""
     state = State(words.state)
-    cloud = state.load()
-    chosen = {"host": cloud.host, "port": cloud.port, "fake": cloud.fake, "cloud_id": cloud.cloud_id}
-    try:
-        config = Configuration.load(state.path, **chosen, fake_hosts=cloud.fake_hosts)
-        telemetry.configure(config.cloud.log_level)
-        sockets = [listen(cloud.host, cloud.port), listen_locally(state.path / "run" / "api.sock")]
-        uvloop.run(serve(Runtime(config), sockets))
-    except (ConfigError, PolicyError, ApiError) as error:
-        raise Problem(str(error)) from error
+    if not (state.path / "credentials.json").exists():
+        from pileus.services.identity import first_passwords
 
+        first_passwords.begin()
+    from pileus.cli import serving
 
-async def serve(runtime: Runtime, sockets: list[socket.socket]) -> None:
-    """Start the runtime, answer requests, stop in order."""
-    await runtime.start()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)  # a list of a thousand rows is not garbage: look less often while it is made
-    server = uvicorn.Server(
-        uvicorn.Config(
-            runtime.app,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=5,
-            backlog=1024,
-            h11_max_incomplete_event_size=64 * 1024,
-            ws_ping_interval=30,
-        )
-    )
-    try:
-        await server.serve(sockets=sockets)
-    finally:
-        await runtime.stop()
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Open the public port; a taken one is named."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        raise Problem(
-            f"Cannot listen on {host} port {port}: {error.strerror}.", "Choose another with --port."
-        ) from error
-    return listener
-
-
-def listen_locally(path: Path) -> socket.socket:
-    """Open the socket through which this machine's agent reaches the APIs."""
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    path.chmod(0o600)
-    return listener
+    serving.run(state)

@@ -3,7 +3,6 @@
 from datetime import datetime
 
 from sqlalchemy import Index, String, Text
-from sqlalchemy.dialects.mysql import LONGTEXT
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pileus.kernel.db import Row
@@ -18,7 +17,8 @@ LIVE = (RUNNING, UNDOING, STUCK)
 STARTED = "started"
 DONE = "done"
 
-_Json = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
+_Json = Text().with_variant(Text(2**32 - 1), "mysql", "mariadb")
+"""There a length makes it LONGTEXT, whose own type would import all of that dialect into every start."""
 
 
 class OperationRow(Row):

@@ -16,6 +16,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.app.audit import CONSUMER
 from pileus.services.identity.app.passwords import hash_now
+from pileus.services.identity.first_passwords import PEOPLE, hash_of, password_of
 from pileus.services.identity.model import (
     BASE_ROLES,
     DEFAULT_DOMAIN,
@@ -37,12 +38,6 @@ from pileus.services.identity.model import (
 from pileus.services.identity.store import catalog, tokens
 
 PROJECTS = ("admin", "demo", "alt_demo", "service", "invisible_to_admin")
-PEOPLE = {
-    "admin": [("admin", "admin"), ("demo", "admin")],
-    "demo": [("demo", "member"), ("invisible_to_admin", "member")],
-    "alt_demo": [("alt_demo", "member")],
-}
-"""User to (project, role): the first project is the one in its credentials."""
 
 
 def bootstrap(tx: Tx, runtime: Runtime) -> None:
@@ -91,8 +86,12 @@ def _hashes(runtime: Runtime) -> dict[str, str]:
     rounds = runtime.config.get(IdentitySettings).password_hash_rounds
     known = _credentials(runtime)
     with ThreadPoolExecutor() as threads:
-        made = threads.map(lambda name: hash_now(known[name]["password"], rounds), PEOPLE)
+        made = threads.map(lambda name: _hash(name, known[name]["password"], rounds), PEOPLE)
         return dict(zip(PEOPLE, made, strict=True))
+
+
+def _hash(name: str, password: str, rounds: int) -> str:
+    return hash_of(name, password, rounds) or hash_now(password, rounds)
 
 
 def _person(name: str, hashed: str) -> User:
@@ -127,7 +126,7 @@ def _credentials(runtime: Runtime) -> dict[str, dict[str, str]]:
     found: dict[str, Any] = {
         name: {
             "user": name,
-            "password": getattr(settings, f"{name}_password") or ids.new_secret(24),
+            "password": getattr(settings, f"{name}_password") or password_of(name),
             "project": grants[0][0],
         }
         for name, grants in PEOPLE.items()

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from pileus.kernel.config import Settings
 from pileus.kernel.db import JsonText, Row
+from pileus.services.identity.first_passwords import ROUNDS
 
 DEFAULT_DOMAIN = "default"
 NO_DOMAIN = ""
@@ -58,7 +59,7 @@ class IdentitySettings(Settings, frozen=True):
     token_lifetime_s: int = 3600
     allow_expired_window_s: int = 172800
     """How long after its end a token may still be validated with ``allow_expired``, for work that outlasts it."""
-    password_hash_rounds: int = 12
+    password_hash_rounds: int = ROUNDS
     password_hash_threads: int = 2
     max_active_keys: int = 3
     """Token keys kept, the next one included."""
