@@ -137,6 +137,8 @@ def token_document(
                 {"id": rule.id, "service": rule.service, "path": rule.path, "method": rule.method}
                 for rule in token.access_rules
             ]
+    if payload.thumbprint is not None:
+        document["oauth2_credential"] = {"x5t#S256": payload.thumbprint}
     if token.trust is not None:
         trust = token.trust
         document["OS-TRUST:trust"] = {

@@ -39,6 +39,10 @@ class Payload(msgspec.Struct, array_like=True, frozen=True):
     audit_ids: tuple[str, ...]
     application_credential_id: str | None = None
     trust_id: str | None = None
+    access_token_id: str | None = None
+    """Of OAuth 1."""
+    thumbprint: str | None = None
+    """Of the client certificate that it works with only."""
 
     @property
     def project_id(self) -> str | None:

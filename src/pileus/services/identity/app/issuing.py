@@ -33,8 +33,10 @@ def issue(
         microseconds(now),
         expires_us,
         audit_ids,
-        chosen.application_credential_id,
-        chosen.trust_id,
+        application_credential_id=chosen.application_credential_id,
+        trust_id=chosen.trust_id,
+        access_token_id=chosen.access_token_id,
+        thumbprint=chosen.thumbprint,
     )
     token = issuer.look_up(tx, payload)
     return issuer.keys.seal(payload), token

@@ -61,6 +61,8 @@ class Chosen:
     user_id: str
     trust_id: str | None = None
     application_credential_id: str | None = None
+    access_token_id: str | None = None
+    thumbprint: str | None = None
 
 
 def choose(

@@ -15,7 +15,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Forbidden, Unauthenticated
 from pileus.kernel.rest import Request
 from pileus.kernel.runtime import Runtime
-from pileus.services.identity.app import access, roles, trusts
+from pileus.services.identity.app import access, certificates, roles, trusts
 from pileus.services.identity.app.access import Allowed
 from pileus.services.identity.app.fernet import REFUSAL, Payload, TokenKeys, microseconds
 from pileus.services.identity.model import LONGEST_LIFETIME_S, NO_DOMAIN, ApplicationCredential, IdentitySettings, Trust
@@ -139,18 +139,32 @@ class Tokens:
 def authenticate(tx: Tx, request: Request, runtime: Runtime) -> Caller:
     """Return who the request's token stands for; raise Unauthenticated for a bad one.
 
-    Object Store clients of old send X-Storage-Token.
+    Object Store clients of old send X-Storage-Token, those of OAuth 2.0 a bearer token.
     """
-    text = request.headers.get("x-auth-token") or request.headers.get("x-storage-token")
+    text = request.headers.get("x-auth-token") or request.headers.get("x-storage-token") or _bearer(request)
     if not text:
         return ANONYMOUS
     caller = runtime.part(Tokens).caller(tx, text)
     token: Token = caller.token
     if "ec2credential" in token.payload.methods and request.path.startswith("/identity"):
         raise Forbidden("A token of an EC2 or S3 credential is not for Identity itself: log in as the user.")
+    if token.payload.thumbprint is not None:
+        _require_certificate(request, runtime, token.payload.thumbprint)
     if token.access_rules is not None:
         access.check(token.access_rules, request, runtime)
     return caller
+
+
+def _bearer(request: Request) -> str | None:
+    scheme, _, text = request.headers.get("authorization", "").partition(" ")
+    return text.strip() if scheme.lower() == "bearer" else None
+
+
+def _require_certificate(request: Request, runtime: Runtime, thumbprint: str) -> None:
+    """Raise Unauthenticated unless the request came with the client certificate that its token is bound to."""
+    shown = certificates.presented(request, runtime.config.get(IdentitySettings).client_certificate_header)
+    if shown is None or shown.thumbprint != thumbprint:
+        raise Unauthenticated(REFUSAL)
 
 
 def look_up(tx: Tx, payload: Payload, book: RoleBook) -> Token:

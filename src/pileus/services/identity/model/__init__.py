@@ -69,6 +69,14 @@ class IdentitySettings(Settings, frozen=True):
     """How long somebody whose rules ask for more methods may take to show the next one."""
     totp_previous_windows: int = 1
     """Windows of 30 s, before the present one, whose passcodes still count."""
+    client_certificate_header: str | None = None
+    """The header in which a trusted proxy hands over the client's certificate; by default none is believed."""
+    oauth2_mapping: str = "oauth2_mapping"
+    """The federation mapping that says which user a client certificate is of."""
+    external_user_header: str | None = None
+    """The header in which a trusted proxy names the user it recognised; by default none is believed."""
+    external_domain_header: str | None = None
+    """The header with that user's domain, by name; without it the default domain."""
     signature_lifetime_s: int = 900
     """How long a signed EC2 or S3 request counts."""
     admin_password: str | None = None

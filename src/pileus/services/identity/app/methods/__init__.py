@@ -3,13 +3,14 @@
 Rule: a method says who it found; it neither makes tokens nor decides about scopes.
 """
 
-from pileus.services.identity.app.methods import application_credential, password, token, totp
+from pileus.services.identity.app.methods import application_credential, external, password, token, totp
 from pileus.services.identity.app.methods.proof import Method
 
 METHODS: dict[str, Method] = {
     "password": Method(password.PasswordMethod, password.prove),
     "token": Method(token.TokenMethod, token.prove),
     "application_credential": Method(application_credential.CredentialMethod, application_credential.prove),
+    "external": Method(external.ExternalMethod, external.prove),
     "totp": Method(totp.TotpMethod, totp.prove),
 }
 """By the name that ``auth.identity.methods`` has."""
