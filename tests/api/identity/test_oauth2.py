@@ -27,7 +27,8 @@ async def credential(cloud, demo):
 
 async def ask(cloud, data=GRANT, auth=None, **headers):
     async with client(cloud, **headers) as http:
-        return await http.post(TOKEN, data=data, auth=auth)
+        http.auth = auth
+        return await http.post(TOKEN, data=data)
 
 
 async def test_a_secret_earns_a_bearer_token(cloud, credential):
