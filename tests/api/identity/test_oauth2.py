@@ -26,8 +26,9 @@ async def credential(cloud, demo):
 
 
 async def ask(cloud, data=GRANT, auth=None, **headers):
+    if auth is not None:
+        headers["Authorization"] = f"Basic {base64.b64encode(':'.join(auth).encode()).decode()}"
     async with client(cloud, **headers) as http:
-        http.auth = auth
         return await http.post(TOKEN, data=data)
 
 
