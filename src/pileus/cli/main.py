@@ -16,6 +16,7 @@ COMMANDS = {
     "demo": "set everything up and take a server from nothing to a login",
     "doctor": "check this host and say how to mend what is missing",
     "logs": "print the cloud's logs",
+    "explain": "tell what one request did, from its arrival to the end of all it began",
     "operations": "list what is under way; show one, retry or abandon a stuck one",
     "policy": "say who may do what and why not; print a sample policy.yaml; check the one in force",
     "openrc": "print the shell exports that point clients at the cloud",
@@ -58,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     made["policy"].add_argument(
         "resource", nargs="*", help="explain: an id, a path (after a method), or words such as project_id=ID"
     )
+    made["explain"].add_argument("id", help="the request, as x-openstack-request-id names it")
     made["openrc"].add_argument("--project", help="the project, and user, to act as (default admin)")
     made["openrc"].add_argument("--clouds-yaml", action="store_true", help="print a clouds.yaml instead")
     made["test"].add_argument("arguments", nargs=argparse.REMAINDER, help="arguments for pytest")

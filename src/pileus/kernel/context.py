@@ -47,6 +47,8 @@ class Context:
     base_url: str = "http://127.0.0.1"
     service_roles: frozenset[str] = frozenset()
     source_ip: str | None = None
+    refusal: str | None = None
+    """The sentence the request was refused with, for its trace."""
 
     @property
     def user_id(self) -> str:

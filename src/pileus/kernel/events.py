@@ -38,7 +38,7 @@ class Event(Row):
     kind: Mapped[str] = mapped_column(String(80))
     resource_id: Mapped[str] = mapped_column(String(255))
     project_id: Mapped[str | None] = mapped_column(String(64))
-    request_id: Mapped[str | None] = mapped_column(String(64))
+    request_id: Mapped[str | None] = mapped_column(String(64), index=True)
     payload: Mapped[dict[str, Any]]
     initiator: Mapped[dict[str, Any] | None] = mapped_column(JsonText)
     """Who caused it and from where, for the audit; watchers are not shown it."""
@@ -116,7 +116,7 @@ def emit(
         "kind": kind,
         "resource_id": resource_id,
         "project_id": project_id or (ctx.project_id if ctx else None),
-        "request_id": ctx.request_id if ctx else None,
+        "request_id": ctx.request_id if ctx else tx.info.get("request_id"),
         "payload": payload,
         "initiator": initiator or (initiator_of(ctx) if ctx else None),
         "at": clock.now(),

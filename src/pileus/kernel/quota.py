@@ -3,7 +3,8 @@
 Rule: there is no usage counter to drift.  A service declares a ``Limit`` with the query that counts what is used.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,21 @@ class Limit:
     name: str
     default: int
     used: Callable[[Tx, str], int]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a transaction wanted of one limit, and what was there before."""
+
+    service: str
+    name: str
+    project_id: str
+    wanted: int
+    used: int
+    limit: int
+
+
+_NOTES = "noted_claims"
 
 
 def limits_of(tx: Tx, project_id: str, limits: Mapping[str, Limit]) -> dict[str, int]:
@@ -83,8 +99,12 @@ def claim(tx: Tx, project_id: str, limits: Mapping[str, Limit], wanted: Mapping[
     The claim holds because it runs in the same serializable transaction that adds the rows.
     """
     in_force = limits_of(tx, project_id, limits)
+    notes: list[Claim] | None = tx.info.get(_NOTES)
     for name, amount in wanted.items():
         ceiling = in_force[name]
+        if notes is not None and amount > 0:
+            used = limits[name].used(tx, project_id)
+            notes.append(Claim(limits[name].service, name, project_id, amount, used, ceiling))
         if amount <= 0 or ceiling == UNLIMITED:
             continue
         used = limits[name].used(tx, project_id)
@@ -94,6 +114,16 @@ def claim(tx: Tx, project_id: str, limits: Mapping[str, Limit], wanted: Mapping[
                 "Delete some, or ask the operator for a higher quota.",
                 kind="OverQuota",
             )
+
+
+@contextmanager
+def noting_claims(tx: Tx) -> Iterator[list[Claim]]:
+    """Collect what is claimed in this transaction, for a rehearsal of it."""
+    notes = tx.info[_NOTES] = []
+    try:
+        yield notes
+    finally:
+        del tx.info[_NOTES]
 
 
 def usage(tx: Tx, project_id: str, limits: Mapping[str, Limit]) -> dict[str, int]:

@@ -96,6 +96,7 @@ class Operation(Steps):
             None if undo is None else lambda until: self._call(f"undo {name}", host, undo, until),
             type(command).returns,
             timeout_s,
+            told=(type(command).__name__, host),
         )
 
     async def step(

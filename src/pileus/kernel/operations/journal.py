@@ -56,6 +56,8 @@ class Step(msgspec.Struct):
     error: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    command: str | None = None
+    host: str | None = None
     stored: bool = False
 
 
@@ -75,6 +77,7 @@ class Journal:
         """Whether somebody has run it before: steps without an entry may have been begun."""
         self.undoing = claimed.state != RUNNING
         self.error = claimed.error
+        self._request_id = claimed.request_id
 
     async def load(self) -> None:
         """Read what earlier runs have recorded."""
@@ -190,6 +193,7 @@ class Journal:
             carried = list(self.pending)
 
             def whole(tx: Tx) -> T:
+                tx.info["request_id"] = self._request_id  # what its steps tell is that request's doing
                 if carried:
                     self._write(tx, carried, forward=forward)
                 return transaction(tx)
@@ -249,6 +253,8 @@ def read_steps(tx: Tx, id: str) -> dict[str, Step]:
             row.error,
             row.started_at,
             row.finished_at,
+            row.command,
+            row.host,
             stored=True,
         )
         for row in rows
@@ -269,6 +275,8 @@ def _parameters(id: str, step: Step) -> dict[str, Any]:
         "s_undone": step.undone,
         "s_attempts": step.attempts,
         "s_error": step.error,
+        "s_command": step.command,
+        "s_host": step.host,
         "s_started_at": step.started_at,
         "s_finished_at": step.finished_at,
     }

@@ -58,7 +58,10 @@ class OperationRow(Row):
 
 
 class StepRow(Row):
-    """What is known of one step: its result once done, its last failure while it is being retried."""
+    """What is known of one step: its result once done, its last failure while it is being retried.
+
+    ``command`` and ``host`` say, of a step on a host, who was told what: for the trace, not for the journal.
+    """
 
     __tablename__ = "operation_steps"
 
@@ -70,5 +73,7 @@ class StepRow(Row):
     undone: Mapped[bool] = mapped_column(default=False)
     attempts: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)
+    command: Mapped[str | None] = mapped_column(String(120))
+    host: Mapped[str | None] = mapped_column(String(255))
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]

@@ -107,12 +107,17 @@ class Steps:
         undo: Callable[[datetime], Awaitable[Any]] | None,
         returns: Any,
         timeout_s: float | None,
+        *,
+        told: tuple[str, str] | None = None,
     ) -> T:
         """Run a step outside the database; its undo is registered first, since it may fail half-way.
 
+        ``told`` is the command and the host, of a step on one.
         Only where the host was never reached, and this is the operation's first run, is there nothing to undo.
         """
         step = self._recall(name)
+        if told is not None:
+            step.command, step.host = told
         replaying = current.get().frame.replaying
         if step.state != DONE and not replaying:
             self._enter(name)

@@ -1,5 +1,6 @@
 """REST: what a service author imports to declare routes, bodies and views."""
 
+from pileus.kernel.rest.binding import InTransaction
 from pileus.kernel.rest.formats import (
     Page,
     compute_error,
@@ -20,6 +21,7 @@ from pileus.kernel.rest.versions import Microversions, since, until
 __all__ = [
     "Api",
     "Body",
+    "InTransaction",
     "Microversions",
     "OpenBody",
     "Page",

@@ -6,7 +6,7 @@ Rule: a plain handler and everything before it run in one transaction; nobody is
 import dataclasses
 import logging
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,13 +16,16 @@ from pileus.kernel import ids, telemetry
 from pileus.kernel.context import ANONYMOUS, Context
 from pileus.kernel.db import NeedsWrite, Tx
 from pileus.kernel.errors import ApiError, Conflict, Invalid, MethodNotAllowed, NotFound, Unauthenticated
-from pileus.kernel.rest.binding import Endpoint
+from pileus.kernel.requests import Recent, remember
+from pileus.kernel.rest import explain
+from pileus.kernel.rest.binding import Endpoint, InTransaction
 from pileus.kernel.rest.formats import identity_error
 from pileus.kernel.rest.http import Disconnected, Receive, Request, Response, Send, json_response, path_segments
 from pileus.kernel.rest.proxies import Proxies
 from pileus.kernel.rest.routing import Api
 from pileus.kernel.rest.tree import Node, Tree
 from pileus.kernel.rest.versions import LAST, Version
+from pileus.kernel.rest.writes import as_asked, asked
 
 if TYPE_CHECKING:
     from pileus.kernel.runtime import Runtime
@@ -39,6 +42,8 @@ class App:
         self.names: dict[str, str] = {}
         self.mounts: dict[str, Any] = {}
         self.proxies = Proxies(runtime.config.cloud.trusted_proxies)
+        self.recent = Recent()
+        self.trees[explain.MOUNT], self.names[explain.MOUNT] = Tree([explain.api]), "pileus"
         for service in runtime.services:
             if service.apis:
                 self.trees[service.path.strip("/")] = Tree(list(service.apis))
@@ -69,7 +74,9 @@ class App:
         try:
             await response.send(send, head=request.method == "HEAD", receive=receive)
         finally:
-            telemetry.request_done(self.names.get(first, first), request, ctx, response, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self.recent.add(ctx, request.method, request.path, response.status, seconds)
+            telemetry.request_done(self.names.get(first, first), request, ctx, response, seconds)
         return None
 
     def context(self, request: Request) -> Context:
@@ -118,23 +125,43 @@ class App:
 
     async def _call(self, endpoint: Endpoint, request: Request, ctx: Context, raw: Any) -> Response:
         db = self.runtime.db
-        if not endpoint.is_async:
-            if endpoint.route.reads:
+        if endpoint.route.reads:
+            if not endpoint.is_async:
                 try:
                     return await db.read(self._run, endpoint, request, ctx, raw)
                 except NeedsWrite:
-                    log.debug("a read needs to write first", extra={"request_id": ctx.request_id})
-            return await db.write(self._run_writing, endpoint, request, ctx, raw)
+                    return await db.write(self.decide, endpoint, request, ctx, raw)
+        elif (wanted := asked(request)) is not None:
+            return await as_asked(self, endpoint, wanted, request, ctx, raw)
+        elif not endpoint.is_async:
+            return await db.write(self.decide, endpoint, request, ctx, raw)
         arguments = await db.read(self.prepare, endpoint, request, ctx, raw)
-        return endpoint.respond(await endpoint.route.handler(**arguments), ctx, request)
+        result = await endpoint.route.handler(**arguments)
+        if isinstance(result, InTransaction):
+            return await db.write(self.conclude, endpoint, request, ctx, result.work)
+        return endpoint.respond(result, ctx, request)
 
-    def _run_writing(self, tx: Tx, endpoint: Endpoint, request: Request, ctx: Context, raw: Any) -> Response:
+    def decide(self, tx: Tx, endpoint: Endpoint, request: Request, ctx: Context, raw: Any) -> Response:
+        """Run a plain handler that may write, and write the request down with what it did."""
         tx.info["writable"] = True
         arguments = self.prepare(tx, endpoint, request, ctx, raw)
-        result = endpoint.route.handler(**arguments)
+        return self._wrote(tx, endpoint, request, ctx, endpoint.route.handler(**arguments))
+
+    def conclude(
+        self, tx: Tx, endpoint: Endpoint, request: Request, ctx: Context, work: Callable[[Tx], Any]
+    ) -> Response:
+        """Run what an ``async`` handler left for the transaction."""
+        tx.info["writable"] = True
+        tx.info["ctx"], tx.info["request_id"] = ctx, ctx.request_id
+        return self._wrote(tx, endpoint, request, ctx, work(tx))
+
+    def _wrote(self, tx: Tx, endpoint: Endpoint, request: Request, ctx: Context, result: Any) -> Response:
         if endpoint.api.written is not None:
             endpoint.api.written(tx, ctx, request, endpoint.route, result)
-        return endpoint.respond(result, ctx, request)
+        response = endpoint.respond(result, ctx, request)
+        if not endpoint.route.reads:
+            remember(tx, ctx, request.method, request.path, response.status)
+        return response
 
     def _run(self, tx: Tx, endpoint: Endpoint, request: Request, ctx: Context, raw: Any) -> Response:
         arguments = self.prepare(tx, endpoint, request, ctx, raw)
@@ -142,7 +169,7 @@ class App:
 
     def prepare(self, tx: Tx, endpoint: Endpoint, request: Request, ctx: Context, raw: Any) -> dict[str, Any]:
         self.authenticate(tx, request, ctx, required=endpoint.route.rule is not None)
-        tx.info["ctx"] = ctx
+        tx.info["ctx"], tx.info["request_id"] = ctx, ctx.request_id
         if (project := request.params.get("project_id")) and endpoint.api.project_in_path:
             _check_project_in_path(project, ctx)
         return endpoint.arguments(tx, ctx, request, raw, self.runtime)
@@ -172,6 +199,7 @@ class App:
                 f"{ctx.request_id}."
             )
         assert isinstance(error, ApiError)
+        ctx.refusal = error.message
         return (api.error if api is not None else identity_error)(error, ctx.request_id)
 
     def _finish(self, response: Response, ctx: Context, api: Api | None) -> Response:

@@ -11,7 +11,7 @@ import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -25,7 +25,20 @@ from pileus.kernel.rest.http import Request, Response, json_response
 from pileus.kernel.rest.routing import Api, Route
 from pileus.kernel.rest.schema import decode, trim
 
+T = TypeVar("T")
+Work = Callable[[Tx], Response]
 NAMED = ("tx", "ctx", "request", "runtime", "db", "socket")
+
+
+@dataclass(frozen=True, slots=True)
+class InTransaction(Generic[T]):
+    """What an ``async`` handler returns to have its decision made in the request's transaction: ``work(tx)``.
+
+    What has to happen before it (a password hashed off the event loop) the handler does itself.  Of ``async``
+    handlers only these know idempotency keys and dry runs.
+    """
+
+    work: Callable[[Tx], T]
 
 
 @dataclass(slots=True)
@@ -41,6 +54,8 @@ class Endpoint:
     loads: tuple[tuple[str, type, Callable[..., Any]], ...]
     body_kind: Any
     query: Callable[[Request], Any] | None
+    defers: bool = False
+    """An ``async`` handler that returns ``InTransaction``: its decision is made in the request's transaction."""
 
     @property
     def wants_json(self) -> bool:
@@ -154,7 +169,10 @@ def bind(api: Api, route: Route) -> Endpoint:
     is_async = inspect.iscoroutinefunction(handler)
     if is_async and "tx" in named:
         raise TypeError(f"{handler.__qualname__} is async: it opens transactions through db, it is not given one")
-    return Endpoint(api, route, is_async, tuple(named), tuple(settings), tuple(texts), tuple(loads), body_kind, query)
+    defers = typing.get_origin(hints.get("return")) is InTransaction
+    return Endpoint(
+        api, route, is_async, tuple(named), tuple(settings), tuple(texts), tuple(loads), body_kind, query, defers
+    )
 
 
 def _list_fields(kind: type[msgspec.Struct]) -> frozenset[str]:

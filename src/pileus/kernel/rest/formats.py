@@ -25,6 +25,7 @@ _COMPUTE_KEYS = {
     409: "conflictingRequest",
     413: "overLimit",
     415: "badMediaType",
+    422: "unprocessableEntity",
     429: "overLimit",
     501: "notImplemented",
     503: "serviceUnavailable",
@@ -39,6 +40,8 @@ _NETWORK_TYPES = {
     409: "HTTPConflict",
     412: "HTTPPreconditionFailed",
     413: "HTTPRequestEntityTooLarge",
+    422: "HTTPUnprocessableEntity",
+    429: "HTTPTooManyRequests",
     500: "HTTPInternalServerError",
     503: "HTTPServiceUnavailable",
 }

@@ -17,6 +17,26 @@ if TYPE_CHECKING:
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 
 
+PARAMETERS: dict[str, Any] = {
+    "IdempotencyKey": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "description": "Sent again under the same key within a day by the same user and project, the request is "
+        "answered again and not carried out again; another request under the key is refused with 422.",
+    },
+    "DryRun": {
+        "name": "dry_run",
+        "in": "query",
+        "required": False,
+        "schema": {"type": "boolean", "default": False},
+        "description": "Tell what the request would do, claim, begin or be refused for; change nothing.",
+    },
+}
+"""What every write understands that is decided in one transaction."""
+
+
 def document(app: "App") -> bytes:
     """Return the document (OpenAPI 3.1, JSON); routes that share a path and differ by action share an entry."""
     paths: dict[str, dict[str, Any]] = {}
@@ -49,7 +69,9 @@ def document(app: "App") -> bytes:
             answer = {"description": "", **_content(next(found), endpoint.route.wrap)}
             entry["responses"] = {str(endpoint.route.status or 200): answer}
     head = {"openapi": "3.1.0", "info": {"title": "Pileus", "version": __version__}}
-    return msgspec.json.encode({**head, "paths": paths, "components": {"schemas": components}})
+    return msgspec.json.encode(
+        {**head, "paths": paths, "components": {"schemas": components, "parameters": PARAMETERS}}
+    )
 
 
 def _entry(service: str, path: str, endpoint: Endpoint) -> dict[str, Any]:
@@ -62,6 +84,8 @@ def _entry(service: str, path: str, endpoint: Endpoint) -> dict[str, Any]:
         "parameters": [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names],
         "responses": {str(route.status or 200): {"description": ""}},
     }
+    if not route.reads and (endpoint.defers or not endpoint.is_async):
+        entry["parameters"] += [_reference(name) for name in _understood(route.method)]
     if route.rule is not None:
         entry["x-policy"] = route.rule.name
     if route.versions.first != FIRST:
@@ -69,6 +93,14 @@ def _entry(service: str, path: str, endpoint: Endpoint) -> dict[str, Any]:
     if route.versions.last != LAST:
         entry["x-until"] = "{}.{}".format(*route.versions.last)
     return entry
+
+
+def _understood(method: str) -> list[str]:
+    return ["IdempotencyKey", "DryRun"] if method == "POST" else ["DryRun"]
+
+
+def _reference(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/parameters/{name}"}
 
 
 def _body(endpoint: Endpoint) -> Any:

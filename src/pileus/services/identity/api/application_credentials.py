@@ -6,10 +6,10 @@ import msgspec
 
 from pileus.kernel import clock
 from pileus.kernel.context import Context
-from pileus.kernel.db import Database, Tx
+from pileus.kernel.db import Tx
 from pileus.kernel.errors import Forbidden, NotFound
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import Body, Page, Request
+from pileus.kernel.rest import Body, InTransaction, Page, Request
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.router import api, url
 from pileus.services.identity.api.rules import SYSTEM_READER
@@ -111,7 +111,7 @@ def _view(
 
 
 @api.post("/users/{user}/application_credentials", CREATE, wrap="application_credential", status=201)
-async def create(ctx: Context, db: Database, runtime: Runtime, user: User, body: Create) -> dict[str, Any]:
+async def create(ctx: Context, runtime: Runtime, user: User, body: Create) -> InTransaction[dict[str, Any]]:
     secret, hashed = await delegation.secret(runtime, body.secret)
 
     def add(tx: Tx) -> dict[str, Any]:
@@ -131,7 +131,7 @@ async def create(ctx: Context, db: Database, runtime: Runtime, user: User, body:
         )
         return {**_views(tx, ctx, [row])[0], "secret": secret}
 
-    return await db.write(add)
+    return InTransaction(add)
 
 
 @api.get("/users/{user}/application_credentials", LIST, wrap="application_credentials")

@@ -6,9 +6,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from pileus.kernel.context import Context
-from pileus.kernel.db import Database, Tx
+from pileus.kernel.db import Tx
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import Body, OpenBody, Page, Request, changes
+from pileus.kernel.rest import Body, InTransaction, OpenBody, Page, Request, changes
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.router import api, extra, listing, missing
 from pileus.services.identity.api.rules import LIST, manager_of, named, reader_of, seen_domain
@@ -86,7 +86,7 @@ def show_user(ctx: Context, user: User) -> dict[str, Any]:
 
 
 @api.post("/users", CREATE_USER, wrap="user", status=201)
-async def create_user(ctx: Context, db: Database, runtime: Runtime, body: UserCreate) -> dict[str, Any]:
+async def create_user(ctx: Context, runtime: Runtime, body: UserCreate) -> InTransaction[dict[str, Any]]:
     domain_id = body.domain_id or people.own_domain(ctx)
     named(ctx, CREATE_USER, user={"domain_id": domain_id})
     hashed = None if body.password is None else await runtime.part(Passwords).hash(body.password)
@@ -106,11 +106,11 @@ async def create_user(ctx: Context, db: Database, runtime: Runtime, body: UserCr
         )
         return user_view(ctx, row)
 
-    return await db.write(create)
+    return InTransaction(create)
 
 
 @api.patch("/users/{user}", UPDATE_USER, wrap="user")
-async def update_user(ctx: Context, db: Database, runtime: Runtime, user: User, body: UserUpdate) -> dict[str, Any]:
+async def update_user(ctx: Context, runtime: Runtime, user: User, body: UserUpdate) -> InTransaction[dict[str, Any]]:
     given = changes(body)
     kept = extra(given.pop("extra"))
     if "description" in given:
@@ -125,7 +125,7 @@ async def update_user(ctx: Context, db: Database, runtime: Runtime, user: User, 
         people.update_user(tx, ctx, row, given, kept)
         return user_view(ctx, row)
 
-    return await db.write(update)
+    return InTransaction(update)
 
 
 @api.delete("/users/{user}", DELETE_USER)
