@@ -38,6 +38,7 @@ def host_needs() -> list[Need]:
 TEST_NEEDS = [
     Need("tests on PostgreSQL", ("postgresql",)),
     Need("tests of the dashboard in a real browser", ("chromium", "chromium-driver")),
+    Need("a second opinion on our archives", ("cpio",)),
 ]
 
 
