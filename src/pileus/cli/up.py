@@ -7,7 +7,7 @@ import secrets
 import time
 
 from pileus.cli import image
-from pileus.cli.state import ROLES, Cloud, State, port_is_free, url
+from pileus.cli.state import Cloud, State, port_is_free, url
 from pileus.cli.terminal import Problem, Steps, say
 
 PATIENCE_S = 60
@@ -119,8 +119,3 @@ def last_words(state: State, role: str) -> str:
     """Return the last line of a role's log and where to read on."""
     lines = state.log(role).read_text(errors="replace").splitlines() if state.log(role).exists() else []
     return f"{lines[-1][:600] if lines else ''}\n        The whole log: {state.log(role)}"
-
-
-def running_roles(state: State) -> list[str]:
-    """Return the roles whose process is there."""
-    return [role for role in ROLES if state.pid(role) is not None]

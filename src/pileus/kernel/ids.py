@@ -55,8 +55,3 @@ def is_uuid(text: object) -> bool:
 def jitter(seconds: float, share: float = 0.3) -> float:
     """Return ``seconds`` moved by up to ``share`` of itself either way, so that retries do not march in step."""
     return seconds * (1 + share * (2 * _random.random() - 1))
-
-
-def shuffle(items: list[T]) -> list[T]:
-    """Return the items in a random order."""
-    return _random.sample(items, len(items))

@@ -68,20 +68,9 @@ def find_owners(tx: Tx) -> list[str]:
     return [owner for (owner,) in tx.connection().execute(_OWNERS)]
 
 
-def find_followers(tx: Tx, operation_id: str) -> list[str]:
-    """Return the operations that wait for the end of this one."""
-    return [id for (id,) in tx.connection().execute(_FOLLOWERS, {"id": operation_id})]
-
-
 def claim(tx: Tx, ready: Iterable[tuple[str, int]], owner: str, until: datetime) -> list[Claimed]:
     """Take the leases of operations found ready and return those that were still to be had."""
     return [claimed for id, seen in ready if (claimed := _claim(tx, id, seen, owner, until)) is not None]
-
-
-def claim_one(tx: Tx, id: str, owner: str, now: datetime, until: datetime) -> Claimed | None:
-    """Take the lease of one operation if it is ready."""
-    row = tx.connection().execute(_BY_ID, {"id": id, "now": now}).first()
-    return None if row is None else _claim(tx, row.id, row.epoch, owner, until)
 
 
 def extend(tx: Tx, held: Sequence[str], owner: str, until: datetime) -> dict[str, bool]:

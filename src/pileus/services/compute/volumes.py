@@ -31,16 +31,6 @@ def check_snapshot(tx: Tx, ctx: Context, snapshot_id: str) -> None:
         raise Invalid(f"Block Device Mapping is Invalid: failed to get snapshot {snapshot_id}.") from None
 
 
-def require_volume(tx: Tx, ctx: Context, volume_id: str) -> None:
-    """Raise NotFound unless the caller may see the volume."""
-    public.get_volume(tx, ctx, volume_id)
-
-
-def image_of(tx: Tx, ctx: Context, volume_id: str) -> dict[str, str]:
-    """Return the properties of the image a volume was made from."""
-    return public.get_volume(tx, ctx, volume_id).image_properties
-
-
 def reserve(tx: Tx, ctx: Context, volume_id: str, server_id: str, device: str | None) -> str:
     """Hold a volume for a server; return the attachment's id."""
     return public.reserve(tx, ctx, volume_id, server_id, device=device)

@@ -6,9 +6,7 @@ step that knows the host ``bind_ports``, whose answer is the one command that pl
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-import msgspec
 from sqlalchemy import select
 
 from pileus.kernel import events, ids
@@ -17,6 +15,15 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict
 from pileus.services.network import metadata_signature
 from pileus.services.network.app import addressing, groups, limits, ports, telling
+from pileus.services.network.app.facts import (
+    FixedIp,
+    NetworkFacts,
+    ServerPort,
+    SubnetFacts,
+    network_facts,
+    port_views,
+    subnet_facts,
+)
 from pileus.services.network.app.limits import LIMITS
 from pileus.services.network.app.refusals import group_not_found, network_not_found, port_not_found
 from pileus.services.network.commands import EnsureNetworks, Gone, Wired
@@ -25,7 +32,6 @@ from pileus.services.network.model import (
     EXTERNAL,
     ROUTER_INTERFACE,
     SHARED,
-    Address,
     Network,
     Port,
     SecurityGroup,
@@ -33,63 +39,21 @@ from pileus.services.network.model import (
 from pileus.services.network.store import addresses as address_store
 from pileus.services.network.store import groups as group_store
 from pileus.services.network.store import networks as network_store
-from pileus.services.network.store import plans, routers, sharing, stamps, wiring
+from pileus.services.network.store import plans, sharing, stamps, wiring
 from pileus.services.network.store import ports as port_store
 from pileus.services.network.wanted import PortWiring
 
-__all__ = ["LIMITS", "EnsureNetworks", "PortWiring", "Wired", "metadata_signature"]
-
-
-class FixedIp(msgspec.Struct, frozen=True):
-    """One address of a port, with the floating IP before it if there is one."""
-
-    ip: str
-    version: int
-    subnet_id: str
-    floating_ip: str | None = None
-
-
-class ServerPort(msgspec.Struct, frozen=True):
-    """A port as other services see it."""
-
-    id: str
-    name: str
-    network_id: str
-    network_name: str
-    mac: str
-    device_id: str
-    device_owner: str
-    status: str
-    host: str
-    mtu: int
-    admin_state_up: bool = True
-    fixed_ips: tuple[FixedIp, ...] = ()
-    security_group_ids: tuple[str, ...] = ()
-
-
-class SubnetFacts(msgspec.Struct, frozen=True):
-    """What a guest may be told of a subnet."""
-
-    id: str
-    network_id: str
-    cidr: str
-    ip_version: int
-    gateway_ip: str | None
-    enable_dhcp: bool
-    dns_nameservers: tuple[str, ...]
-    host_routes: tuple[tuple[str, str], ...]
-
-
-class NetworkFacts(msgspec.Struct, frozen=True):
-    """A network as other services see it."""
-
-    id: str
-    name: str
-    project_id: str
-    mtu: int
-    external: bool
-    shared: bool
-    has_subnets: bool
+__all__ = [
+    "LIMITS",
+    "EnsureNetworks",
+    "FixedIp",
+    "NetworkFacts",
+    "PortWiring",
+    "ServerPort",
+    "SubnetFacts",
+    "Wired",
+    "metadata_signature",
+]
 
 
 def available_networks(tx: Tx, ctx: Context, project_id: str) -> list[NetworkFacts]:
@@ -97,7 +61,7 @@ def available_networks(tx: Tx, ctx: Context, project_id: str) -> list[NetworkFac
     own = list(tx.scalars(select(Network).where(Network.project_id == project_id).order_by(Network.created_at)))
     shared = sharing.shared_ids("network", project_id, [SHARED])
     rest = list(tx.scalars(select(Network).where(Network.id.in_(shared)).order_by(Network.created_at)))
-    return _facts(tx, [*own, *(row for row in rest if row.project_id != project_id)], project_id)
+    return network_facts(tx, [*own, *(row for row in rest if row.project_id != project_id)], project_id)
 
 
 def get_network(tx: Tx, ctx: Context, network_id: str) -> NetworkFacts:
@@ -105,25 +69,7 @@ def get_network(tx: Tx, ctx: Context, network_id: str) -> NetworkFacts:
     row = network_store.get_network(tx, network_id)
     if row is None or not any(sharing.may_use(tx, ctx, "network", row, action) for action in (SHARED, EXTERNAL)):
         raise network_not_found(network_id)
-    return _facts(tx, [row], ctx.project_id)[0]
-
-
-def _facts(tx: Tx, rows: Sequence[Network], project_id: str) -> list[NetworkFacts]:
-    ids_ = [row.id for row in rows]
-    actions = sharing.share_actions(tx, "network", ids_, project_id) if ids_ else {}
-    subnets = network_store.subnet_ids_of(tx, ids_) if ids_ else {}
-    return [
-        NetworkFacts(
-            row.id,
-            row.name,
-            row.project_id,
-            row.mtu,
-            EXTERNAL in actions.get(row.id, ()),
-            SHARED in actions.get(row.id, ()),
-            row.id in subnets,
-        )
-        for row in rows
-    ]
+    return network_facts(tx, [row], ctx.project_id)[0]
 
 
 def default_group(tx: Tx, project_id: str) -> str:
@@ -254,11 +200,6 @@ def mark_wired(tx: Tx, port_ids: Iterable[str], host: str) -> None:
     wiring.ports_plugged(tx, host, list(port_ids))
 
 
-def unbind_ports(tx: Tx, port_ids: Iterable[str]) -> None:
-    """Take ports from the host that carries them; it is told to unplug them by itself."""
-    ports.unbind(tx, [row for row in _ports(tx, port_ids) if row.binding_host])
-
-
 def unplug_command(tx: Tx, port_ids: Iterable[str]) -> EnsureNetworks:
     """Return the command that unplugs ports now, for whoever cannot wait: the undo of plugging."""
     stamps.advance(tx)
@@ -278,25 +219,12 @@ def get_port(tx: Tx, ctx: Context, port_id: str) -> ServerPort:
     row = port_store.get_port(tx, port_id)
     if row is None or not (sharing.sees_all(ctx) or row.project_id == ctx.project_id):
         raise port_not_found(port_id)
-    return _views(tx, [row])[0]
+    return port_views(tx, [row])[0]
 
 
 def ports_by_id(tx: Tx, port_ids: Iterable[str]) -> dict[str, ServerPort]:
     """Return ports by id; those that are gone are absent."""
-    return {view.id: view for view in _views(tx, _ports(tx, port_ids))}
-
-
-def ports_of_servers(tx: Tx, server_ids: Sequence[str]) -> dict[str, list[ServerPort]]:
-    """Return the ports of many servers with their addresses, oldest first: four queries whatever the number."""
-    found: dict[str, list[ServerPort]] = {}
-    for view in _views(tx, port_store.ports_of_devices(tx, server_ids)):
-        found.setdefault(view.device_id, []).append(view)
-    return found
-
-
-def addresses(tx: Tx, server_ids: Sequence[str]) -> dict[str, list[ServerPort]]:
-    """Return what the address list of servers is made of; another name for ``ports_of_servers``."""
-    return ports_of_servers(tx, server_ids)
+    return {view.id: view for view in port_views(tx, _ports(tx, port_ids))}
 
 
 def _ports(tx: Tx, port_ids: Iterable[str]) -> list[Port]:
@@ -305,55 +233,10 @@ def _ports(tx: Tx, port_ids: Iterable[str]) -> list[Port]:
     return [found[id] for id in wanted if id in found]
 
 
-def _views(tx: Tx, rows: Sequence[Port]) -> list[ServerPort]:
-    ids_ = [row.id for row in rows]
-    held = address_store.of_ports(tx, ids_)
-    member = port_store.groups_of_ports(tx, ids_)
-    floating = routers.floating_ips_of_ports(tx, ids_)
-    nets = network_store.networks(tx, sorted({row.network_id for row in rows}))
-    return [
-        ServerPort(
-            id=row.id,
-            name=row.name,
-            network_id=row.network_id,
-            network_name=nets[row.network_id].name,
-            mac=row.mac_address,
-            device_id=row.device_id,
-            device_owner=row.device_owner,
-            status=row.status,
-            host=row.binding_host,
-            mtu=nets[row.network_id].mtu,
-            admin_state_up=row.admin_state_up,
-            fixed_ips=tuple(_fixed(address, floating.get(row.id, ())) for address in held.get(row.id, [])),
-            security_group_ids=tuple(member.get(row.id, [])),
-        )
-        for row in rows
-    ]
-
-
-def _fixed(address: Address, floating: Iterable[Any]) -> FixedIp:
-    outer = next((one.floating_ip_address for one in floating if one.fixed_ip_address == address.ip), None)
-    return FixedIp(address.ip, 6 if ":" in address.ip else 4, address.subnet_id, outer)
-
-
 def subnets_of_networks(tx: Tx, network_ids: Sequence[str]) -> dict[str, list[SubnetFacts]]:
     """Return what guests may be told of the subnets of networks, for config drives and metadata."""
-    return {
-        network_id: [
-            SubnetFacts(
-                row.id,
-                row.network_id,
-                row.cidr,
-                row.ip_version,
-                row.gateway_ip,
-                row.enable_dhcp,
-                tuple(row.dns_nameservers),
-                tuple((route["destination"], route["nexthop"]) for route in row.host_routes),
-            )
-            for row in rows
-        ]
-        for network_id, rows in network_store.subnets_of(tx, network_ids).items()
-    }
+    found = network_store.subnets_of(tx, network_ids)
+    return {network_id: [subnet_facts(row) for row in rows] for network_id, rows in found.items()}
 
 
 def find_server(tx: Tx, ip: str, *, network_id: str | None = None, router_id: str | None = None) -> ServerPort | None:
@@ -368,14 +251,5 @@ def find_server(tx: Tx, ip: str, *, network_id: str | None = None, router_id: st
         address = address_store.taken(tx, candidate, ip)
         port = port_store.get_port(tx, address.port_id) if address is not None else None
         if port is not None and port.device_owner not in (DHCP, ROUTER_INTERFACE):
-            return _views(tx, [port])[0]
+            return port_views(tx, [port])[0]
     return None
-
-
-def find_servers_by_address(tx: Tx, ip: str, project_id: str | None = None) -> list[str]:
-    """Return the ids of the servers that have an address (or whose floating IP it is)."""
-    ports_with = select(Address.port_id).where(Address.ip.like(f"%{ip}%"))
-    statement = select(Port.device_id).where(Port.id.in_(ports_with), Port.device_owner.startswith("compute:"))
-    if project_id is not None:
-        statement = statement.where(Port.project_id == project_id)
-    return list(tx.scalars(statement.distinct()))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, func, or_, select, update
+from sqlalchemy import bindparam, delete, func, or_, select, update
 
 from pileus.kernel import clock
 from pileus.kernel.db import Tx, rows_with
@@ -55,11 +55,6 @@ def touch(server: Server, **values: Any) -> None:
     for name, value in values.items():
         setattr(server, name, value)
     server.updated_at = clock.now()
-
-
-def live_servers(tx: Tx) -> Select[Any]:
-    """Return the statement of all servers that are not deleted."""
-    return select(Server).where(Server.deleted_at.is_(None))
 
 
 def list_of_host(tx: Tx, host: str) -> list[Server]:
@@ -138,11 +133,6 @@ def list_devices(tx: Tx, server_id: str) -> list[BlockDevice]:
 def get_device(tx: Tx, server_id: str, volume_id: str) -> BlockDevice | None:
     """Return a server's attachment of one volume."""
     return tx.scalar(select(BlockDevice).where(BlockDevice.server_id == server_id, BlockDevice.volume_id == volume_id))
-
-
-def list_devices_of_volume(tx: Tx, volume_id: str) -> list[BlockDevice]:
-    """Return every server's attachment of one volume."""
-    return rows_with(tx, BlockDevice.volume_id, [volume_id])
 
 
 def delete_devices(tx: Tx, server_id: str) -> None:

@@ -14,11 +14,6 @@ def get_service(tx: Tx, id: str) -> CatalogService | None:
     return tx.get(CatalogService, id)
 
 
-def find_service(tx: Tx, type: str, name: str) -> CatalogService | None:
-    """Return the service of that type and name."""
-    return tx.scalar(select(CatalogService).where(CatalogService.type == type, CatalogService.name == name).limit(1))
-
-
 def select_services() -> Select[Any]:
     """Return the statement of a listing."""
     return select(CatalogService)

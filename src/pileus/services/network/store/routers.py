@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 
 from pileus.kernel.db import Tx, rows_with
-from pileus.services.network.model import ROUTER_INTERFACE, Address, FloatingIp, Network, Port, Router
+from pileus.services.network.model import ROUTER_INTERFACE, Address, FloatingIp, Port, Router
 
 
 def count_routers(tx: Tx, project_id: str) -> int:
@@ -72,12 +72,6 @@ def floating_ips_of_ports(tx: Tx, port_ids: Sequence[str]) -> dict[str, list[Flo
     for row in rows_with(tx, FloatingIp.port_id, port_ids, FloatingIp.created_at):
         found.setdefault(row.port_id or "", []).append(row)
     return found
-
-
-def networks_of_gateways(tx: Tx, host: str) -> list[Network]:
-    """Return the external networks that routers of a host use."""
-    used = select(Router.gateway_network_id).where(Router.host == host, Router.gateway_network_id.is_not(None))
-    return list(tx.scalars(select(Network).where(Network.id.in_(used))))
 
 
 def legs(tx: Tx, router_id: str) -> list[Port]:
