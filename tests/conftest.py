@@ -1,11 +1,42 @@
-"""What all tests share: a PostgreSQL server that starts when the first test asks for it."""
+"""What all tests share: database servers that start when the first test asks for them."""
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests import postgresql
+from pileus.kernel import testing
+from tests import mariadb, postgresql
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--engine",
+        choices=("sqlite", "postgresql", "mariadb"),
+        default="sqlite",
+        help="the database on which the clouds of API tests run (default sqlite)",
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engine_of_clouds(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have every cloud that names no database of its own run on the chosen engine."""
+    engine = str(request.config.getoption("--engine"))
+    if engine == "sqlite":
+        yield
+        return
+    servers = {"postgresql": postgresql, "mariadb": mariadb}
+    pattern, made = request.getfixturevalue(f"{engine}_server"), dict[Path, str]()
+
+    def url(state: Path) -> str:
+        if state not in made:
+            made[state] = servers[engine].create_database(pattern, f"c{uuid.uuid4().hex}")
+        return made[state]
+
+    testing.databases["url"] = url
+    yield
+    del testing.databases["url"]
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +52,29 @@ def postgresql_server() -> Iterator[str]:
 def postgresql_url(postgresql_server: str) -> str:
     """URL of an empty database."""
     return postgresql.create_database(postgresql_server, f"t{uuid.uuid4().hex}")
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[str]:
+    """URL pattern of a running server; skipped, saying so, where MariaDB is not installed."""
+    if not mariadb.is_installed():
+        pytest.skip("MariaDB is not installed (apt-get install mariadb-server)")
+    with mariadb.server() as url:
+        yield url
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: str) -> str:
+    """URL of an empty database."""
+    return mariadb.create_database(mariadb_server, f"t{uuid.uuid4().hex}")
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("postgresql", marks=pytest.mark.postgresql),
+        pytest.param("mariadb", marks=pytest.mark.mariadb),
+    ]
+)
+def server_url(request: pytest.FixtureRequest) -> str:
+    """URL of an empty database on each engine that is a server, where transactions truly run side by side."""
+    return request.getfixturevalue(f"{request.param}_url")

@@ -37,6 +37,7 @@ def host_needs() -> list[Need]:
 
 TEST_NEEDS = [
     Need("tests on PostgreSQL", ("postgresql",)),
+    Need("tests on MariaDB", ("mariadb-server",)),
     Need("tests of the dashboard in a real browser", ("chromium", "chromium-driver")),
     Need("a second opinion on our archives", ("cpio",)),
 ]

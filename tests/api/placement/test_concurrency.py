@@ -39,9 +39,8 @@ async def test_nobody_overbooks_on_sqlite(embedded):
     await race(embedded)
 
 
-@pytest.mark.postgresql
-async def test_nobody_overbooks_on_postgresql(postgresql_url):
-    database = open_database(postgresql_url)
+async def test_nobody_overbooks_on_a_server(server_url):
+    database = open_database(server_url)
     await database.create_schema()
     try:
         await race(database)

@@ -2,21 +2,25 @@
 
 import asyncio
 import contextlib
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy import String, func, select
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from pileus.kernel.db import Row, Tx, after_commit, open_database
+from pileus.kernel.db import ByteString, Row, Tx, after_commit, open_database
 
 
 class Thing(Row):
     __tablename__ = "test_things"
-    id: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(String(100), primary_key=True)
     data: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    at: Mapped[datetime | None]
+    ordered: Mapped[str | None] = mapped_column(ByteString(1024), unique=True)
 
 
 def add(tx: Tx, id: str, fail: bool = False) -> str:
@@ -31,10 +35,17 @@ def count(tx: Tx) -> int:
     return tx.scalar(select(func.count()).select_from(Thing)) or 0
 
 
-@pytest.fixture(params=["thread", "inline", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+@pytest.fixture(
+    params=[
+        "thread",
+        "inline",
+        pytest.param("postgresql", marks=pytest.mark.postgresql),
+        pytest.param("mariadb", marks=pytest.mark.mariadb),
+    ]
+)
 async def db(request, tmp_path: Path):
-    if request.param == "postgresql":
-        database = open_database(request.getfixturevalue("postgresql_url"))
+    if request.param in ("postgresql", "mariadb"):
+        database = open_database(request.getfixturevalue(f"{request.param}_url"))
     else:
         database = open_database(f"sqlite:///{tmp_path}/p.db", inline=request.param == "inline")
     await database.create_schema()
@@ -81,6 +92,76 @@ def double_check(tx: Tx, id: str) -> None:
 async def test_of_many_that_check_and_then_add_one_wins(db):
     await asyncio.gather(*(db.write(double_check, str(n)) for n in range(8)))
     assert await db.read(count) == 1
+
+
+ALIKE = ["a", "A", "a ", "\u00e4", "a\u0308", "\u00df", "ss", "\U0001f327", "\U0001f328"]
+"""Texts that some collation or other takes for the same."""
+
+
+async def test_text_is_compared_byte_by_byte(db):
+    for text in ALIKE:
+        await db.write(lambda tx, text=text: tx.add(Thing(id=text, ordered=text)))
+    for text in ALIKE:
+        for column in (Thing.id, Thing.ordered):
+            query = select(Thing.id).where(column == text)
+            assert await db.read(lambda tx, query=query: list(tx.scalars(query))) == [text]
+    names = await db.read(lambda tx: list(tx.scalars(select(Thing.ordered).order_by(Thing.ordered))))
+    assert names == sorted(ALIKE, key=str.encode)
+
+
+async def test_moments_keep_their_microseconds_and_json_its_size(db):
+    moment = datetime(2026, 11, 21, 23, 59, 59, 999_999, tzinfo=UTC)
+    data = {"text": "\U0001f327\x01'\\" * 20_000, "numbers": [2**53, 0.1], "none": None}
+    await db.write(lambda tx: tx.add(Thing(id="x", at=moment, data=data)))
+    found = await db.read(lambda tx: tx.get_one(Thing, "x"))
+    assert (found.at, found.data) == (moment, data)
+    later = select(Thing.id).where(Thing.at > moment - timedelta(microseconds=1), Thing.at < moment)
+    assert await db.read(lambda tx: list(tx.scalars(later))) == []
+
+
+async def test_text_that_is_too_long_is_refused_not_cut(db):
+    if db.__class__.__name__ == "SQLite":
+        pytest.skip("SQLite keeps texts of any length")
+    with pytest.raises(DBAPIError):
+        await db.write(add, "x" * 101)
+    assert await db.read(count) == 0
+
+
+async def test_a_read_sees_one_moment(db):
+    """Within a read nothing changes, however many commit meanwhile."""
+    await db.write(add, "0")
+
+    async def grow() -> None:
+        for n in range(1, 40):
+            await db.write(add, str(n))
+
+    def twice(tx: Tx) -> tuple[int, int]:
+        first = count(tx)
+        time.sleep(0.002)
+        tx.expire_all()
+        return first, len(tx.scalars(select(Thing)).all())
+
+    async def look() -> list[tuple[int, int]]:
+        return [await db.read(twice) for _ in range(20)]
+
+    _, *seen = await asyncio.gather(grow(), look(), look())
+    assert all(first == second for pairs in seen for first, second in pairs)
+
+
+async def test_of_two_that_each_saw_the_other_missing_one_is_run_again(db):
+    """Write skew: two transactions read both rows and each removes one of them, as long as both are there."""
+    for round in range(5):
+        a, b = f"a{round}", f"b{round}"
+        await db.write(add, a)
+        await db.write(add, b)
+
+        def leave(tx: Tx, id: str, names: tuple[str, str] = (a, b)) -> None:
+            there = tx.scalars(select(Thing).where(Thing.id.in_(names))).all()
+            if len(there) == 2:
+                tx.delete(next(thing for thing in there if thing.id == id))
+
+        await asyncio.gather(db.write(leave, a), db.write(leave, b))
+        assert await db.read(count) == round + 1
 
 
 async def test_data_survives_a_new_engine(tmp_path):

@@ -1,11 +1,9 @@
 """Transactions: a unit of work is a plain function of an open session; the engine decides where it runs."""
 
 from pileus.kernel.db.base import (
-    JsonText,
     NeedsWrite,
     Row,
     Tx,
-    UtcDateTime,
     after_commit,
     case_insensitive_like,
     keep,
@@ -13,8 +11,10 @@ from pileus.kernel.db.base import (
     writable,
 )
 from pileus.kernel.db.engine import Database, open_database
+from pileus.kernel.db.types import ByteString, JsonText, UtcDateTime
 
 __all__ = [
+    "ByteString",
     "Database",
     "JsonText",
     "NeedsWrite",

@@ -2,13 +2,13 @@
 
 import functools
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
-import msgspec
-from sqlalchemy import ColumnElement, DateTime, Dialect, MetaData, Select, Text, bindparam, func, inspect, orm, select
+from sqlalchemy import ColumnElement, MetaData, Select, String, bindparam, func, inspect, orm, select
 from sqlalchemy.orm import DeclarativeBase
-from sqlalchemy.types import TypeDecorator
+
+from pileus.kernel.db.types import JsonText, UtcDateTime
 
 
 class Session(orm.Session):
@@ -36,44 +36,6 @@ def _by_key(entity: Any) -> Select[Any]:
 Tx = orm.Session
 """An open transaction.  ``tx.info`` carries what its owner put there (see ``after_commit``)."""
 
-_decode = msgspec.json.Decoder().decode
-
-
-def _parse(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text + "+00:00") if text is not None else None
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """Aware UTC moments with microseconds, stored without an offset on every engine."""
-
-    impl = DateTime
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None or value.tzinfo is None:
-            return value
-        return value.astimezone(UTC).replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value is not None else None
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        # SQLite hands over text: one step from there to an aware moment, where lists read thousands of them.
-        return _parse if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
-
-
-class JsonText(TypeDecorator[Any]):
-    """Any JSON value (or msgspec struct), stored as text; assign a new value to change it, do not mutate it."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        return None if value is None else msgspec.json.encode(value).decode()
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        return None if value is None else _decode(value)
-
 
 class Row(DeclarativeBase):
     """Base of every table's row."""
@@ -87,6 +49,7 @@ class Row(DeclarativeBase):
         }
     )
     type_annotation_map = {
+        str: String(255),
         datetime: UtcDateTime,
         dict[str, Any]: JsonText,
         dict[str, str]: JsonText,

@@ -35,7 +35,7 @@ class Database(Protocol):
 
 
 def open_database(url: str, **options: Any) -> Database:
-    """Return the engine for a URL: ``sqlite:///PATH`` or ``postgresql://...``."""
+    """Return the engine for a URL: ``sqlite:///PATH``, ``postgresql://...``, ``mariadb://...`` or ``mysql://...``."""
     if url.startswith("sqlite:///"):
         from pileus.kernel.db.sqlite import SQLite
 

@@ -1,29 +1,72 @@
-"""PostgreSQL: the same plain functions, run in a greenlet over an async driver.
+"""PostgreSQL and MariaDB: the same plain functions, run in a greenlet over an async driver.
 
-Rule: every transaction is serializable and run again when the engine says that two of them collided.
+Rule: every transaction that writes is serializable, every one that reads sees one snapshot, and a transaction is
+run again when the engine says that two of them collided.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from pileus.kernel import ids
 from pileus.kernel.db.base import Row, Session, Tx
-from pileus.kernel.errors import OutOfSpace, Unavailable
+from pileus.kernel.errors import ApiError, OutOfSpace, Unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 12
-DRIVERS = {"postgresql": "postgresql+psycopg"}
-COLLISIONS = {"40001", "40P01"}
-FULL_DISK = {"53100"}
+LOCK_WAIT_S = 10
+AWAY = "The database server cannot be reached; try again shortly."
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What differs between the engines: names of drivers, codes of failures, how a read gets its snapshot."""
+
+    driver: str
+    collisions: frozenset[str]
+    full_disk: frozenset[str]
+    away: frozenset[str]
+    session: tuple[str, ...] = ()
+    """Statements for every new connection."""
+    read_isolation: str = "SERIALIZABLE"
+    read_session: tuple[str, ...] = ()
+
+
+_POSTGRESQL = Kind(
+    driver="postgresql+psycopg",
+    collisions=frozenset({"40001", "40P01"}),
+    full_disk=frozenset({"53100"}),
+    away=frozenset({"57P01", "57P02", "57P03", "53300", "08000", "08001", "08003", "08006"}),
+)
+# InnoDB's serializable transactions lock what they read; that of its snapshots which only read need not, for a
+# snapshot is the state after some commit, and locks make the order of commits the order of transactions.
+_MARIADB = Kind(
+    driver="mariadb+asyncmy",
+    collisions=frozenset({"1213", "1205", "1020"}),
+    full_disk=frozenset({"1021", "1114", "1026"}),
+    away=frozenset({"1040", "1053", "1927", "2002", "2003", "2006", "2013", "2055"}),
+    session=(
+        "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
+        "NO_ENGINE_SUBSTITUTION'",
+        f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_S}",
+    ),
+    read_isolation="REPEATABLE READ",
+    read_session=("SET SESSION TRANSACTION READ ONLY",),
+)
+KINDS = {
+    "postgresql": _POSTGRESQL,
+    "mariadb": _MARIADB,
+    "mysql": Kind(**{**vars(_MARIADB), "driver": "mysql+asyncmy"}),
+}
 
 
 class Networked:
@@ -31,11 +74,26 @@ class Networked:
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
         parsed = make_url(url)
-        parsed = parsed.set(drivername=DRIVERS.get(parsed.drivername, parsed.drivername))
-        self.engine = create_async_engine(
-            parsed, isolation_level="SERIALIZABLE", pool_size=pool_size, max_overflow=10, pool_pre_ping=True
-        )
-        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, sync_session_class=Session)
+        self.kind = KINDS[parsed.get_backend_name()]
+        parsed = parsed.set(drivername=self.kind.driver)
+
+        # The driver repeats each of the server's remarks as a warning, one for every primary key that has a name.
+        logging.getLogger("asyncmy").setLevel(logging.ERROR)
+
+        def engine(isolation: str, *statements: str) -> AsyncEngine:
+            made = create_async_engine(
+                parsed, isolation_level=isolation, pool_size=pool_size, max_overflow=10, pool_pre_ping=True
+            )
+            if statements:
+                event.listen(made.sync_engine, "connect", _executing(statements))
+            return made
+
+        self.engine = engine("SERIALIZABLE", *self.kind.session)
+        self._readers = self.engine
+        if self.kind.read_session:
+            self._readers = engine(self.kind.read_isolation, *self.kind.session, *self.kind.read_session)
+        self._write = async_sessionmaker(self.engine, expire_on_commit=False, sync_session_class=Session)
+        self._read = async_sessionmaker(self._readers, expire_on_commit=False, sync_session_class=Session)
 
     async def read(self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._run(work, args, kwargs, commit=False)
@@ -46,7 +104,7 @@ class Networked:
     async def _run(self, work: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], *, commit: bool) -> T:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                async with self._sessions() as session:
+                async with (self._write if commit else self._read)() as session:
                     result = await session.run_sync(work, *args, **kwargs)
                     if commit:
                         await session.commit()
@@ -55,17 +113,24 @@ class Networked:
             except DBAPIError as error:
                 if error.connection_invalidated and not commit and attempt < 3:
                     continue
-                code = sqlstate(error)
-                if code in FULL_DISK:
-                    raise OutOfSpace("The database server's disk is full: free some space, then try again.") from error
-                if code not in COLLISIONS:
-                    raise
+                code = error_code(error)
+                if code not in self.kind.collisions:
+                    raise self._named(error, code) from error
                 log.debug("transaction collided (%s), attempt %d", code, attempt)
                 await asyncio.sleep(ids.jitter(0.005 * 2 ** min(attempt, 7), 0.5))
         raise Unavailable(
             f"The database refused this change {ATTEMPTS} times because others kept changing the same rows; try again.",
             headers={"Retry-After": "1"},
         )
+
+    def _named(self, error: DBAPIError, code: str) -> DBAPIError | ApiError:
+        """Turn trouble of the server into sentences an operator can act on; leave a mistake of ours as it is."""
+        if code in self.kind.full_disk:
+            return OutOfSpace("The database server's disk is full: free some space, then try again.")
+        if code in self.kind.away:
+            log.error("the database server failed: %s", error.orig)
+            return Unavailable(AWAY, headers={"Retry-After": "2"})
+        return error
 
     @staticmethod
     def _run_callbacks(session: AsyncSession) -> None:
@@ -78,8 +143,23 @@ class Networked:
 
     async def close(self) -> None:
         await self.engine.dispose()
+        if self._readers is not self.engine:
+            await self._readers.dispose()
 
 
-def sqlstate(error: DBAPIError) -> str:
-    """Return the SQLSTATE of a driver's error."""
+def _executing(statements: tuple[str, ...]) -> Callable[[Any, object], None]:
+    def connect(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        for statement in statements:
+            cursor.execute(statement)
+        cursor.close()
+
+    return connect
+
+
+def error_code(error: DBAPIError) -> str:
+    """Return the SQLSTATE of PostgreSQL's error, or the number of MariaDB's."""
+    told = getattr(error.orig, "args", ())
+    if told and isinstance(told[0], int):
+        return str(told[0])
     return str(getattr(error.orig, "sqlstate", None) or "")

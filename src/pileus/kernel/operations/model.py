@@ -17,9 +17,6 @@ LIVE = (RUNNING, UNDOING, STUCK)
 STARTED = "started"
 DONE = "done"
 
-_Json = Text().with_variant(Text(2**32 - 1), "mysql", "mariadb")
-"""There a length makes it LONGTEXT, whose own type would import all of that dialect into every start."""
-
 
 class OperationRow(Row):
     """One durable operation, from the request that began it to its end.
@@ -37,7 +34,7 @@ class OperationRow(Row):
     kind: Mapped[str] = mapped_column(String(80))
     resource: Mapped[str] = mapped_column(String(160), index=True)
     live_resource: Mapped[str | None] = mapped_column(String(170), unique=True)
-    input: Mapped[str] = mapped_column(_Json)
+    input: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(String(10))
     epoch: Mapped[int]
     lease_owner: Mapped[str | None] = mapped_column(String(200))
@@ -69,7 +66,7 @@ class StepRow(Row):
     name: Mapped[str] = mapped_column(String(120), primary_key=True)
     position: Mapped[int]
     state: Mapped[str] = mapped_column(String(10))
-    result: Mapped[str | None] = mapped_column(_Json)
+    result: Mapped[str | None] = mapped_column(Text)
     undone: Mapped[bool] = mapped_column(default=False)
     attempts: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)

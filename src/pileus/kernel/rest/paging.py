@@ -53,7 +53,7 @@ def page(
         order = [*order, (identity, order[-1][1] if order else False)]
     if marker:
         statement = statement.where(_after(tx, order, identity, marker))
-    statement = statement.order_by(*(_by(column, descending) for column, descending in order))
+    statement = statement.order_by(*_clauses(tx, order))
     size = max_limit if limit is None else min(limit, max_limit)
     found: list[R] = list(tx.scalars(statement.limit(size + 1)))
     if len(found) <= size:
@@ -62,11 +62,16 @@ def page(
     return found, getattr(found[-1], identity.key) if found else None
 
 
-def _by(column: Any, descending: bool) -> Any:
-    """Order nulls alike on every engine: as the smallest."""
-    if not getattr(getattr(column, "expression", column), "nullable", False):
-        return column.desc() if descending else column.asc()
-    return column.desc().nulls_last() if descending else column.asc().nulls_first()
+def _clauses(tx: Tx, order: list[tuple[Any, bool]]) -> list[Any]:
+    """Order nulls as the smallest: so do SQLite and MariaDB (which has no words for it); PostgreSQL has to be told."""
+    clauses = []
+    told = tx.get_bind().dialect.name == "postgresql"
+    for column, descending in order:
+        clause = column.desc() if descending else column.asc()
+        if told and getattr(getattr(column, "expression", column), "nullable", False):
+            clause = clause.nulls_last() if descending else clause.nulls_first()
+        clauses.append(clause)
+    return clauses
 
 
 def _after(tx: Tx, order: list[tuple[Any, bool]], identity: Any, marker: str) -> ColumnElement[bool]:

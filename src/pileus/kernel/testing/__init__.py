@@ -1,6 +1,6 @@
 """A whole control plane in the test's own process, spoken to over real HTTP semantics without a socket."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,9 @@ from pileus.kernel.config import Configuration
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import Service
 
+databases: dict[str, Callable[[Path], str]] = {}
+"""``databases["url"]``, if given, says on which database the cloud of a state directory runs instead of SQLite."""
+
 
 @asynccontextmanager
 async def running(
@@ -18,6 +21,8 @@ async def running(
 ) -> AsyncIterator[Runtime]:
     """Start a control plane on ``state``, yield it, stop it.  ``tables`` are those of ``pileus.toml``."""
     cloud.setdefault("fake", True)
+    if "url" in databases:
+        cloud.setdefault("database", databases["url"](state))
     # A cloud of one test need not hash its passwords as dearly as one that lasts.
     identity = {"password_hash_rounds": 4, **(tables or {}).get("identity", {})}
     runtime = Runtime(Configuration(state, {**(tables or {}), "identity": identity}, **cloud), services)

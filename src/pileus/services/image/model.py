@@ -6,7 +6,7 @@ The one rule: an image's bytes are the object of its id in the service's own acc
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pileus.kernel.config import Settings
@@ -102,7 +102,7 @@ class PropertyRow(Row):
     __table_args__ = (Index("ix_image_properties_name", "name", "image_id"),)
     image_id: Mapped[str] = mapped_column(ForeignKey("image_images.id", ondelete="CASCADE"), primary_key=True)
     name: Mapped[str] = mapped_column(String(255), primary_key=True)
-    value: Mapped[str] = mapped_column(String(65535))
+    value: Mapped[str] = mapped_column(Text)
 
 
 class TagRow(Row):

@@ -8,10 +8,10 @@ from datetime import datetime
 from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from pileus.kernel.db import JsonText, Row
+from pileus.kernel.db import ByteString, JsonText, Row
 
-# Listings are in the order of UTF-8 bytes; SQLite does so by itself, PostgreSQL only in the C collation.
-Name = String(1024).with_variant(String(1024, collation="C"), "postgresql")
+Name = ByteString(1024)
+"""Listings are in the order of UTF-8 bytes."""
 
 LIMITS = {
     "account_listing_limit": 10000,

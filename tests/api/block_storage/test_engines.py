@@ -1,21 +1,17 @@
-"""Block storage on PostgreSQL: the statements that engines understand differently."""
+"""Block storage on PostgreSQL and MariaDB: the statements that engines understand differently."""
 
 from pathlib import Path
-
-import pytest
 
 from pileus.kernel.service import find_services
 from pileus.kernel.testing import client, running
 from pileus.services.identity.testing import login
 from tests.api.block_storage.conftest import LATEST, Cloud
 
-pytestmark = pytest.mark.postgresql
 
-
-async def test_volumes_are_found_by_what_is_in_them(tmp_path: Path, postgresql_url: str) -> None:
+async def test_volumes_are_found_by_what_is_in_them(tmp_path: Path, server_url: str) -> None:
     services = find_services(["identity", "object_store", "image", "block_storage"])
     async with (
-        running(tmp_path, services, database=postgresql_url) as runtime,
+        running(tmp_path, services, database=server_url) as runtime,
         client(runtime, await login(runtime, "demo"), **{"OpenStack-API-Version": LATEST}) as http,
     ):
         cloud = Cloud(runtime, http, http, http)

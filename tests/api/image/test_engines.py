@@ -1,17 +1,13 @@
-"""Images and objects on PostgreSQL: the statements that engines understand differently."""
+"""Images and objects on PostgreSQL and MariaDB: the statements that engines understand differently."""
 
 from pathlib import Path
-
-import pytest
 
 from pileus.kernel.testing import client, running
 from tests.api.image.conftest import SERVICES, create, speaking, upload
 
-pytestmark = pytest.mark.postgresql
 
-
-async def test_images_live_and_die(tmp_path: Path, postgresql_url: str) -> None:
-    async with running(tmp_path, SERVICES, database=postgresql_url) as cloud, speaking(cloud, "p1/u1/member") as http:
+async def test_images_live_and_die(tmp_path: Path, server_url: str) -> None:
+    async with running(tmp_path, SERVICES, database=server_url) as cloud, speaking(cloud, "p1/u1/member") as http:
         for name in ("a", "b"):
             image = await create(http, name=name, colour="red", tags=["t"])
             assert (await upload(http, image["id"])).status_code == 204
@@ -24,8 +20,8 @@ async def test_images_live_and_die(tmp_path: Path, postgresql_url: str) -> None:
         assert (await http.get(f"images/{image['id']}")).status_code == 404
 
 
-async def test_listings_are_in_the_order_of_bytes(tmp_path: Path, postgresql_url: str) -> None:
-    async with running(tmp_path, SERVICES, database=postgresql_url) as cloud, client(cloud, "p1/u1/member") as http:
+async def test_listings_are_in_the_order_of_bytes(tmp_path: Path, server_url: str) -> None:
+    async with running(tmp_path, SERVICES, database=server_url) as cloud, client(cloud, "p1/u1/member") as http:
         box = "/object-store/v1/AUTH_p1/box"
         await http.put(box)
         for name in ("b", "A", "a", "Z", "\u00e9", "d/1", "d/2"):

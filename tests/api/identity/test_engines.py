@@ -1,6 +1,4 @@
-"""Identity on PostgreSQL: the statements that engines understand differently, and revocation across two nodes."""
-
-import pytest
+"""Identity on the engines that are servers: what they understand differently, and revocation across two nodes."""
 
 from pileus.kernel.config import Configuration
 from pileus.kernel.runtime import Runtime
@@ -8,12 +6,10 @@ from pileus.kernel.testing import client, running
 from pileus.services.identity.service import SERVICE
 from pileus.services.identity.testing import login
 
-pytestmark = pytest.mark.postgresql
 
-
-async def test_filters_and_pages(tmp_path, postgresql_url):
+async def test_filters_and_pages(tmp_path, server_url):
     async with (
-        running(tmp_path, [SERVICE], database=postgresql_url) as cloud,
+        running(tmp_path, [SERVICE], database=server_url) as cloud,
         client(cloud, await login(cloud, "admin")) as http,
     ):
         http.base_url = "http://cloud.test/identity/v3/"
@@ -30,9 +26,9 @@ async def test_filters_and_pages(tmp_path, postgresql_url):
         assert "reader" in {entry["role"]["name"] for entry in effective}
 
 
-async def test_a_token_revoked_on_one_node_is_dead_on_the_other_at_once(tmp_path, postgresql_url):
-    async with running(tmp_path, [SERVICE], database=postgresql_url) as one:
-        other = Runtime(Configuration(tmp_path, database=postgresql_url, fake=True), [SERVICE])
+async def test_a_token_revoked_on_one_node_is_dead_on_the_other_at_once(tmp_path, server_url):
+    async with running(tmp_path, [SERVICE], database=server_url) as one:
+        other = Runtime(Configuration(tmp_path, database=server_url, fake=True), [SERVICE])
         await other.start()
         try:
             token = await login(one)

@@ -1,4 +1,4 @@
-"""Networks on PostgreSQL: transactions that truly run side by side must not share an address."""
+"""Networks on PostgreSQL and MariaDB: transactions that truly run side by side must not share an address."""
 
 import asyncio
 
@@ -9,15 +9,13 @@ from pileus.kernel.testing import client, running
 from pileus.services.identity.testing import login
 from tests.api.network.conftest import Net
 
-pytestmark = pytest.mark.postgresql
-
 
 @pytest.fixture
-async def demo(tmp_path, postgresql_url):
+async def demo(tmp_path, server_url):
     tables = {"identity": {"password_hash_rounds": 4}}
     services = find_services(["identity", "network"])
     async with (
-        running(tmp_path, services, tables, database=postgresql_url) as cloud,
+        running(tmp_path, services, tables, database=server_url) as cloud,
         client(cloud, await login(cloud)) as http,
     ):
         yield Net(cloud, http)

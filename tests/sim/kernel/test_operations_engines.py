@@ -1,4 +1,4 @@
-"""The same promises on PostgreSQL: those that lean on the engine's own way with rows and locks."""
+"""The same promises on PostgreSQL and MariaDB: those that lean on the engine's own way with rows and locks."""
 
 import pytest
 
@@ -35,8 +35,8 @@ __all__ = [
 
 
 @pytest.fixture
-async def site(tmp_path, postgresql_url):
-    site = Site(tmp_path, postgresql_url)
+async def site(tmp_path, server_url):
+    site = Site(tmp_path, server_url)
     await site.db.create_schema()
     yield site
     for worker in site.workers:
