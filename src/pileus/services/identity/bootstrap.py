@@ -61,7 +61,7 @@ def _first_start(tx: Tx, runtime: Runtime) -> None:
         )
     )
     role_ids = {name: ids.new_hex_id() for name in BASE_ROLES}
-    tx.add_all(Role(id=id, name=name) for name, id in role_ids.items())
+    tx.add_all(Role(id=id, name=name, options={"immutable": True}) for name, id in role_ids.items())
     for prior, implied in IMPLIED.items():
         tx.add_all(ImpliedRole(prior_role_id=role_ids[prior], implied_role_id=role_ids[name]) for name in implied)
     project_ids = {name: ids.new_hex_id() for name in PROJECTS}

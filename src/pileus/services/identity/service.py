@@ -29,6 +29,7 @@ from pileus.services.identity.api import (
 from pileus.services.identity.api.router import api
 from pileus.services.identity.api.router import versions as versions_api
 from pileus.services.identity.app.audit import Auditor
+from pileus.services.identity.app.compliance import Rules
 from pileus.services.identity.app.passwords import Passwords
 from pileus.services.identity.app.sign_ins import SignIns
 from pileus.services.identity.app.validation import Tokens, authenticate
@@ -67,6 +68,7 @@ async def start(runtime: Runtime) -> None:
     runtime.part(Passwords)
     runtime.part(Auditor)
     runtime.part(SignIns)
+    runtime.part(Rules)
 
 
 async def stop(runtime: Runtime) -> None:

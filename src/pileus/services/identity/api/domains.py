@@ -11,6 +11,8 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody, Page, Request, changes
+from pileus.services.identity.api import options
+from pileus.services.identity.api.options import Immutable
 from pileus.services.identity.api.router import api, extra, listing, missing
 from pileus.services.identity.api.rules import SYSTEM_READER, seen_domain
 from pileus.services.identity.api.views import domain_view
@@ -38,7 +40,7 @@ class DomainCreate(OpenBody):
     description: str | None = None
     enabled: bool = True
     tags: Tags = []
-    options: dict[str, Any] = {}
+    options: Immutable = msgspec.field(default_factory=Immutable)
     explicit_domain_id: str | None = None
     extra: dict[str, Any] = {}
 
@@ -48,7 +50,7 @@ class DomainUpdate(OpenBody):
     description: str | UnsetType | None = UNSET
     enabled: bool | UnsetType = UNSET
     tags: Tags | UnsetType = UNSET
-    options: dict[str, Any] | UnsetType = UNSET
+    options: Immutable | UnsetType = UNSET
     extra: dict[str, Any] = {}
 
 
@@ -96,7 +98,7 @@ def create_domain(tx: Tx, ctx: Context, body: DomainCreate) -> dict[str, Any]:
         id=body.explicit_domain_id,
         description=body.description or "",
         enabled=body.enabled,
-        options=body.options,
+        options=options.new(body.options),
         extra=extra(body.extra),
     )
     return domain_view(ctx, row, sorted(set(body.tags)))
@@ -106,6 +108,8 @@ def create_domain(tx: Tx, ctx: Context, body: DomainCreate) -> dict[str, Any]:
 def update_domain(tx: Tx, ctx: Context, domain: Domain, body: DomainUpdate) -> dict[str, Any]:
     given = changes(body)
     kept = extra(given.pop("extra"))
+    if isinstance(body.options, Immutable):
+        given["options"] = options.given(body.options)
     tenancy.update_project(tx, ctx, domain, given, kept)
     return show_domain(tx, ctx, domain)
 

@@ -10,10 +10,12 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody, Page, Request, changes
+from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.router import api, extra, listing, missing
 from pileus.services.identity.api.rules import LIST, manager_of, named, reader_of, seen_domain
 from pileus.services.identity.api.users import FILTERS as USER_FILTERS
-from pileus.services.identity.api.views import group_view, user_view
+from pileus.services.identity.api.users import user_views
+from pileus.services.identity.api.views import group_view
 from pileus.services.identity.app import people
 from pileus.services.identity.model import Group, User
 from pileus.services.identity.store import users
@@ -93,9 +95,9 @@ def delete_group(tx: Tx, ctx: Context, group: Group) -> None:
 
 
 @api.get("/groups/{group}/users", LIST_USERS_IN, wrap="users")
-def list_users_in(tx: Tx, ctx: Context, request: Request, group: Group) -> Page:
+def list_users_in(tx: Tx, ctx: Context, runtime: Runtime, request: Request, group: Group) -> Page:
     rows, marker = listing(tx, request, users.select_users_in(group.id), User, USER_FILTERS)
-    return Page([user_view(ctx, row) for row in rows], marker)
+    return Page(user_views(tx, ctx, runtime, rows), marker)
 
 
 @api.put("/groups/{group}/users/{user}", ADD_USER)

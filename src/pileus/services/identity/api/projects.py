@@ -11,7 +11,9 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody, Page, Request, changes
+from pileus.services.identity.api import options
 from pileus.services.identity.api.domains import create_as_project
+from pileus.services.identity.api.options import Immutable
 from pileus.services.identity.api.router import api, extra, listing, missing, truth, url
 from pileus.services.identity.api.rules import LIST, SYSTEM_READER, manager_of, named, reader_of, seen_domain
 from pileus.services.identity.api.views import project_view
@@ -54,7 +56,7 @@ class ProjectCreate(OpenBody):
     enabled: bool = True
     is_domain: bool = False
     tags: Tags = []
-    options: dict[str, Any] = {}
+    options: Immutable = msgspec.field(default_factory=Immutable)
     extra: dict[str, Any] = {}
 
 
@@ -66,7 +68,7 @@ class ProjectUpdate(OpenBody):
     enabled: bool | UnsetType = UNSET
     is_domain: bool | UnsetType = UNSET
     tags: Tags | UnsetType = UNSET
-    options: dict[str, Any] | UnsetType = UNSET
+    options: Immutable | UnsetType = UNSET
     extra: dict[str, Any] = {}
 
 
@@ -139,7 +141,7 @@ def _as_ids(rows: list[Project], at: str, *, upwards: bool) -> dict[str, Any] | 
 
 @api.post("/projects", CREATE_PROJECT, wrap="project", status=201)
 def create_project(tx: Tx, ctx: Context, settings: IdentitySettings, body: ProjectCreate) -> dict[str, Any]:
-    more = {"description": body.description or "", "enabled": body.enabled, "options": body.options}
+    more = {"description": body.description or "", "enabled": body.enabled, "options": options.new(body.options)}
     kept = extra(body.extra)
     if body.is_domain:
         row = create_as_project(tx, ctx, name=body.name, tags=body.tags, extra=kept, **more)
@@ -169,6 +171,8 @@ def _domain_of_parent(tx: Tx, parent_id: str | None) -> str | None:
 def update_project(tx: Tx, ctx: Context, project: Project, body: ProjectUpdate) -> dict[str, Any]:
     given = changes(body)
     kept = extra(given.pop("extra"))
+    if isinstance(body.options, Immutable):
+        given["options"] = options.given(body.options)
     tenancy.update_project(tx, ctx, project, given, kept)
     return project_view(ctx, project, projects.tags_of(tx, [project.id]).get(project.id, []))
 
@@ -190,13 +194,13 @@ def list_tags(tx: Tx, ctx: Context, project: Project) -> dict[str, Any]:
 
 @api.put("/projects/{project}/tags", UPDATE_TAGS, body="tags")
 def replace_tags(tx: Tx, ctx: Context, project: Project, body: Tags) -> dict[str, Any]:
-    projects.set_tags(tx, project.id, body)
+    tenancy.set_tags(tx, project, body)
     return list_tags(tx, ctx, project)
 
 
 @api.delete("/projects/{project}/tags", DELETE_TAGS)
 def delete_tags(tx: Tx, project: Project) -> None:
-    projects.set_tags(tx, project.id, [])
+    tenancy.set_tags(tx, project, [])
 
 
 @api.get("/projects/{project}/tags/{tag}", GET_TAG)
@@ -212,10 +216,10 @@ def add_tag(tx: Tx, project: Project, tag: str) -> None:
     there = _tags(tx, project)
     if tag not in there and len(there) >= 80:
         raise Invalid(f"Project {project.id} has 80 tags already, the most that are possible.")
-    projects.set_tags(tx, project.id, [*there, tag])
+    tenancy.set_tags(tx, project, [*there, tag])
 
 
 @api.delete("/projects/{project}/tags/{tag}", DELETE_TAG)
 def remove_tag(tx: Tx, project: Project, tag: str) -> None:
     check_tag(tx, project, tag)
-    projects.set_tags(tx, project.id, [name for name in _tags(tx, project) if name != tag])
+    tenancy.set_tags(tx, project, [name for name in _tags(tx, project) if name != tag])

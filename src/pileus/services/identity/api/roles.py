@@ -10,6 +10,8 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody, Page, Request, changes
+from pileus.services.identity.api import options
+from pileus.services.identity.api.options import Immutable
 from pileus.services.identity.api.router import api, extra, listing, missing, url
 from pileus.services.identity.api.rules import SYSTEM_READER
 from pileus.services.identity.api.views import role_view
@@ -37,7 +39,7 @@ class RoleCreate(OpenBody):
     name: Name
     domain_id: str | None = None
     description: str | None = None
-    options: dict[str, Any] = {}
+    options: Immutable = msgspec.field(default_factory=Immutable)
     extra: dict[str, Any] = {}
 
 
@@ -45,7 +47,7 @@ class RoleUpdate(OpenBody):
     name: Name | UnsetType = UNSET
     domain_id: str | UnsetType | None = UNSET
     description: str | UnsetType | None = UNSET
-    options: dict[str, Any] | UnsetType = UNSET
+    options: Immutable | UnsetType = UNSET
     extra: dict[str, Any] = {}
 
 
@@ -75,7 +77,7 @@ def create_role(tx: Tx, ctx: Context, body: RoleCreate) -> dict[str, Any]:
         name=body.name,
         domain_id=body.domain_id or NO_DOMAIN,
         description=body.description,
-        options=body.options,
+        options=options.new(body.options),
         extra=extra(body.extra),
     )
     return role_view(ctx, row)
@@ -85,6 +87,8 @@ def create_role(tx: Tx, ctx: Context, body: RoleCreate) -> dict[str, Any]:
 def update_role(tx: Tx, ctx: Context, role: Role, body: RoleUpdate) -> dict[str, Any]:
     given = changes(body)
     kept = extra(given.pop("extra"))
+    if isinstance(body.options, Immutable):
+        given["options"] = options.given(body.options)
     granting.update_role(tx, ctx, role, given, kept)
     return role_view(ctx, role)
 

@@ -3,15 +3,17 @@
 Rule: a resource's document is a mapping, because Identity keeps and returns attributes it does not know.
 """
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from sqlalchemy import Select
 
 from pileus.kernel import clock
 from pileus.kernel.context import Context
-from pileus.kernel.db import Tx, case_insensitive_like
-from pileus.kernel.errors import Forbidden, NotFound
+from pileus.kernel.db import Tx, UtcDateTime, case_insensitive_like
+from pileus.kernel.errors import Forbidden, Invalid, NotFound
 from pileus.kernel.rest import Api, Page, Request, identity_page, page
 from pileus.services.identity.app.telling import tell_of_change
 
@@ -73,6 +75,8 @@ def truth(value: str) -> bool:
 def _compare(column: Any, comparison: str, value: str) -> Any:
     if column.type.python_type is bool:
         return column.is_(truth(value))
+    if isinstance(column.type, UtcDateTime):
+        return _compare_moment(column, value)
     literal = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     match comparison:
         case "contains":
@@ -90,6 +94,31 @@ def _compare(column: Any, comparison: str, value: str) -> Any:
         case "iexact":
             return case_insensitive_like(column, literal)
     return column == value
+
+
+_ORDERS: dict[str, Callable[[Any, Any], Any]] = {
+    "lt": operator.lt,
+    "lte": operator.le,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "eq": operator.eq,
+    "neq": operator.ne,
+}
+
+
+def _compare_moment(column: Any, value: str) -> Any:
+    """Return what ``lt:2030-01-31T09:30:00Z`` asks of a time; without an order it must be the same."""
+    order, _, text = value.partition(":")
+    if order not in _ORDERS:
+        order, text = "eq", value
+    try:
+        wanted = datetime.fromisoformat(text)
+    except ValueError:
+        raise Invalid(
+            f"{column.key} must be a time such as 2030-01-31T09:30:00Z, with one of {', '.join(_ORDERS)} and a colon "
+            f"before it, not {value[:64]!r}."
+        ) from None
+    return _ORDERS[order](column, wanted.replace(tzinfo=UTC) if wanted.tzinfo is None else wanted)
 
 
 def pages(rows: tuple[list[Any], str | None], views: list[dict[str, Any]]) -> Page:

@@ -10,10 +10,13 @@ from pileus.kernel.db import Tx
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Body, InTransaction, OpenBody, Page, Request, changes
 from pileus.kernel.runtime import Runtime
+from pileus.services.identity.api import options
+from pileus.services.identity.api.options import UserOptions
 from pileus.services.identity.api.router import api, extra, listing, missing
 from pileus.services.identity.api.rules import LIST, manager_of, named, reader_of, seen_domain
 from pileus.services.identity.api.views import group_view, project_view, user_view
-from pileus.services.identity.app import people, reach
+from pileus.services.identity.app import compliance, password_change, people, reach
+from pileus.services.identity.app.compliance import Rules
 from pileus.services.identity.app.passwords import LONGEST, Passwords
 from pileus.services.identity.model import Group, User
 from pileus.services.identity.store import projects as project_rows
@@ -46,7 +49,7 @@ class UserCreate(OpenBody):
     enabled: bool = True
     default_project_id: str | None = None
     description: str | None = None
-    options: dict[str, Any] = {}
+    options: UserOptions = msgspec.field(default_factory=UserOptions)
     extra: dict[str, Any] = {}
 
 
@@ -57,7 +60,7 @@ class UserUpdate(OpenBody):
     enabled: bool | UnsetType = UNSET
     default_project_id: str | UnsetType | None = UNSET
     description: str | UnsetType | None = UNSET
-    options: dict[str, Any] | UnsetType = UNSET
+    options: UserOptions | UnsetType = UNSET
     extra: dict[str, Any] = {}
 
 
@@ -71,37 +74,49 @@ def load_user(tx: Tx, ctx: Context, id: str) -> User:
     return users.get_user(tx, id) or missing(ctx, "user", id)
 
 
+def user_views(tx: Tx, ctx: Context, runtime: Runtime, rows: list[User]) -> list[dict[str, Any]]:
+    """Return the documents of users."""
+    inactive = compliance.inactive(tx, runtime.part(Rules), rows)
+    return [user_view(ctx, row, inactive) for row in rows]
+
+
 @api.get("/users", LIST_USERS, wrap="users")
-def list_users(tx: Tx, ctx: Context, request: Request) -> Page:
+def list_users(tx: Tx, ctx: Context, runtime: Runtime, request: Request) -> Page:
     statement = users.select_users()
     if (domain := seen_domain(ctx)) is not None:
         statement = statement.where(User.domain_id == domain)
     rows, marker = listing(tx, request, statement, User, FILTERS)
-    return Page([user_view(ctx, row) for row in rows], marker)
+    return Page(user_views(tx, ctx, runtime, rows), marker)
 
 
 @api.get("/users/{user}", GET_USER, wrap="user")
-def show_user(ctx: Context, user: User) -> dict[str, Any]:
-    return user_view(ctx, user)
+def show_user(tx: Tx, ctx: Context, runtime: Runtime, user: User) -> dict[str, Any]:
+    return user_views(tx, ctx, runtime, [user])[0]
+
+
+async def _hash(runtime: Runtime, password: str) -> str:
+    runtime.part(Rules).check_strength(password)
+    return await runtime.part(Passwords).hash(password)
 
 
 @api.post("/users", CREATE_USER, wrap="user", status=201)
 async def create_user(ctx: Context, runtime: Runtime, body: UserCreate) -> InTransaction[dict[str, Any]]:
     domain_id = body.domain_id or people.own_domain(ctx)
     named(ctx, CREATE_USER, user={"domain_id": domain_id})
-    hashed = None if body.password is None else await runtime.part(Passwords).hash(body.password)
+    hashed = None if body.password is None else await _hash(runtime, body.password)
     kept = extra(body.extra) | ({"description": body.description} if body.description is not None else {})
 
     def create(tx: Tx) -> dict[str, Any]:
         row = people.create_user(
             tx,
             ctx,
+            runtime.part(Rules),
             name=body.name,
             domain_id=domain_id,
             password_hash=hashed,
             enabled=body.enabled,
             default_project_id=body.default_project_id,
-            options=body.options,
+            options=options.new(body.options),
             extra=kept,
         )
         return user_view(ctx, row)
@@ -113,17 +128,19 @@ async def create_user(ctx: Context, runtime: Runtime, body: UserCreate) -> InTra
 async def update_user(ctx: Context, runtime: Runtime, user: User, body: UserUpdate) -> InTransaction[dict[str, Any]]:
     given = changes(body)
     kept = extra(given.pop("extra"))
+    if isinstance(body.options, UserOptions):
+        given["options"] = options.given(body.options)
     if "description" in given:
         kept["description"] = given.pop("description")
     if given.get("password") is not None:
-        given["password_hash"] = await runtime.part(Passwords).hash(given["password"])
+        given["password_hash"] = await _hash(runtime, given["password"])
     if "password" in given and given.pop("password") is None:
         given["password_hash"] = None
 
     def update(tx: Tx) -> dict[str, Any]:
         row = load_user(tx, ctx, user.id)
-        people.update_user(tx, ctx, row, given, kept)
-        return user_view(ctx, row)
+        people.update_user(tx, ctx, runtime.part(Rules), row, dict(given), kept)
+        return user_views(tx, ctx, runtime, [row])[0]
 
     return InTransaction(update)
 
@@ -135,7 +152,7 @@ def delete_user(tx: Tx, ctx: Context, user: User) -> None:
 
 @api.post("/users/{user}/password", None, body="user", status=204)
 async def change_password(ctx: Context, runtime: Runtime, request: Request, body: PasswordChange) -> None:
-    await people.change_password(runtime, ctx, request.params["user"], body.original_password, body.password)
+    await password_change.change_password(runtime, ctx, request.params["user"], body.original_password, body.password)
 
 
 @api.get("/users/{user}/groups", USER_GROUPS, wrap="groups")

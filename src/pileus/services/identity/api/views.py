@@ -1,5 +1,6 @@
 """The documents of users, groups, projects, domains and roles."""
 
+from collections.abc import Collection
 from typing import Any
 
 from pileus.kernel.context import Context
@@ -7,14 +8,14 @@ from pileus.services.identity.api.router import moment, url
 from pileus.services.identity.model import Group, Project, Role, User
 
 
-def user_view(ctx: Context, row: User) -> dict[str, Any]:
-    """Return a user's document; no secret is in it."""
+def user_view(ctx: Context, row: User, inactive: Collection[str] = ()) -> dict[str, Any]:
+    """Return a user's document; no secret is in it.  Those in ``inactive`` count as disabled."""
     view = {
         **row.extra,
         "id": row.id,
         "name": row.name,
         "domain_id": row.domain_id,
-        "enabled": row.enabled,
+        "enabled": row.enabled and row.id not in inactive,
         "options": row.options,
         "password_expires_at": moment(row.password_expires_at),
         "links": {"self": url(ctx, f"/users/{row.id}")},

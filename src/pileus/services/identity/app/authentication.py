@@ -11,7 +11,8 @@ from msgspec import UNSET, UnsetType
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, Unauthenticated
 from pileus.kernel.rest.schema import decode
-from pileus.services.identity.app import documents, mfa, receipts, scope
+from pileus.services.identity.app import compliance, documents, mfa, receipts, scope
+from pileus.services.identity.app.compliance import Rules
 from pileus.services.identity.app.fernet import REFUSAL
 from pileus.services.identity.app.issuing import issue
 from pileus.services.identity.app.methods import METHODS
@@ -41,13 +42,16 @@ async def issue_token(attempt: Attempt, auth: Auth, *, with_catalog: bool) -> tu
         if proof.needs_secret:
             good = await passwords.matches(proof.secret or "", proof.hashed)
             if not good or proof.user_id is None:
+                if proof.failed is not None:
+                    await db.write(proof.failed)
                 raise Unauthenticated(REFUSAL)
     if len({proof.user_id for proof in proofs}) != 1:
         raise Unauthenticated(REFUSAL)
     uses_trust = isinstance(auth.scope, Scope) and auth.scope.trust is not None  # a trust counts its uses
     for spend in [proof.spend for proof in proofs if proof.spend is not None]:
         await db.write(spend)
-    run = db.write if uses_trust or any(proof.writes for proof in proofs) else db.read
+    writes = uses_trust or attempt.runtime.part(Rules).records_logins or any(proof.writes for proof in proofs)
+    run = db.write if writes else db.read
     return await run(_issue, attempt, auth, tuple(given), proofs, with_catalog)
 
 
@@ -86,6 +90,8 @@ def _issue(
     credential_id = next((proof.credential_id for proof in proofs if proof.credential_id), None)
     chosen = scope.choose(tx, user, auth.scope, credential_id, parent)
     text, token = issue(tx, attempt.runtime, chosen, methods, parent)
+    if (rules := attempt.runtime.part(Rules)).records_logins:
+        compliance.record_login(tx, rules, user.id)
     document = documents.token_document(tx, attempt.runtime, attempt.ctx, token, with_catalog=with_catalog)
     return text, document
 

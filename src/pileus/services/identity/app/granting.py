@@ -9,6 +9,7 @@ from pileus.kernel import events, ids
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from pileus.services.identity.app.options import merge, refuse_immutable
 from pileus.services.identity.app.people import require_domain
 from pileus.services.identity.app.roles import expand
 from pileus.services.identity.model import NO_DOMAIN, Assignment, ImpliedRole, Role
@@ -40,10 +41,9 @@ def update_role(tx: Tx, ctx: Context, row: Role, given: dict[str, Any], kept: di
         raise Invalid(f"Cannot change Domain ID of role {row.id}.")
     if given.get("name", row.name) != row.name:
         _check_name(tx, given["name"], row.domain_id)
-    _refuse_immutable(row, given)
+    refuse_immutable("role", row, given)
     if "options" in given:
-        merged = {**row.options, **given.pop("options")}
-        row.options = {option: value for option, value in merged.items() if value is not None}
+        merge(row, given.pop("options"))
     for field, value in given.items():
         setattr(row, field, value)
     row.extra = {**row.extra, **kept}
@@ -52,14 +52,9 @@ def update_role(tx: Tx, ctx: Context, row: Role, given: dict[str, Any], kept: di
     tx.flush()
 
 
-def _refuse_immutable(row: Role, given: dict[str, Any]) -> None:
-    if row.options.get("immutable") and given.get("options", {}).get("immutable", True):
-        raise Forbidden(f"Cannot change role {row.id}: it is immutable. Set its option immutable to false first.")
-
-
 def delete_role(tx: Tx, ctx: Context, row: Role) -> None:
     """Remove a role with its assignments and inferences."""
-    _refuse_immutable(row, {})
+    refuse_immutable("role", row, {})
     roles.delete_role(tx, row)
     tokens.move_revision(tx)
     events.emit(tx, "identity.role.deleted", row.id, ctx=ctx)
@@ -74,6 +69,7 @@ def imply(tx: Tx, ctx: Context, prior: Role, implied: Role) -> None:
     if prior.id in expand([implied.id], roles.implications(tx)):
         raise Invalid(f"{prior.name} cannot imply {implied.name}: {implied.name} implies {prior.name} already.")
     if roles.get_implied(tx, prior.id, implied.id) is None:
+        refuse_immutable("role", prior, {})
         tx.add(ImpliedRole(prior_role_id=prior.id, implied_role_id=implied.id))
         tokens.move_revision(tx)
         events.emit(tx, "identity.role.updated", prior.id, ctx=ctx)
@@ -81,6 +77,7 @@ def imply(tx: Tx, ctx: Context, prior: Role, implied: Role) -> None:
 
 def unimply(tx: Tx, ctx: Context, prior: Role, implied: Role) -> None:
     """End an inference rule."""
+    refuse_immutable("role", prior, {})
     tx.delete(roles.get_implied(tx, prior.id, implied.id))
     tokens.move_revision(tx)
     events.emit(tx, "identity.role.updated", prior.id, ctx=ctx)

@@ -8,12 +8,12 @@ from typing import Any
 from pileus.kernel import clock, events, ids
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
-from pileus.kernel.runtime import Runtime
-from pileus.services.identity.app.fernet import REFUSAL
-from pileus.services.identity.app.passwords import Passwords
+from pileus.kernel.errors import Conflict, Invalid, NotFound
+from pileus.services.identity.app import compliance, options
+from pileus.services.identity.app.compliance import Rules
 from pileus.services.identity.model import DEFAULT_DOMAIN, Group, Membership, Project, User
 from pileus.services.identity.store import (
+    accounts,
     application_credentials,
     credentials,
     federation,
@@ -46,22 +46,16 @@ def name_taken(noun: str, name: str, domain_id: str) -> Conflict:
     )
 
 
-def create_user(tx: Tx, ctx: Context, *, name: str, domain_id: str, password_hash: str | None, **more: Any) -> User:
+def create_user(
+    tx: Tx, ctx: Context, rules: Rules, *, name: str, domain_id: str, password_hash: str | None, **more: Any
+) -> User:
     """Add a user; raise Conflict when the name is taken in the domain."""
     require_domain(tx, domain_id)
     if users.find_user(tx, name, domain_id) is not None:
         raise name_taken("user", name, domain_id)
     _check_default_project(tx, more.get("default_project_id"))
-    now = clock.now()
-    row = User(
-        id=ids.new_hex_id(),
-        name=name,
-        domain_id=domain_id,
-        password_hash=password_hash,
-        password_changed_at=now if password_hash else None,
-        created_at=now,
-        **more,
-    )
+    row = User(id=ids.new_hex_id(), name=name, domain_id=domain_id, created_at=clock.now(), **more)
+    compliance.set_password(tx, rules, row, password_hash, chosen=False)
     tx.add(row)
     events.emit(tx, "identity.user.created", row.id, ctx=ctx)
     tx.flush()
@@ -74,7 +68,7 @@ def _check_default_project(tx: Tx, id: str | None) -> None:
         raise Invalid(f"User's default project ID cannot be a domain ID: {id}. Name a project.")
 
 
-def update_user(tx: Tx, ctx: Context, row: User, given: dict[str, Any], kept: dict[str, Any]) -> None:
+def update_user(tx: Tx, ctx: Context, rules: Rules, row: User, given: dict[str, Any], kept: dict[str, Any]) -> None:
     """Change a user; a new password or a disabled user ends the tokens there are."""
     if given.get("domain_id", row.domain_id) != row.domain_id:
         raise Invalid(f"Cannot change Domain ID: user {row.id} stays in domain {row.domain_id}.")
@@ -83,11 +77,12 @@ def update_user(tx: Tx, ctx: Context, row: User, given: dict[str, Any], kept: di
         raise name_taken("user", name, row.domain_id)
     _check_default_project(tx, given.get("default_project_id"))
     ends = "password_hash" in given or given.get("enabled") is False
-    if "password_hash" in given:
-        row.password_changed_at = clock.now()
     if "options" in given:
-        merged = {**row.options, **given.pop("options")}
-        row.options = {option: value for option, value in merged.items() if value is not None}
+        options.merge(row, given.pop("options"))
+    if "password_hash" in given:
+        compliance.set_password(tx, rules, row, given.pop("password_hash"), chosen=False)
+    if given.get("enabled"):
+        compliance.reinstate(tx, rules, row)
     for field, value in given.items():
         setattr(row, field, value)
     row.extra = {**row.extra, **kept}
@@ -108,36 +103,19 @@ def delete_user(tx: Tx, ctx: Context, row: User) -> None:
     application_credentials.delete_application_credentials(tx, user_ids=[row.id], with_rules=True)
     credentials.delete_credentials(tx, user_ids=[row.id])
     trusts.delete_trusts(tx, user_ids=[row.id])
+    accounts.delete_accounts(tx, [row.id])
     tokens.move_revision(tx)
     events.emit(tx, "identity.user.deleted", row.id, ctx=ctx)
     tx.delete(row)
     tx.flush()
 
 
-async def change_password(runtime: Runtime, ctx: Context, user_id: str, original: str, new: str) -> None:
-    """Give a user who knows the old password a new one, and end the tokens there are."""
-
-    def look(tx: Tx) -> str | None:
-        row = users.get_user(tx, user_id)
-        return row.password_hash if row is not None and row.enabled else None
-
-    hashed = await runtime.db.read(look)
-    passwords = runtime.part(Passwords)
-    if not await passwords.matches(original, hashed):
-        raise Unauthenticated(REFUSAL)
-    if original == new:
-        raise Invalid("The new password cannot be identical to the one it replaces.")
-    fresh = await passwords.hash(new)
-
-    def change(tx: Tx) -> None:
-        row = users.get_user(tx, user_id)
-        if row is None or not row.enabled or row.password_hash != hashed:
-            raise Unauthenticated(REFUSAL)
-        if row.options.get("lock_password"):
-            raise Forbidden("This user's password is locked: only an administrator may change it.")
-        update_user(tx, ctx, row, {"password_hash": fresh}, {})
-
-    await runtime.db.write(change)
+def replace_password(tx: Tx, ctx: Context, rules: Rules, row: User, hashed: str) -> None:
+    """Give a user the password it chose; the tokens there are end."""
+    compliance.set_password(tx, rules, row, hashed, chosen=True)
+    tx.flush()
+    tokens.insert_revocation(tx, clock.now(), user_id=row.id)
+    events.emit(tx, "identity.user.updated", row.id, ctx=ctx)
 
 
 def create_group(tx: Tx, ctx: Context, *, name: str, domain_id: str, **more: Any) -> Group:

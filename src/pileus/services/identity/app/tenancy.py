@@ -10,9 +10,11 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from pileus.services.identity.app.limits import STRICT
+from pileus.services.identity.app.options import merge, refuse_immutable
 from pileus.services.identity.app.people import name_taken, require_domain
 from pileus.services.identity.model import NO_DOMAIN, IdentitySettings, Project, Role
 from pileus.services.identity.store import (
+    accounts,
     application_credentials,
     credentials,
     domain_configs,
@@ -82,11 +84,11 @@ def _require_enabled(parent: Project, above: list[Project]) -> None:
 
 def update_project(tx: Tx, ctx: Context, row: Project, given: dict[str, Any], kept: dict[str, Any]) -> None:
     """Change a project or a domain; disabling it ends its tokens."""
+    refuse_immutable(_noun(row), row, given)
     _refuse_moves(row, given)
     name = given.get("name", row.name)
     if name != row.name and projects.find_project(tx, name, row.domain_id) is not None:
-        noun = "domain" if row.is_domain else "project"
-        raise name_taken(noun, name, row.domain_id)
+        raise name_taken(_noun(row), name, row.domain_id)
     disables = given.get("enabled") is False and row.enabled
     if disables and not row.is_domain:
         below = [child for child in projects.subtree(tx, row.id) if child.enabled]
@@ -102,7 +104,17 @@ def update_project(tx: Tx, ctx: Context, row: Project, given: dict[str, Any], ke
         tokens.insert_revocation(tx, clock.now(), **which)
     else:
         tokens.move_revision(tx)
-    events.emit(tx, f"identity.{'domain' if row.is_domain else 'project'}.updated", row.id, ctx=ctx)
+    events.emit(tx, f"identity.{_noun(row)}.updated", row.id, ctx=ctx)
+
+
+def _noun(row: Project) -> str:
+    return "domain" if row.is_domain else "project"
+
+
+def set_tags(tx: Tx, row: Project, tags: list[str]) -> None:
+    """Replace a project's tags."""
+    refuse_immutable(_noun(row), row, {})
+    projects.set_tags(tx, row.id, tags)
 
 
 def _refuse_moves(row: Project, given: dict[str, Any]) -> None:
@@ -118,8 +130,7 @@ def _apply(tx: Tx, row: Project, given: dict[str, Any], kept: dict[str, Any]) ->
     if "tags" in given:
         projects.set_tags(tx, row.id, given.pop("tags"))
     if "options" in given:
-        merged = {**row.options, **given.pop("options")}
-        row.options = {option: value for option, value in merged.items() if value is not None}
+        merge(row, given.pop("options"))
     for field in ("name", "description", "enabled"):
         if field in given:
             setattr(row, field, given[field] if given[field] is not None else "")
@@ -131,6 +142,7 @@ def delete_project(tx: Tx, ctx: Context, row: Project) -> None:
     """Remove a project, or a domain, with all that hangs on it; raise Forbidden when other projects are below it."""
     if row.is_domain:
         return delete_domain(tx, ctx, row)
+    refuse_immutable("project", row, {})
     if projects.children(tx, [row.id]):
         raise Forbidden(f"Cannot delete the project {row.id} since others are below it: delete those first.")
     _remove(tx, [row.id])
@@ -164,6 +176,7 @@ def create_domain(tx: Tx, ctx: Context, *, name: str, tags: list[str], id: str |
 
 def delete_domain(tx: Tx, ctx: Context, row: Project) -> None:
     """Remove a disabled domain with its projects, users, groups and roles."""
+    refuse_immutable("domain", row, {})
     if row.enabled:
         raise Forbidden(f"Cannot delete a domain that is enabled, please disable it first: {row.id}.")
     project_ids, user_ids, group_ids = projects.in_domain(tx, row.id)
@@ -176,6 +189,7 @@ def delete_domain(tx: Tx, ctx: Context, row: Project) -> None:
     application_credentials.delete_application_credentials(tx, user_ids=user_ids, with_rules=True)
     credentials.delete_credentials(tx, user_ids=user_ids)
     trusts.delete_trusts(tx, user_ids=user_ids)
+    accounts.delete_accounts(tx, user_ids)
     users.delete_people(tx, user_ids, group_ids)
     for role in tx.scalars(roles.select_roles().where(Role.domain_id == row.id)).all():
         roles.delete_role(tx, role)

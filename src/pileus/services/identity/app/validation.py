@@ -15,8 +15,9 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Forbidden, Unauthenticated
 from pileus.kernel.rest import Request
 from pileus.kernel.runtime import Runtime
-from pileus.services.identity.app import access, certificates, roles, trusts
+from pileus.services.identity.app import access, certificates, compliance, roles, trusts
 from pileus.services.identity.app.access import Allowed
+from pileus.services.identity.app.compliance import Rules
 from pileus.services.identity.app.fernet import REFUSAL, Payload, TokenKeys, microseconds
 from pileus.services.identity.model import LONGEST_LIFETIME_S, NO_DOMAIN, ApplicationCredential, IdentitySettings, Trust
 from pileus.services.identity.store import application_credentials, facts, projects, tokens
@@ -94,6 +95,7 @@ class Tokens:
                 f"table [identity]: token_lifetime_s and allow_expired_window_s together may be {LONGEST_LIFETIME_S} "
                 "seconds at most"
             )
+        self._rules = runtime.part(Rules)
         self.lifetime_s = settings.token_lifetime_s
         self._rotation_s = settings.key_rotation_s
         self.window_us = settings.allow_expired_window_s * 1_000_000
@@ -129,6 +131,7 @@ class Tokens:
         revision = tokens.revision(tx)
         if self._book is None or self._book[0] != revision:
             self._book = revision, RoleBook(tx)
+        compliance.check_active(tx, self._rules, payload.user_id)
         return look_up(tx, payload, self._book[1])
 
     def _forget_oldest(self) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from pileus.kernel import clock
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
@@ -47,6 +46,8 @@ class Proof:
     spend: Callable[[Tx], None] | None = None
     """Runs in a transaction of its own that writes, once all proofs held; raises Unauthenticated for what counts once
     and was used before."""
+    failed: Callable[[Tx], None] | None = None
+    """Runs in a transaction of its own that writes, when the secret did not fit."""
     settle: Callable[[Tx, User], None] | None = None
     """Runs in the transaction that makes the token, once all proofs held; raises Unauthenticated."""
     writes: bool = False
@@ -81,8 +82,3 @@ def find_user(tx: Tx, given: UserReference) -> User | None:
         raise Invalid("user.domain with an id or a name is needed beside user.name.")
     domain = find_domain(tx, given.domain)
     return users.find_user(tx, given.name, domain.id) if domain is not None else None
-
-
-def password_usable(user: User) -> bool:
-    """Tell whether a user's password still counts."""
-    return user.password_expires_at is None or user.password_expires_at > clock.now()
