@@ -5,6 +5,7 @@ import pytest
 from pileus.kernel.testing import client, running
 from pileus.services.identity.service import SERVICE
 from pileus.services.identity.testing import login
+from tests.api.identity.openid_provider import openid_provider
 
 
 @pytest.fixture
@@ -25,3 +26,9 @@ async def demo(cloud):
     async with client(cloud, await login(cloud, "demo")) as http:
         http.base_url = "http://cloud.test/identity/v3/"
         yield http
+
+
+@pytest.fixture(scope="session")
+def openid(tmp_path_factory):
+    with openid_provider(tmp_path_factory.mktemp("openid")) as provider:
+        yield provider

@@ -1,11 +1,12 @@
 """Work without input.  Rule: a revocation is forgotten only when every token it could end has ended by itself."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pileus.kernel import clock
+from pileus.kernel.db import Tx
 from pileus.kernel.reconcile import World, reconciler
 from pileus.services.identity.model import LONGEST_LIFETIME_S
-from pileus.services.identity.store import credentials, tokens
+from pileus.services.identity.store import credentials, federation, tokens
 
 
 @reconciler("identity.revocations", every_s=3600)
@@ -18,3 +19,16 @@ async def forget_revocations(world: World) -> None:
 async def forget_passcodes(world: World) -> None:
     """Remove what is known of the passcodes of credentials that are gone."""
     await world.db.write(credentials.forget_spent)
+
+
+@reconciler("identity.memberships", every_s=30)
+async def end_memberships(world: World) -> None:
+    """Let tokens be looked up again once a membership that an identity provider gave has ended."""
+    now = clock.now()
+    if await world.db.read(federation.any_expired, now):
+        await world.db.write(_end_memberships, now)
+
+
+def _end_memberships(tx: Tx, now: datetime) -> None:
+    if federation.delete_expired_memberships(tx, now):
+        tokens.move_revision(tx)

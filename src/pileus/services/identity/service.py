@@ -11,6 +11,7 @@ from pileus.services.identity.api import (
     credentials,
     domain_configs,
     endpoint_filter,
+    federation_auth,
     grants,
     identity_providers,
     limits,
@@ -25,6 +26,7 @@ from pileus.services.identity.api import (
     simple_cert,
     trusts,
     versions,
+    websso,
 )
 from pileus.services.identity.api.router import api
 from pileus.services.identity.api.router import versions as versions_api
@@ -43,6 +45,7 @@ DECLARING = (
     credentials,
     domain_configs,
     endpoint_filter,
+    federation_auth,
     grants,
     limits,
     policies,
@@ -58,6 +61,7 @@ DECLARING = (
     service_providers,
     trusts,
     versions,
+    websso,
 )
 """Imported so that their routes and reconcilers are declared; the other resources are imported by these."""
 

@@ -10,7 +10,7 @@ from pileus.kernel.runtime import Runtime
 from pileus.services.identity.app.validation import Named, Token
 from pileus.services.identity.model import Endpoint
 from pileus.services.identity.store import catalog as catalog_rows
-from pileus.services.identity.store import endpoint_filter, tokens
+from pileus.services.identity.store import endpoint_filter, federation, tokens
 
 _BLANK = re.compile(r"[$%]\((\w+)\)s")
 
@@ -48,6 +48,10 @@ class CatalogBook:
             for service, endpoints in catalog_rows.enabled_catalog(tx)
         ]
         self._filtered = endpoint_filter.any_association(tx)
+        self.service_providers = [
+            {"id": row.id, "auth_url": row.auth_url, "sp_url": row.sp_url}
+            for row in federation.enabled_service_providers(tx)
+        ]
         self._seen: dict[str, Listed] = {}
 
     def rows(self, tx: Tx, project_id: str | None) -> Listed:
@@ -79,13 +83,13 @@ class Catalog:
     def __init__(self, runtime: Runtime) -> None:
         self._book: CatalogBook | None = None
 
-    def rows(self, tx: Tx, project_id: str | None) -> Listed:
-        """Return what a project sees."""
+    def book(self, tx: Tx) -> CatalogBook:
+        """Return the catalog as of now."""
         revision = tokens.revision(tx)
         book = self._book
         if book is None or book.revision != revision:
             book = self._book = CatalogBook(tx, revision)
-        return book.rows(tx, project_id)
+        return book
 
 
 def catalog(
@@ -94,7 +98,7 @@ def catalog(
     """Return the catalog as this caller sees it; an endpoint whose URL cannot be filled in is left out."""
     values = {"base_url": ctx.base_url, "project_id": project_id, "tenant_id": project_id, "user_id": user_id}
     found = []
-    for service, endpoints in runtime.part(Catalog).rows(tx, project_id):
+    for service, endpoints in runtime.part(Catalog).book(tx).rows(tx, project_id):
         filled = ((row, render_url(row["url"], values)) for row in endpoints)
         shown = [{**row, "url": url} for row, url in filled if url is not None]
         found.append({**service, "endpoints": shown})
@@ -118,6 +122,12 @@ def token_document(
         "expires_at": _moment(payload.expires_at),
         "issued_at": _moment(payload.issued_at),
     }
+    if payload.whence is not None:
+        document["user"]["OS-FEDERATION"] = {
+            "identity_provider": {"id": payload.whence[0]},
+            "protocol": {"id": payload.whence[1]},
+            "groups": [{"id": id} for id in token.federated_groups or ()],
+        }
     if payload.scope:
         document["roles"] = [{"id": role.id, "name": role.name} for role in token.roles]
     if token.project is not None and token.domain is not None:
@@ -127,6 +137,8 @@ def token_document(
         document["domain"] = _reference(token.domain)
     elif payload.scope == "s":
         document["system"] = {"all": True}
+    if payload.scope and (others := runtime.part(Catalog).book(tx).service_providers):
+        document["service_providers"] = others
     if payload.scope and with_catalog:
         document["catalog"] = catalog(tx, runtime, ctx, project_id=payload.project_id, user_id=payload.user_id)
     if token.application_credential is not None:

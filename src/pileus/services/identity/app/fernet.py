@@ -43,6 +43,8 @@ class Payload(msgspec.Struct, array_like=True, frozen=True):
     """Of OAuth 1."""
     thumbprint: str | None = None
     """Of the client certificate that it works with only."""
+    whence: tuple[str, str] | None = None
+    """Of somebody whom another vouched for: the identity provider and the protocol."""
 
     @property
     def project_id(self) -> str | None:

@@ -14,7 +14,13 @@ from pileus.services.identity.app.validation import Token, Tokens
 
 
 def issue(
-    tx: Tx, runtime: Runtime, chosen: Chosen, methods: tuple[str, ...], parent: Payload | None = None
+    tx: Tx,
+    runtime: Runtime,
+    chosen: Chosen,
+    methods: tuple[str, ...],
+    parent: Payload | None = None,
+    *,
+    whence: tuple[str, str] | None = None,
 ) -> tuple[str, Token]:
     """Return the text of a new token and what it proves; raise Unauthenticated when that would be nothing."""
     now, issuer = clock.now(), runtime.part(Tokens)
@@ -24,6 +30,7 @@ def issue(
         expires_us = min(expires_us, parent.expires_us)
         methods = tuple(dict.fromkeys((*methods, *parent.methods)))
         audit_ids = (*audit_ids, parent.audit_ids[-1])
+        whence = parent.whence
     payload = Payload(
         1,
         chosen.user_id,
@@ -37,6 +44,7 @@ def issue(
         trust_id=chosen.trust_id,
         access_token_id=chosen.access_token_id,
         thumbprint=chosen.thumbprint,
+        whence=whence,
     )
     token = issuer.look_up(tx, payload)
     return issuer.keys.seal(payload), token

@@ -62,6 +62,15 @@ def create_user(
     return row
 
 
+def create_shadow(tx: Tx, ctx: Context, *, id: str, name: str, domain_id: str, **more: Any) -> User:
+    """Add a user whom another system keeps: it has no password here."""
+    row = User(id=id, name=name, domain_id=domain_id, password_hash=None, created_at=clock.now(), **more)
+    tx.add(row)
+    events.emit(tx, "identity.user.created", row.id, ctx=ctx)
+    tx.flush()
+    return row
+
+
 def _check_default_project(tx: Tx, id: str | None) -> None:
     project = projects.get_project(tx, id) if id else None
     if project is not None and project.is_domain:

@@ -15,7 +15,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Forbidden, Unauthenticated
 from pileus.kernel.rest import Request
 from pileus.kernel.runtime import Runtime
-from pileus.services.identity.app import access, certificates, compliance, roles, trusts
+from pileus.services.identity.app import access, certificates, compliance, federated, roles, trusts
 from pileus.services.identity.app.access import Allowed
 from pileus.services.identity.app.compliance import Rules
 from pileus.services.identity.app.fernet import REFUSAL, Payload, TokenKeys, microseconds
@@ -68,6 +68,8 @@ class Token:
     """It came of an application credential that may make no other."""
     access_rules: tuple[Allowed, ...] | None
     trust: Trusted | None = None
+    federated_groups: tuple[str, ...] | None = None
+    """The groups that an identity provider put its user into."""
 
 
 class RoleBook:
@@ -179,6 +181,7 @@ def look_up(tx: Tx, payload: Payload, book: RoleBook) -> Token:
     if payload.scope == "p" and (project is None or not project.enabled or not project.domain_enabled):
         raise Unauthenticated(REFUSAL)
     domain = Named(project.domain_id, project.domain_name) if project is not None else _domain(tx, payload)
+    groups = federated.groups(tx, payload.user_id, payload.whence) if payload.whence is not None else None
     trust = trusts.living(tx, payload.trust_id) if payload.trust_id is not None else None
     if facts.is_revoked(
         tx,
@@ -206,6 +209,7 @@ def look_up(tx: Tx, payload: Payload, book: RoleBook) -> Token:
         credential is not None and not credential.unrestricted,
         rules,
         Trusted(trust.id, trust.trustor_user_id, trust.trustee_user_id, trust.impersonation) if trust else None,
+        groups,
     )
 
 

@@ -10,7 +10,37 @@ from typing import Any
 from sqlalchemy import String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from pileus.kernel.config import Settings
 from pileus.kernel.db import JsonText, Row
+
+
+class OpenIdProvider(Settings, frozen=True):
+    """Table ``[identity.openid.ID]``: how the identity provider ID is asked by OpenID Connect."""
+
+    issuer: str
+    client_id: str
+    client_secret: str | None = None
+    protocol: str = "openid"
+    """The protocol of the identity provider that this is for."""
+    audiences: tuple[str, ...] = ()
+    """Whom access tokens may be meant for besides ``client_id``."""
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    discovery_url: str | None = None
+    """By default the issuer's ``/.well-known/openid-configuration``."""
+    userinfo: bool = True
+    """Ask the provider who a token's holder is, besides what the token itself says."""
+    ca_file: str | None = None
+
+
+class FederationSettings(Settings, frozen=True):
+    """Part of table ``[identity]``."""
+
+    openid: dict[str, OpenIdProvider] = {}
+    trusted_dashboards: tuple[str, ...] = ()
+    """Addresses that single sign-on may hand tokens to; this cloud's own dashboard need not be named."""
+
+    default_authorization_ttl: int = 0
+    """Minutes that memberships of a mapping last when the provider does not say; 0: as long as the token."""
 
 
 class IdentityProvider(Row):

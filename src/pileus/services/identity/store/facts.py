@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import and_, bindparam, or_, select
 from sqlalchemy.orm import aliased
 
+from pileus.kernel import clock
 from pileus.kernel.db import Tx
 from pileus.services.identity.model import Assignment, Membership, Project, Revocation, User
+from pileus.services.identity.model.federation import ExpiringMembership
 
 _Domain = aliased(Project)
 
@@ -73,7 +75,16 @@ _ROLE_IDS = (
     .where(
         or_(
             Assignment.actor_id == bindparam("user_id"),
-            Assignment.actor_id.in_(select(Membership.group_id).where(Membership.user_id == bindparam("user_id"))),
+            Assignment.actor_id.in_(
+                select(Membership.group_id)
+                .where(Membership.user_id == bindparam("user_id"))
+                .union_all(
+                    select(ExpiringMembership.group_id).where(
+                        ExpiringMembership.user_id == bindparam("user_id"),
+                        ExpiringMembership.expires_at > bindparam("now"),
+                    )
+                )
+            ),
         ),
         or_(
             and_(Assignment.target_id == bindparam("target_id"), Assignment.inherited.is_(False)),
@@ -115,7 +126,7 @@ def project_facts(tx: Tx, id: str) -> ProjectFacts | None:
 
 def role_ids(tx: Tx, user_id: str, target_id: str, above: Collection[str]) -> set[str]:
     """Return the ids of a user's roles on a target: its own, its groups', and those inherited from ``above``."""
-    values: dict[str, Any] = {"user_id": user_id, "target_id": target_id, "above": list(above)}
+    values: dict[str, Any] = {"user_id": user_id, "target_id": target_id, "above": list(above), "now": clock.now()}
     return set(tx.connection().execute(_ROLE_IDS, values).scalars())
 
 

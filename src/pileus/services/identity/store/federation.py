@@ -155,6 +155,13 @@ def set_memberships(tx: Tx, user_id: str, provider_id: str, group_ids: Iterable[
     return before.keys() != wanted
 
 
+def group_ids_of(tx: Tx, user_id: str, provider_id: str, now: datetime) -> list[str]:
+    """Return the ids of the groups that a provider put a user into and that last."""
+    row = ExpiringMembership
+    wanted = select(row.group_id).where(row.user_id == user_id, row.provider_id == provider_id, row.expires_at > now)
+    return list(tx.scalars(wanted.order_by(row.group_id)))
+
+
 def delete_memberships(tx: Tx, *, user_ids: Sequence[str] = (), group_ids: Sequence[str] = ()) -> None:
     """Remove what providers said of these users or groups."""
     row = ExpiringMembership
@@ -164,6 +171,13 @@ def delete_memberships(tx: Tx, *, user_ids: Sequence[str] = (), group_ids: Seque
 def delete_federated_users(tx: Tx, user_ids: Sequence[str]) -> None:
     """Forget what providers call these users."""
     tx.execute(delete(FederatedUser).where(FederatedUser.user_id.in_(user_ids)))
+
+
+def any_expired(tx: Tx, now: datetime) -> bool:
+    """Tell whether a membership has ended."""
+    return (
+        tx.scalar(select(ExpiringMembership.user_id).where(ExpiringMembership.expires_at <= now).limit(1)) is not None
+    )
 
 
 def delete_expired_memberships(tx: Tx, now: datetime) -> int:

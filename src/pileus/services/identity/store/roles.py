@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import Select, delete, or_, select
 
 from pileus.kernel.db import Tx
-from pileus.services.identity.model import Assignment, ImpliedRole, Membership, Role
+from pileus.services.identity.model import Assignment, ImpliedRole, Role
+from pileus.services.identity.store import users
 
 
 def get_role(tx: Tx, id: str) -> Role | None:
@@ -76,8 +77,7 @@ def roles_between(tx: Tx, actor_id: str, target_id: str, inherited: bool) -> lis
 
 
 def _actors(user_id: str) -> Any:
-    groups = select(Membership.group_id).where(Membership.user_id == user_id)
-    return or_(Assignment.actor_id == user_id, Assignment.actor_id.in_(groups))
+    return or_(Assignment.actor_id == user_id, Assignment.actor_id.in_(users.groups_with(user_id)))
 
 
 def targets_of(tx: Tx, user_id: str) -> list[tuple[str, str, bool]]:

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import CompoundSelect, Select, delete, select, union_all, update
 
+from pileus.kernel import clock
 from pileus.kernel.db import Tx
 from pileus.services.identity.model import Group, Membership, User
+from pileus.services.identity.model.federation import ExpiringMembership
 
 
 def get_user(tx: Tx, id: str) -> User | None:
@@ -51,14 +53,35 @@ def groups_by_id(tx: Tx, ids: Iterable[str]) -> dict[str, Group]:
     return {row.id: row for row in tx.scalars(select(Group).where(Group.id.in_(wanted)))} if wanted else {}
 
 
+def groups_with(user_id: str) -> CompoundSelect[str]:
+    """Return the statement of the ids of the groups a user is in, whoever put it there."""
+    lasting = ExpiringMembership.expires_at > clock.now()
+    return union_all(
+        select(Membership.group_id).where(Membership.user_id == user_id),
+        select(ExpiringMembership.group_id).where(ExpiringMembership.user_id == user_id, lasting),
+    )
+
+
+def users_with(group_ids: Sequence[str]) -> CompoundSelect[str, str]:
+    """Return the statement of ``(user id, group id)`` of all who are in groups, whoever put them there."""
+    lasting = ExpiringMembership.expires_at > clock.now()
+    return union_all(
+        select(Membership.user_id, Membership.group_id).where(Membership.group_id.in_(group_ids)),
+        select(ExpiringMembership.user_id, ExpiringMembership.group_id).where(
+            ExpiringMembership.group_id.in_(group_ids), lasting
+        ),
+    )
+
+
 def select_groups_of(user_id: str) -> Select[Any]:
     """Return the statement of the groups a user is in."""
-    return select(Group).join(Membership, Membership.group_id == Group.id).where(Membership.user_id == user_id)
+    return select(Group).where(Group.id.in_(groups_with(user_id)))
 
 
 def select_users_in(group_id: str) -> Select[Any]:
     """Return the statement of the users in a group."""
-    return select(User).join(Membership, Membership.user_id == User.id).where(Membership.group_id == group_id)
+    members = users_with([group_id]).subquery()
+    return select(User).where(User.id.in_(select(members.c.user_id)))
 
 
 def get_membership(tx: Tx, user_id: str, group_id: str) -> Membership | None:
@@ -68,15 +91,13 @@ def get_membership(tx: Tx, user_id: str, group_id: str) -> Membership | None:
 
 def group_ids_of(tx: Tx, user_id: str) -> list[str]:
     """Return the ids of the groups a user is in."""
-    return list(tx.scalars(select(Membership.group_id).where(Membership.user_id == user_id)))
+    return list(dict.fromkeys(tx.scalars(groups_with(user_id))))
 
 
 def members_of(tx: Tx, group_ids: Sequence[str]) -> dict[str, list[str]]:
     """Return the ids of the users in each group."""
     members: dict[str, list[str]] = {}
-    for user_id, group_id in tx.execute(
-        select(Membership.user_id, Membership.group_id).where(Membership.group_id.in_(group_ids))
-    ):
+    for user_id, group_id in dict.fromkeys(tuple(row) for row in tx.execute(users_with(group_ids))):
         members.setdefault(group_id, []).append(user_id)
     return members
 

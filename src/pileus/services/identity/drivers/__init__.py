@@ -1,0 +1,1 @@
+"""Other systems that identity asks: OpenID providers and directories."""
