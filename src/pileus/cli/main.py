@@ -19,9 +19,12 @@ COMMANDS = {
     "explain": "tell what one request did, from its arrival to the end of all it began",
     "operations": "list what is under way; show one, retry or abandon a stuck one",
     "policy": "say who may do what and why not; print a sample policy.yaml; check the one in force",
+    "import": "take over an existing Keystone: people, projects, roles, catalog, secrets",
     "openrc": "print the shell exports that point clients at the cloud",
     "test": "set up and run the tests",
 }
+MODULES = {"import": "import_keystone"}
+"""Where a command's module cannot have its name."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,10 +63,23 @@ def parser() -> argparse.ArgumentParser:
         "resource", nargs="*", help="explain: an id, a path (after a method), or words such as project_id=ID"
     )
     made["explain"].add_argument("id", help="the request, as x-openstack-request-id names it")
+    _import_words(made["import"])
     made["openrc"].add_argument("--project", help="the project, and user, to act as (default admin)")
     made["openrc"].add_argument("--clouds-yaml", action="store_true", help="print a clouds.yaml instead")
     made["test"].add_argument("arguments", nargs=argparse.REMAINDER, help="arguments for pytest")
     return top
+
+
+def _import_words(command: argparse.ArgumentParser) -> None:
+    command.add_argument("what", choices=["keystone"])
+    command.add_argument(
+        "--connection", required=True, help="URL of its database (mysql://..., postgresql://...) or an SQLite file"
+    )
+    command.add_argument("--credential-keys", type=Path, help="the folder of its credential keys")
+    command.add_argument(
+        "--services", choices=["missing", "all", "none"], default="missing", help="which services of its catalog"
+    )
+    command.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
 
 
 def main() -> None:
@@ -72,7 +88,8 @@ def main() -> None:
     if words.command != "test":
         words.state = words.state.expanduser().absolute() if words.state else default_state()
     try:
-        sys.exit(importlib.import_module(f"pileus.cli.{words.command}").run(words) or 0)
+        module = MODULES.get(words.command, words.command)
+        sys.exit(importlib.import_module(f"pileus.cli.{module}").run(words) or 0)
     except Problem as problem:
         complain(problem)
         sys.exit(1)

@@ -21,10 +21,10 @@ def run(words: argparse.Namespace) -> None:
 
 def exports(cloud: Cloud, state: State, project: str) -> dict[str, str]:
     """Return the environment of a client that acts in ``project``."""
-    users = state.credentials().values()
-    found = next((user for user in users if user["project"] == project), None)
+    users = state.credentials()  # by the names they had when the cloud was made
+    found = next((user for user in users.values() if user["project"] == project), users.get(project))
     if found is None:
-        known = ", ".join(sorted({user["project"] for user in users}))
+        known = ", ".join(sorted({user["project"] for user in users.values()}))
         raise Problem(f"No password is kept for a user of project {project}.", f"Projects with one: {known}.")
     return {
         "OS_AUTH_URL": f"{url(cloud)}/identity/v3",
@@ -32,7 +32,7 @@ def exports(cloud: Cloud, state: State, project: str) -> dict[str, str]:
         "OS_REGION_NAME": "RegionOne",
         "OS_USERNAME": found["user"],
         "OS_PASSWORD": found["password"],
-        "OS_PROJECT_NAME": project,
+        "OS_PROJECT_NAME": found["project"],
         "OS_USER_DOMAIN_ID": "default",
         "OS_PROJECT_DOMAIN_ID": "default",
     }

@@ -15,6 +15,7 @@ import bcrypt
 
 from pileus.kernel.errors import Unavailable
 from pileus.kernel.runtime import Runtime
+from pileus.services.identity.app import foreign_hashes
 from pileus.services.identity.model import IdentitySettings
 
 P = ParamSpec("P")
@@ -67,6 +68,8 @@ class Passwords:
 
     def _matches(self, password: str, hashed: str | None) -> bool:
         secret = _secret(password)
+        if hashed is not None and foreign_hashes.is_foreign(hashed):
+            return foreign_hashes.matches(password, hashed)
         if hashed is not None:
             if bcrypt.checkpw(secret, hashed.encode()):
                 return True
