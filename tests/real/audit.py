@@ -93,8 +93,9 @@ class Found:
     @classmethod
     def look(cls, state: Path) -> "Found":
         cloud_id = json.loads((state / "cloud.json").read_text())["cloud_id"]
-        qemus = {pid: words for pid, words in _processes() if words[0].startswith("qemu-system") and _of(words, state)}
-        dnsmasqs = [words for _, words in _processes() if words[0] == "dnsmasq" and _of(words, state)]
+        running = processes_of(state)
+        qemus = {pid: words for pid, words in running if words[0].startswith("qemu-system")}
+        dnsmasqs = [words for _, words in running if words[0] == "dnsmasq"]
         processes: dict[str, list[int]] = {}
         held: dict[str, set[str]] = {}
         for pid, words in qemus.items():
@@ -196,20 +197,17 @@ def _of_networks(rows: Rows, found: Found) -> list[str]:
     return wrong
 
 
-def _processes() -> list[tuple[int, list[str]]]:
-    found = []
+def processes_of(state: Path) -> list[tuple[int, list[str]]]:
+    """Return the processes whose words name the cloud's directory, by id, the program without its folder."""
+    found: list[tuple[int, list[str]]] = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue
-        if words[0]:
+        if any(str(state) in word for word in words):
             found.append((int(entry.name), [Path(words[0]).name, *words[1:]]))
     return found
-
-
-def _of(words: list[str], state: Path) -> bool:
-    return any(str(state) in word for word in words)
 
 
 def _open_volumes(pid: int, state: Path) -> set[str]:

@@ -17,6 +17,7 @@ from pileus.kernel.runtime import Runtime
 from pileus.kernel.testing.interruptions import Case, walk
 from pileus.services.compute.agent import ComputePart
 from tests.api.compute.cloud import Cloud, cloud_at
+from tests.sim.services.cloud import restart_agent
 
 Act = Callable[[Cloud, str], Awaitable[object]]
 
@@ -84,7 +85,6 @@ def _world(cloud: Cloud) -> Callable[[], "AsyncIterator[Runtime]"]:
     @asynccontextmanager
     async def make() -> AsyncIterator[Runtime]:
         cloud.runtime.worker.observe = no_observer
-        cloud.runtime.bus.deliver = None  # type: ignore[attr-defined]
         yield cloud.runtime
 
     return make  # type: ignore[return-value]
@@ -108,10 +108,10 @@ async def test_a_verb_survives_every_interruption(tmp_path: Path, kind: str) -> 
 
         async def check(runtime: Runtime, case: Case) -> None:
             server = await cloud.rest(servers[-1])
-            assert server["status"] in (bad.split() if case.how in ("fail", "crash while undoing") else [good]), server
+            assert server["status"] in (bad.split() if case.undone else [good]), server
             await _delete(cloud, servers[-1])
 
-        assert len(await walk(_world(cloud), act, check, [kind])) >= 6  # type: ignore[arg-type]
+        assert len(await walk(_world(cloud), act, check, [kind], restart_agent)) >= 6  # type: ignore[arg-type]
 
 
 @pytest.mark.timeout(600)
@@ -124,7 +124,7 @@ async def test_a_build_survives_every_interruption(tmp_path: Path) -> None:
 
         async def check(runtime: Runtime, case: Case) -> None:
             server = await cloud.rest(servers[-1])
-            if case.how in ("fail", "crash while undoing"):
+            if case.undone:
                 assert server["status"] == "ERROR"
                 assert "injected" in server["fault"]["message"]
                 await nothing_left(cloud)
@@ -133,7 +133,7 @@ async def test_a_build_survives_every_interruption(tmp_path: Path) -> None:
                 assert len(server["addresses"]["net"]) == 1
             await _delete(cloud, servers[-1])
 
-        assert len(await walk(_world(cloud), act, check, ["server.create"])) >= 15  # type: ignore[arg-type]
+        assert len(await walk(_world(cloud), act, check, ["server.create"], restart_agent)) >= 15  # type: ignore[arg-type]
 
 
 @pytest.mark.timeout(600)
@@ -149,14 +149,14 @@ async def test_a_deletion_survives_every_interruption(tmp_path: Path) -> None:
             await cloud.ask("DELETE", f"/servers/{servers[-1]}", 204)
 
         async def check(runtime: Runtime, case: Case) -> None:
-            if case.how in ("fail", "crash while undoing"):
+            if case.undone:
                 assert (await cloud.rest(servers[-1]))["status"] == "ERROR"
                 await _delete(cloud, servers[-1])
             else:
                 await cloud.gone(servers[-1])
                 await nothing_left(cloud)
 
-        assert len(await walk(_world(cloud), act, check, ["server.delete"])) >= 8  # type: ignore[arg-type]
+        assert len(await walk(_world(cloud), act, check, ["server.delete"], restart_agent)) >= 8  # type: ignore[arg-type]
 
 
 @pytest.mark.timeout(600)
@@ -185,7 +185,7 @@ async def test_volumes_are_free_or_in_use_whatever_happens(tmp_path: Path, kind:
                 await cloud.ask("POST", path.format(servers[-1]), 200, body)
 
         async def check(runtime: Runtime, case: Case) -> None:
-            failed = case.how in ("fail", "crash while undoing")
+            failed = case.undone
             attached = failed == (kind == "server.detach_volume")
             wanted = "in-use" if attached else "available"
             await cloud.until(url, lambda answer: answer["volume"]["status"] == wanted)
@@ -194,7 +194,7 @@ async def test_volumes_are_free_or_in_use_whatever_happens(tmp_path: Path, kind:
             await _delete(cloud, servers[-1])
             await cloud.until(url, lambda answer: answer["volume"]["status"] == "available")
 
-        assert len(await walk(_world(cloud), act, check, [kind])) >= 6  # type: ignore[arg-type]
+        assert len(await walk(_world(cloud), act, check, [kind], restart_agent)) >= 6  # type: ignore[arg-type]
 
 
 def _ended(answer: dict) -> bool:

@@ -73,6 +73,10 @@ class Host:
         for part in reversed(self.parts):
             await part.stop()
 
+    async def die(self) -> None:
+        """End as a killed process does: commands under way stop where they are, parts are told nothing (tests)."""
+        await self._fence.stop()
+
     def publish(self, topic: str, message: Any = None) -> None:
         """Wake the control plane (see ``HostContext``)."""
         self._publish(topic, message)

@@ -9,13 +9,11 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-import msgspec
-
-from pileus.kernel.bus.base import Answer, Bus, Envelope
-from pileus.kernel.bus.memory import MemoryBus
+from pileus.kernel.bus.base import Bus
 from pileus.kernel.db import Database
 from pileus.kernel.errors import Conflict
 from pileus.kernel.operations import Worker, alarms
+from pileus.kernel.testing.commands import MOMENTS, Commands
 
 PATIENCE_S = 30.0
 
@@ -29,7 +27,7 @@ class Injected(Conflict):
 
 
 class World(Protocol):
-    """What is interrupted: a ``Runtime``, or anything with the same four attributes."""
+    """What is interrupted: a ``Runtime``, or anything with the same three attributes."""
 
     db: Database
     worker: Worker
@@ -43,7 +41,8 @@ W = TypeVar("W", bound=World)
 
 @dataclass(frozen=True)
 class Case:
-    """One interruption: ``how`` is "crash", "fail", "crash while undoing", "repeat" or "none"."""
+    """One interruption: ``how`` is "crash", "fail", "crash while undoing", "kill agent", "kill agent while undoing",
+    "repeat" or "none"."""
 
     how: str
     kind: str = ""
@@ -52,6 +51,11 @@ class Case:
     def __str__(self) -> str:
         return f"{self.how} at {self.kind} {self.event!r}" if self.event else self.how
 
+    @property
+    def undone(self) -> bool:
+        """Tell whether the operation is to end undone; otherwise it is to end as if nothing had happened."""
+        return self.how == "fail" or self.how.endswith("while undoing")
+
 
 class Saboteur:
     """Watches a worker's operations and strikes once, or at each try of one event."""
@@ -59,13 +63,15 @@ class Saboteur:
     def __init__(self, case: Case, last: str = "") -> None:
         self.case = case
         self.seen: list[tuple[str, str]] = []
+        self.kinds: dict[str, str] = {}
         self.crashed = asyncio.Event()
         self._last = last
 
     def __call__(self, event: str, op: Any) -> None:
         self.seen.append((op.kind, event))
+        self.kinds[op.id] = op.kind
         case = self.case
-        if case.how == "crash while undoing" and (op.kind, event) == (case.kind, self._last):
+        if case.how.endswith("while undoing") and (op.kind, event) == (case.kind, self._last):
             raise Injected(f"injected at {event}")
         if (op.kind, event) != (case.kind, case.event):
             return
@@ -81,15 +87,20 @@ async def walk(
     act: Callable[[W], Awaitable[object]],
     check: Callable[[W, Case], Awaitable[object]],
     kinds: Iterable[str],
+    restart_agent: Callable[[W, str], Awaitable[None]] | None = None,
+    patience_s: float = PATIENCE_S,
 ) -> list[Case]:
     """Do ``act`` on a new world for every interruption of the operations ``kinds``; ``check`` each world at rest.
 
     ``make()`` gives a fresh world as an async context manager.  Every event is met by a crash of the worker (the
     operation must succeed all the same), by a failure (nothing may be left), every undo by a crash; and once
-    every command is carried out twice.  Returns the cases, all of which have passed.
+    every command is carried out twice.  With ``restart_agent(world, host)``, which kills a host's agent and puts a
+    new one in its place, each command is also met by that: before it was begun, in the middle, and when it was done
+    but not answered.  Returns the cases, all of which have passed.
     """
     chosen = set(kinds)
-    clean = await _run(make, act, check, Case("none"))
+    walker = Walker(make, act, check, restart_agent, patience_s)
+    clean, commands = await walker.run(Case("none"))
     events = [(kind, event) for kind, event in dict.fromkeys(clean) if kind in chosen]
     if missing := chosen - {kind for kind, _ in events}:
         raise AssertionError(f"the act ran no operation of {', '.join(sorted(missing))}")
@@ -99,46 +110,75 @@ async def walk(
         (kind, event) for kind, event in events if event.startswith(("before ", "after ")) and event != "after finish"
     ]
     cases += [Case("fail", kind, event) for kind, event in failing]
+    if restart_agent is not None:
+        cases += _agent_cases("kill agent", [(kind, step) for kind, step in commands if kind in chosen])
     for case in cases:
-        await _run(make, act, check, case)
+        await walker.run(case)
     for kind in sorted(chosen):
         last = [event for other, event in failing if other == kind][-1]
-        seen = await _run(make, act, check, Case("fail", kind, last))
-        for undo in dict.fromkeys(event for other, event in seen if other == kind and event.startswith("undo")):
-            cases.append(Case("crash while undoing", kind, undo))
-            await _run(make, act, check, cases[-1], last)
+        seen, sent = await walker.run(Case("fail", kind, last))
+        undos = dict.fromkeys(event for other, event in seen if other == kind and event.startswith("undo"))
+        undoing = [Case("crash while undoing", kind, undo) for undo in undos]
+        if restart_agent is not None:
+            told = [(other, step) for other, step in sent if other == kind and step.startswith("undo ")]
+            undoing += _agent_cases("kill agent while undoing", told)
+        for case in undoing:
+            cases.append(case)
+            await walker.run(case, last)
     return cases
 
 
-async def _run(
-    make: Callable[[], AbstractAsyncContextManager[W]],
-    act: Callable[[W], Awaitable[object]],
-    check: Callable[[W, Case], Awaitable[object]],
-    case: Case,
-    last: str = "",
-) -> list[tuple[str, str]]:
-    async with make() as world:
-        saboteur = Saboteur(case, last)
-        world.worker.observe = saboteur
-        if case.how == "repeat" and isinstance(world.bus, MemoryBus):
-            world.bus.deliver = twice
-        doing = asyncio.ensure_future(_act(act, world))
-        await settle(world, saboteur, doing)
-        await doing
-        try:
-            await check(world, case)
-        except AssertionError as error:
-            raise AssertionError(f"{case}: {error}") from error
-        return saboteur.seen
+def _agent_cases(how: str, commands: Iterable[tuple[str, str]]) -> list[Case]:
+    return [Case(how, kind, f"{moment} {step}") for kind, step in dict.fromkeys(commands) for moment in MOMENTS]
+
+
+@dataclass(frozen=True)
+class Walker:
+    """Runs one case after the other."""
+
+    make: Callable[[], AbstractAsyncContextManager[Any]]
+    act: Callable[[Any], Awaitable[object]]
+    check: Callable[[Any, Case], Awaitable[object]]
+    restart_agent: Callable[[Any, str], Awaitable[None]] | None
+    patience_s: float
+
+    async def run(self, case: Case, last: str = "") -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """Return the events and the commands that came to pass, as (operation's kind, event or step)."""
+        async with self.make() as world:
+            saboteur = Saboteur(case, last)
+            world.worker.observe = saboteur
+            with Commands(world.bus, saboteur.kinds) as commands:
+                commands.twice = case.how == "repeat"
+                if case.how.startswith("kill agent") and (restart := self.restart_agent) is not None:
+                    moment, _, step = case.event.partition(" ")
+                    commands.interrupt(case.kind, step, moment, lambda host: restart(world, host))
+                doing = asyncio.ensure_future(_act(self.act, world))
+                try:
+                    await settle(world, saboteur, doing, self.patience_s)
+                except TimeoutError as error:
+                    live = await world.db.read(_still_live)
+                    raise AssertionError(f"{case}: still at work after {self.patience_s:.0f} s: {live}") from error
+                await doing
+            try:
+                await self.check(world, case)
+            except AssertionError as error:
+                raise AssertionError(f"{case}: {error}") from error
+            return saboteur.seen, commands.sent
+
+
+def _still_live(tx: Any) -> list[str]:
+    return [f"{row.kind} of {row.resource} is {row.state}" for row in alarms.list_operations(tx)]
 
 
 async def _act(act: Callable[[W], Awaitable[object]], world: W) -> None:
     await act(world)
 
 
-async def settle(world: World, saboteur: Saboteur, doing: "asyncio.Future[Any]") -> None:
+async def settle(
+    world: World, saboteur: Saboteur, doing: "asyncio.Future[Any]", patience_s: float = PATIENCE_S
+) -> None:
     """Wait until ``doing`` is done and nothing is live, putting a new worker in the place of one that crashed."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(patience_s):
         replaced = False
         while True:
             if saboteur.crashed.is_set() and not replaced:
@@ -149,10 +189,3 @@ async def settle(world: World, saboteur: Saboteur, doing: "asyncio.Future[Any]")
             if doing.done() and not await world.db.read(alarms.list_operations):
                 return
             await asyncio.sleep(0.005)
-
-
-async def twice(host: str, envelope: Envelope, obey: Callable[[Envelope], Awaitable[Answer]]) -> Answer:
-    """Carry a command out two times, past the host's own memory of repeats: drivers must not mind."""
-    caller = msgspec.structs.replace(envelope.caller, step=f"{envelope.caller.step} (first)")
-    await obey(msgspec.structs.replace(envelope, caller=caller))
-    return await obey(envelope)
