@@ -87,10 +87,17 @@ class Churn:
         networks = self._api.get(f"{NETWORK}/networks?name=private")["networks"]
         body = {"interfaceAttachment": {"net_id": networks[0]["id"]}}
         answer = self._ask("attach port", "POST", f"{COMPUTE}/servers/{server}/os-interface", body)
-        self._rest(server)
         if answer:
             port = answer["interfaceAttachment"]["port_id"]
+            self._until(f"port {port} attached or given up", lambda: self._plugged(server, port))
             self._ask("detach port", "DELETE", f"{COMPUTE}/servers/{server}/os-interface/{port}")
+
+    def _plugged(self, server: str, port: str) -> str | None:
+        """Tell how the attachment of a port has ended, None while it has not."""
+        listed = self._api.get(f"{COMPUTE}/servers/{server}/os-interface")["interfaceAttachments"]
+        (state,) = [one["port_state"] for one in listed if one["port_id"] == port] or ["gone"]
+        runs = self._api.get(f"{COMPUTE}/servers/{server}")["server"]["status"] == "ACTIVE"
+        return None if runs and state in ("BUILD", "DOWN") else state
 
     def _act(self, server: str, action: str, argument: Any) -> None:
         self._ask(action, "POST", f"{COMPUTE}/servers/{server}/action", {action: argument})

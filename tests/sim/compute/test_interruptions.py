@@ -102,7 +102,7 @@ async def test_a_verb_survives_every_interruption(tmp_path: Path, kind: str) -> 
             servers.append(await _boot(cloud))
             await cloud.rest(servers[-1])
             for action in before:
-                await cloud.act(servers[-1], **{action: None})
+                await cloud.act(servers[-1], 202, **{action: None})
             runtime.worker.observe = observe
             await ask(cloud, servers[-1])
 

@@ -80,6 +80,9 @@ class User:
         for server in (await self.api.get(f"{COMPUTE}/servers"))["servers"]:
             await self.api.delete(f"{COMPUTE}/servers/{server['id']}")
         await self.idle()
+        for backup in (await self.api.get(f"{VOLUME}/backups"))["backups"]:
+            await self.api.delete(f"{VOLUME}/backups/{backup['id']}")
+        await self.idle()
         for snapshot in (await self.api.get(f"{VOLUME}/snapshots"))["snapshots"]:
             await self.api.delete(f"{VOLUME}/snapshots/{snapshot['id']}")
         await self.idle()
