@@ -1,7 +1,10 @@
 """Passwords for programs: as many roles as asked, no more than their user has, and only the requests allowed."""
 
+from datetime import timedelta
+
 import pytest
 
+from pileus.kernel import clock
 from pileus.kernel.testing import client
 
 BASE = "/identity/v3"
@@ -138,3 +141,25 @@ async def test_nobody_makes_one_for_somebody_else(admin, demo, me):
     assert (await demo.get(f"users/{other}/application_credentials")).status_code == 403
     assert (await admin.get(f"users/{other}/application_credentials/{made['id']}")).status_code == 404
     assert (await admin.delete(f"users/{me}/application_credentials/{made['id']}")).status_code == 204
+
+
+async def test_its_tokens_end_with_it(cloud, demo, me):
+    class Later(clock.SystemClock):
+        late = timedelta()
+
+        def now(self):
+            return super().now() + self.late
+
+    later = Later()
+    before = clock.use(later)
+    try:
+        ends = (later.now() + timedelta(seconds=60)).strftime("%Y-%m-%dT%H:%M:%S")
+        made = (await make(demo, me, expires_at=ends)).json()["application_credential"]
+        token = (await log_in(cloud, id=made["id"], secret=made["secret"])).headers["x-subject-token"]
+        async with client(cloud, token) as http:
+            assert (await http.get(f"{BASE}/auth/projects")).status_code == 200
+            later.late = timedelta(seconds=61)
+            assert (await http.get(f"{BASE}/auth/projects")).status_code == 401
+        assert (await log_in(cloud, id=made["id"], secret=made["secret"])).status_code == 401
+    finally:
+        clock.use(before)

@@ -6,7 +6,7 @@ from pileus.kernel import clock
 from pileus.kernel.db import Tx
 from pileus.kernel.reconcile import World, reconciler
 from pileus.services.identity.model import LONGEST_LIFETIME_S
-from pileus.services.identity.store import credentials, federation, tokens
+from pileus.services.identity.store import credentials, federation, oauth1, tokens
 
 
 @reconciler("identity.revocations", every_s=3600)
@@ -32,3 +32,9 @@ async def end_memberships(world: World) -> None:
 def _end_memberships(tx: Tx, now: datetime) -> None:
     if federation.delete_expired_memberships(tx, now):
         tokens.move_revision(tx)
+
+
+@reconciler("identity.oauth1", every_s=3600)
+async def forget_oauth1(world: World) -> None:
+    """Remove the tokens of OAuth 1 that have expired, and the nonces of signatures too old to count."""
+    await world.db.write(oauth1.forget_past, clock.now())

@@ -88,7 +88,8 @@ def _issue(
     parent = next((proof.parent for proof in proofs if proof.parent), None)
     methods = _shown(tx, attempt, user, domain, (*methods, *(parent.methods if parent else ())))
     credential_id = next((proof.credential_id for proof in proofs if proof.credential_id), None)
-    chosen = scope.choose(tx, user, auth.scope, credential_id, parent)
+    chosen = next((proof.chosen for proof in proofs if proof.chosen), None)
+    chosen = chosen or scope.choose(tx, user, auth.scope, credential_id, parent)
     text, token = issue(tx, attempt.runtime, chosen, methods, parent)
     if (rules := attempt.runtime.part(Rules)).records_logins:
         compliance.record_login(tx, rules, user.id)

@@ -149,6 +149,8 @@ def token_document(
                 {"id": rule.id, "service": rule.service, "path": rule.path, "method": rule.method}
                 for rule in token.access_rules
             ]
+    if payload.access_token_id is not None:
+        document["OS-OAUTH1"] = {"access_token_id": payload.access_token_id, "consumer_id": token.consumer_id}
     if payload.thumbprint is not None:
         document["oauth2_credential"] = {"x5t#S256": payload.thumbprint}
     if token.trust is not None:

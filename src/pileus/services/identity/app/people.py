@@ -17,6 +17,7 @@ from pileus.services.identity.store import (
     application_credentials,
     credentials,
     federation,
+    oauth1,
     projects,
     roles,
     tokens,
@@ -111,6 +112,7 @@ def delete_user(tx: Tx, ctx: Context, row: User) -> None:
     roles.delete_assignments(tx, actor_ids=[row.id])
     application_credentials.delete_application_credentials(tx, user_ids=[row.id], with_rules=True)
     credentials.delete_credentials(tx, user_ids=[row.id])
+    oauth1.delete_tokens(tx, user_ids=[row.id])
     trusts.delete_trusts(tx, user_ids=[row.id])
     accounts.delete_accounts(tx, [row.id])
     tokens.move_revision(tx)

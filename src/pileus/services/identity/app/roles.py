@@ -40,6 +40,15 @@ def on_project(tx: Tx, user_id: str, project: Project | ProjectFacts) -> set[str
     return facts.role_ids(tx, user_id, project.id, above)
 
 
+def held_on_project(tx: Tx, user_id: str, project_id: str | None) -> set[str]:
+    """Return the ids of a user's roles on a project, implied ones included; none where there is no project."""
+    project = project_rows.get_project(tx, project_id) if project_id else None
+    if project is None:
+        return set()
+    given = on_project(tx, user_id, project)
+    return given | {role.id for role in with_implied(tx, given)}
+
+
 def on_domain(tx: Tx, user_id: str, domain_id: str) -> set[str]:
     """Return the ids of the roles given to a user on a domain."""
     return facts.role_ids(tx, user_id, domain_id, [])

@@ -29,6 +29,20 @@ class CredentialKeys(KeyFolder):
         super().__init__(runtime.config.state / "identity" / "credential-keys", None)
 
 
+def seal(runtime: Runtime, secret: str) -> str:
+    """Return a secret encrypted, as it may be kept in a row."""
+    return runtime.part(CredentialKeys).encrypt(secret.encode("utf-8", "surrogatepass")).decode()
+
+
+def unseal(runtime: Runtime, sealed: str) -> str:
+    """Return what was sealed; raise Unavailable when its key is gone."""
+    try:
+        return runtime.part(CredentialKeys).decrypt(sealed.encode()).decode("utf-8", "surrogatepass")
+    except InvalidToken:
+        folder = runtime.part(CredentialKeys).folder
+        raise Unavailable(f"The key of a secret is not in {folder}: restore it from a backup.") from None
+
+
 def blob_of(runtime: Runtime, row: Credential) -> str:
     """Return the secret of a credential; raise Unavailable when its key is gone."""
     try:

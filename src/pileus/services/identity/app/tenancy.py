@@ -19,6 +19,7 @@ from pileus.services.identity.store import (
     credentials,
     domain_configs,
     federation,
+    oauth1,
     projects,
     roles,
     tokens,
@@ -153,6 +154,7 @@ def _remove(tx: Tx, project_ids: list[str]) -> None:
     roles.delete_assignments(tx, target_ids=project_ids)
     application_credentials.delete_application_credentials(tx, project_ids=project_ids)
     credentials.delete_credentials(tx, project_ids=project_ids)
+    oauth1.delete_tokens(tx, project_ids=project_ids)
     trusts.delete_trusts(tx, project_ids=project_ids)
     projects.delete_projects(tx, project_ids)
     users.forget_default_project(tx, project_ids)
@@ -188,6 +190,7 @@ def delete_domain(tx: Tx, ctx: Context, row: Project) -> None:
     roles.delete_assignments(tx, actor_ids=[*user_ids, *group_ids])
     application_credentials.delete_application_credentials(tx, user_ids=user_ids, with_rules=True)
     credentials.delete_credentials(tx, user_ids=user_ids)
+    oauth1.delete_tokens(tx, user_ids=user_ids)
     trusts.delete_trusts(tx, user_ids=user_ids)
     accounts.delete_accounts(tx, user_ids)
     users.delete_people(tx, user_ids, group_ids)

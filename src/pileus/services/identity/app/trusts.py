@@ -46,9 +46,4 @@ def granted(tx: Tx, trust: Trust) -> set[str]:
 
 
 def _held(tx: Tx, trust: Trust) -> set[str]:
-    """Return the ids of the trustor's roles on the project, implied ones included."""
-    project = projects.get_project(tx, trust.project_id) if trust.project_id else None
-    if project is None:
-        return set()
-    given = roles.on_project(tx, trust.trustor_user_id, project)
-    return given | {role.id for role in roles.with_implied(tx, given)}
+    return roles.held_on_project(tx, trust.trustor_user_id, trust.project_id)

@@ -15,11 +15,12 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Forbidden, Unauthenticated
 from pileus.kernel.rest import Request
 from pileus.kernel.runtime import Runtime
-from pileus.services.identity.app import access, certificates, compliance, federated, roles, trusts
+from pileus.services.identity.app import access, certificates, compliance, federated, oauth1, roles, trusts
 from pileus.services.identity.app.access import Allowed
 from pileus.services.identity.app.compliance import Rules
 from pileus.services.identity.app.fernet import REFUSAL, Payload, TokenKeys, microseconds
 from pileus.services.identity.model import LONGEST_LIFETIME_S, NO_DOMAIN, ApplicationCredential, IdentitySettings, Trust
+from pileus.services.identity.model.oauth1 import AccessToken
 from pileus.services.identity.store import application_credentials, facts, projects, tokens
 from pileus.services.identity.store import roles as role_rows
 from pileus.services.identity.store.facts import ProjectFacts
@@ -70,6 +71,10 @@ class Token:
     trust: Trusted | None = None
     federated_groups: tuple[str, ...] | None = None
     """The groups that an identity provider put its user into."""
+    consumer_id: str | None = None
+    """Of the OAuth 1 access token it was made by."""
+    until_us: int = 0
+    """When it ends, or what it was made by does."""
 
 
 class RoleBook:
@@ -115,10 +120,11 @@ class Tokens:
         if now_us >= payload.expires_us + (self.window_us if allow_expired else 0):
             self._known.pop(text, None)
             raise Unauthenticated(REFUSAL)
-        caller = caller_of(self.look_up(tx, payload))
+        token = self.look_up(tx, payload)
+        caller = caller_of(token)
         if len(self._known) >= REMEMBERED:
             self._forget_oldest()
-        self._known[text] = (revision, payload.expires_us, caller)
+        self._known[text] = (revision, token.until_us, caller)
         return caller
 
     async def rotate_keys_forever(self) -> None:
@@ -183,6 +189,7 @@ def look_up(tx: Tx, payload: Payload, book: RoleBook) -> Token:
     domain = Named(project.domain_id, project.domain_name) if project is not None else _domain(tx, payload)
     groups = federated.groups(tx, payload.user_id, payload.whence) if payload.whence is not None else None
     trust = trusts.living(tx, payload.trust_id) if payload.trust_id is not None else None
+    access_token = oauth1.living(tx, payload.access_token_id) if payload.access_token_id is not None else None
     if facts.is_revoked(
         tx,
         audit_id=payload.audit_ids[0],
@@ -194,7 +201,7 @@ def look_up(tx: Tx, payload: Payload, book: RoleBook) -> Token:
     ):
         raise Unauthenticated(REFUSAL)
     credential, rules = _application_credential(tx, payload)
-    granted = book.expanded(_roles(tx, payload, project, credential, trust))
+    granted = book.expanded(_roles(tx, payload, project, credential, trust, access_token))
     if payload.scope and not granted:
         raise Unauthenticated(REFUSAL)
     return Token(
@@ -210,7 +217,15 @@ def look_up(tx: Tx, payload: Payload, book: RoleBook) -> Token:
         rules,
         Trusted(trust.id, trust.trustor_user_id, trust.trustee_user_id, trust.impersonation) if trust else None,
         groups,
+        access_token.consumer_id if access_token else None,
+        _until(payload, credential, trust, access_token),
     )
+
+
+def _until(payload: Payload, *made_by: ApplicationCredential | Trust | AccessToken | None) -> int:
+    """Return when a token ends, or what it was made by, whichever is first."""
+    ends = [microseconds(row.expires_at) for row in made_by if row is not None and row.expires_at is not None]
+    return min(payload.expires_us, *ends) if ends else payload.expires_us
 
 
 def _domain(tx: Tx, payload: Payload) -> Named | None:
@@ -243,9 +258,12 @@ def _roles(
     project: ProjectFacts | None,
     credential: ApplicationCredential | None,
     trust: Trust | None,
+    access_token: AccessToken | None,
 ) -> set[str]:
     if trust is not None:
         return trusts.granted(tx, trust)
+    if access_token is not None:
+        return oauth1.granted(tx, access_token)
     if project is not None:
         given = roles.on_project(tx, payload.user_id, project)
         if credential is not None:

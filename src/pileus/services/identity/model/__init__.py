@@ -78,7 +78,10 @@ class IdentitySettings(Settings, frozen=True):
     external_domain_header: str | None = None
     """The header with that user's domain, by name; without it the default domain."""
     signature_lifetime_s: int = 900
-    """How long a signed EC2 or S3 request counts."""
+    """How long a request signed for EC2, S3 or OAuth 1 counts."""
+    oauth1_request_token_lifetime_s: int = 28800
+    oauth1_access_token_lifetime_s: int = 86400
+    """0: they do not end by themselves."""
     admin_password: str | None = None
     """Passwords of the users made at first start; by default random, written to ``STATE/credentials.json``."""
     demo_password: str | None = None

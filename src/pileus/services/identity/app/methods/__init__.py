@@ -3,7 +3,7 @@
 Rule: a method says who it found; it neither makes tokens nor decides about scopes.
 """
 
-from pileus.services.identity.app.methods import application_credential, external, password, token, totp
+from pileus.services.identity.app.methods import application_credential, external, oauth1, password, token, totp
 from pileus.services.identity.app.methods.proof import Method
 
 METHODS: dict[str, Method] = {
@@ -11,6 +11,7 @@ METHODS: dict[str, Method] = {
     "token": Method(token.TokenMethod, token.prove),
     "application_credential": Method(application_credential.CredentialMethod, application_credential.prove),
     "external": Method(external.ExternalMethod, external.prove),
+    "oauth1": Method(oauth1.OAuth1Method, oauth1.prove),
     "totp": Method(totp.TotpMethod, totp.prove),
 }
 """By the name that ``auth.identity.methods`` has."""

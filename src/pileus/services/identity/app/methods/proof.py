@@ -16,7 +16,7 @@ from pileus.kernel.errors import Invalid
 from pileus.kernel.rest import Request
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.app.fernet import Payload
-from pileus.services.identity.app.scope import DomainReference, find_domain
+from pileus.services.identity.app.scope import Chosen, DomainReference, find_domain
 from pileus.services.identity.model import User
 from pileus.services.identity.store import users
 
@@ -41,6 +41,8 @@ class Proof:
     hashed: str | None = None
     needs_secret: bool = False
     credential_id: str | None = None
+    chosen: Chosen | None = None
+    """The scope, where the method leaves no choice."""
     parent: Payload | None = None
     """The token that this one comes of."""
     spend: Callable[[Tx], None] | None = None
