@@ -15,7 +15,7 @@ from pileus.services.network.api.networks import networks as network_resource
 from pileus.services.network.api.routers import routers as router_resource
 from pileus.services.network.api.subnet_pools import pools as pool_resource
 from pileus.services.network.api.subnets import subnets as subnet_resource
-from pileus.services.network.app import groups, networks, pools, routers, subnets
+from pileus.services.network.app import groups, interfaces, networks, pools, routers, subnets
 from pileus.services.network.model import Network, NetworkSettings, Stamp
 
 PUBLIC = "172.24.4.0/24"
@@ -117,4 +117,4 @@ def _private(tx: Tx, ctx: Context, settings: NetworkSettings, public: Network) -
     router = routers.create_router(
         tx, ctx, _body(router_resource, project_id=ctx.project_id, name="router1", external_gateway_info=gateway)
     )
-    routers.add_interface(tx, ctx, router, subnet.id, None)
+    interfaces.add_interface(tx, ctx, router, subnet.id, None)

@@ -11,6 +11,7 @@ from pileus.kernel.policy import ADMIN_OR_MEMBER, Rule
 from pileus.kernel.rest import Body
 from pileus.kernel.rest.regular import SIGNED_IN, Attr, Name, Resource, Tagged, add_tag_routes
 from pileus.services.network.api.root import api
+from pileus.services.network.app import interfaces
 from pileus.services.network.app import routers as app
 from pileus.services.network.model import ZONE, Router
 from pileus.services.network.store import ports as port_store
@@ -69,17 +70,17 @@ def related(tx: Tx, ctx: Context, rows: Sequence[Router], wanted: frozenset[str]
 @api.put("/routers/{id}/add_router_interface", SIGNED_IN, body="")
 def add_interface(tx: Tx, ctx: Context, id: str, body: InterfaceBody) -> dict[str, Any]:
     router = routers.load_for(tx, ctx, id, ADD)
-    port, subnet_ids = app.add_interface(tx, ctx, router, body.subnet_id, body.port_id)
+    port, subnet_ids = interfaces.add_interface(tx, ctx, router, body.subnet_id, body.port_id)
     routers.touch(tx, ctx, router, "interface_added")
-    return app.interface_view(router, port, subnet_ids)
+    return interfaces.interface_view(router, port, subnet_ids)
 
 
 @api.put("/routers/{id}/remove_router_interface", SIGNED_IN, body="")
 def remove_interface(tx: Tx, ctx: Context, id: str, body: InterfaceBody) -> dict[str, Any]:
     router = routers.load_for(tx, ctx, id, REMOVE)
-    port, subnet_ids = app.remove_interface(tx, ctx, router, body.subnet_id, body.port_id)
+    port, subnet_ids = interfaces.remove_interface(tx, ctx, router, body.subnet_id, body.port_id)
     routers.touch(tx, ctx, router, "interface_removed")
-    return app.interface_view(router, port, subnet_ids)
+    return interfaces.interface_view(router, port, subnet_ids)
 
 
 @api.put("/routers/{id}/add_extraroutes", SIGNED_IN, wrap="router")
