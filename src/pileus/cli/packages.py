@@ -37,6 +37,8 @@ def host_needs() -> list[Need]:
 
 TEST_NEEDS = [
     Need("tests on PostgreSQL", ("postgresql",)),
+    Need("tests of federation by SAML", ("xmlsec1",)),
+    Need("tests of directories (LDAP)", ("slapd", "ldap-utils")),
     Need("tests on MariaDB", ("mariadb-server",)),
     Need("tests of the dashboard in a real browser", ("chromium", "chromium-driver")),
     Need("a second opinion on our archives", ("cpio",)),

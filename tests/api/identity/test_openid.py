@@ -3,15 +3,12 @@
 import asyncio
 import base64
 import re
-import socket
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-import uvicorn
 from keystoneauth1 import session as keystone_session
 from keystoneauth1.exceptions import http as refusals
 from keystoneauth1.identity import v3
@@ -21,6 +18,7 @@ from pileus.kernel.testing import client, running
 from pileus.services.identity.service import SERVICE
 from pileus.services.identity.testing import login
 from tests.api.identity.openid_provider import CLIENT, PASSWORD, REDIRECT, SECRET, STRANGER
+from tests.api.identity.serving import served
 from tests.api.identity.test_tokens import id_of
 
 BASE = "/identity/v3/OS-FEDERATION"
@@ -324,21 +322,6 @@ async def test_a_provider_that_lets_nobody_in_is_told_of(cloud, admin, openid):
         refused = await browser.get(path, params={"state": state, "error": "access_denied"})
     assert refused.status_code == 401
     assert "access_denied" in refused.json()["error"]["message"]
-
-
-@asynccontextmanager
-async def served(runtime):
-    """Serve a cloud on a real port, for clients that open connections of their own."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        server = uvicorn.Server(uvicorn.Config(runtime.app, log_level="error", lifespan="off"))
-        task = asyncio.create_task(server.serve([listening]))
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}/identity/v3"
-        finally:
-            server.should_exit = True
-            await task
 
 
 async def test_keystoneauths_plugins_log_in(cloud, admin, openid):

@@ -1,5 +1,10 @@
 """Logging in with what an identity provider gave, and what the token then reaches (OS-FEDERATION)."""
 
+import base64
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs
+
 from pileus.kernel.context import Context
 from pileus.kernel.db import Database, Tx
 from pileus.kernel.errors import Unauthenticated
@@ -9,8 +14,13 @@ from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api import auth
 from pileus.services.identity.api.router import api
 from pileus.services.identity.app.federation.arrival import arrive, enabled_provider
-from pileus.services.identity.app.federation.openid import OpenIds, assertion_of
+from pileus.services.identity.app.federation.openid import OpenIds
+from pileus.services.identity.app.federation.openid import assertion_of as openid_names
 from pileus.services.identity.app.federation.providers import require_protocol
+from pileus.services.identity.app.federation.saml import Samls
+from pileus.services.identity.app.federation.saml import assertion_of as saml_names
+from pileus.services.identity.drivers.saml import ECP_TYPE, LEEWAY_S
+from pileus.services.identity.model.federation import SamlProvider
 
 PROJECTS = Rule("identity:get_auth_projects", ANYONE)
 DOMAINS = Rule("identity:get_auth_domains", ANYONE)
@@ -29,6 +39,17 @@ async def log_in(
     ctx: Context, request: Request, runtime: Runtime, db: Database, provider: str, protocol: str
 ) -> Response:
     await db.read(open_for, provider, protocol)
+    settings = runtime.part(Samls).find(provider, protocol)
+    if settings is not None:
+        text, document = await _by_assertion(runtime, ctx, request, settings, provider, protocol)
+    else:
+        text, document = await _by_access_token(runtime, ctx, request, provider, protocol)
+    return json_response({"token": document}, 201, [("X-Subject-Token", text), ("Vary", "X-Auth-Token")])
+
+
+async def _by_access_token(
+    runtime: Runtime, ctx: Context, request: Request, provider: str, protocol: str
+) -> tuple[str, dict[str, Any]]:
     openid = runtime.part(OpenIds).require(provider, protocol)
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
@@ -37,8 +58,29 @@ async def log_in(
             headers={"WWW-Authenticate": "Bearer"},
         )
     claims = await openid.claims_of_access_token(token.strip())
-    text, document = await arrive(runtime, ctx, provider, protocol, openid.settings.issuer, assertion_of(claims))
-    return json_response({"token": document}, 201, [("X-Subject-Token", text), ("Vary", "X-Auth-Token")])
+    return await arrive(runtime, ctx, provider, protocol, openid.settings.issuer, openid_names(claims))
+
+
+async def _by_assertion(
+    runtime: Runtime, ctx: Context, request: Request, settings: SamlProvider, provider: str, protocol: str
+) -> tuple[str, dict[str, Any]]:
+    """Take an assertion as the enhanced client (ECP) or as a form brings it."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = await request.read()
+    try:
+        message = body.decode()
+        if media_type == "application/x-www-form-urlencoded":
+            message = base64.b64decode(parse_qs(message).get("SAMLResponse", [""])[0]).decode()
+    except ValueError:
+        message = ""
+    if not message:
+        raise Unauthenticated(f"Send the provider's SAML response: as {ECP_TYPE}, or in the form field SAMLResponse.")
+    consumer_url = f"{ctx.base_url}{request.path}"
+    checked = await runtime.part(Samls).check(
+        ctx, settings, consumer_url, message, enveloped=media_type != "application/x-www-form-urlencoded"
+    )
+    once = checked.id, datetime.fromtimestamp(checked.until, UTC) + timedelta(seconds=2 * LEEWAY_S)
+    return await arrive(runtime, ctx, provider, protocol, checked.issuer, saml_names(checked), once=once)
 
 
 @api.get("/OS-FEDERATION/projects", PROJECTS, wrap="projects")

@@ -5,6 +5,7 @@ credentials work for it as for anybody.
 """
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import String, Text, UniqueConstraint
@@ -32,10 +33,28 @@ class OpenIdProvider(Settings, frozen=True):
     ca_file: str | None = None
 
 
+class SamlProvider(Settings, frozen=True):
+    """Table ``[identity.saml.ID]``: how assertions of the identity provider ID are checked."""
+
+    metadata_file: str
+    """The provider's SAML metadata, as it hands it out."""
+    protocol: str = "saml2"
+    """The protocol of the identity provider that this is for."""
+    entity_id: str | None = None
+    """What this cloud is called as a service provider; by default its address and /OS-FEDERATION/saml2/sp."""
+
+
 class FederationSettings(Settings, frozen=True):
     """Part of table ``[identity]``."""
 
     openid: dict[str, OpenIdProvider] = {}
+    saml: dict[str, SamlProvider] = {}
+    saml_entity_id: str | None = None
+    """What this cloud is called as an identity provider; by default its address and /OS-FEDERATION/saml2/idp."""
+    saml_certificate: Path | None = None
+    """With what assertions are signed; by default a pair that is made at the first use, in STATE/identity/saml."""
+    saml_key: Path | None = None
+    saml_assertion_s: int = 300
     trusted_dashboards: tuple[str, ...] = ()
     """Addresses that single sign-on may hand tokens to; this cloud's own dashboard need not be named."""
 
@@ -114,3 +133,12 @@ class ExpiringMembership(Row):
     group_id: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
     provider_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     expires_at: Mapped[datetime]
+
+
+class UsedAssertion(Row):
+    """An assertion that somebody came with: it is good once."""
+
+    __tablename__ = "identity_used_assertions"
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """SHA-256 of its provider and id."""
+    expires_at: Mapped[datetime] = mapped_column(index=True)

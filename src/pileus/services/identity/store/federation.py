@@ -1,5 +1,6 @@
 """Identity providers, protocols, mappings, service providers, and the users and memberships that came of them."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from pileus.services.identity.model.federation import (
     Protocol,
     RemoteId,
     ServiceProvider,
+    UsedAssertion,
 )
 
 
@@ -173,15 +175,28 @@ def delete_federated_users(tx: Tx, user_ids: Sequence[str]) -> None:
     tx.execute(delete(FederatedUser).where(FederatedUser.user_id.in_(user_ids)))
 
 
+def use_assertion(tx: Tx, provider_id: str, id: str, expires_at: datetime) -> bool:
+    """Remember that an assertion was used; False when it had been used before."""
+    digest = hashlib.sha256(f"{provider_id} {id}".encode()).hexdigest()
+    if tx.get(UsedAssertion, digest) is not None:
+        return False
+    tx.add(UsedAssertion(digest=digest, expires_at=expires_at))
+    tx.flush()
+    return True
+
+
 def any_expired(tx: Tx, now: datetime) -> bool:
-    """Tell whether a membership has ended."""
+    """Tell whether a membership or the memory of an assertion has ended."""
+    if tx.scalar(select(UsedAssertion.digest).where(UsedAssertion.expires_at <= now).limit(1)) is not None:
+        return True
     return (
         tx.scalar(select(ExpiringMembership.user_id).where(ExpiringMembership.expires_at <= now).limit(1)) is not None
     )
 
 
 def delete_expired_memberships(tx: Tx, now: datetime) -> int:
-    """Remove the memberships that have ended; return how many."""
+    """Remove the memberships that have ended, and the memory of assertions that have; return how many memberships."""
+    tx.execute(delete(UsedAssertion).where(UsedAssertion.expires_at <= now))
     ended = list(tx.scalars(select(ExpiringMembership).where(ExpiringMembership.expires_at <= now)))
     for row in ended:
         tx.delete(row)

@@ -29,18 +29,37 @@ LONGEST_NAME = 255
 
 
 async def arrive(
-    runtime: Runtime, ctx: Context, provider_id: str, protocol_id: str, issuer: str, assertion: Assertion
+    runtime: Runtime,
+    ctx: Context,
+    provider_id: str,
+    protocol_id: str,
+    issuer: str,
+    assertion: Assertion,
+    *,
+    once: tuple[str, datetime] | None = None,
 ) -> tuple[str, dict[str, Any]]:
-    """Return the text and document of an unscoped token for whom ``issuer`` described in ``assertion``."""
-    return await runtime.db.write(_arrive, runtime, ctx, provider_id, protocol_id, issuer, assertion)
+    """Return the text and document of an unscoped token for whom ``issuer`` described in ``assertion``.
+
+    ``once`` is the id and the end of what may be shown one time only.
+    """
+    return await runtime.db.write(_arrive, runtime, ctx, provider_id, protocol_id, issuer, assertion, once)
 
 
 def _arrive(
-    tx: Tx, runtime: Runtime, ctx: Context, provider_id: str, protocol_id: str, issuer: str, assertion: Assertion
+    tx: Tx,
+    runtime: Runtime,
+    ctx: Context,
+    provider_id: str,
+    protocol_id: str,
+    issuer: str,
+    assertion: Assertion,
+    once: tuple[str, datetime] | None,
 ) -> tuple[str, dict[str, Any]]:
     provider = enabled_provider(tx, provider_id)
     protocol = require_protocol(tx, provider_id, protocol_id)
     _check_remote_id(tx, provider, protocol.remote_id_attribute, issuer, assertion)
+    if once is not None and not federation.use_assertion(tx, provider_id, *once):
+        raise Unauthenticated("This assertion was used before: each is good once.")
     rules = federation.get_mapping(tx, protocol.mapping_id)
     if rules is None:
         raise Unauthenticated(

@@ -16,6 +16,7 @@ from pileus.kernel.errors import Invalid, Unauthenticated
 VERSIONS = ("1.0", "2.0")
 """Of the form of the rules; in 2.0 users and projects may be in a domain that the rule names."""
 Assertion = MappingType[str, Sequence[str]]
+_WITH_DOMAIN = "JSON:"
 _BLANK = re.compile(r"\{(\d+)\}")
 
 
@@ -244,11 +245,29 @@ def _collect(mapped: Mapped, filled: _Filled, version: str) -> None:
         elif local.group.name is not None and local.group.domain is not None:
             mapped.groups.append((local.group.name, local.group.domain))
     if filled.groups is not None:
-        if local.domain is None:
+        own = [group for name in filled.groups if (group := _group_with_domain(name)) is not None]
+        if local.domain is None and len(own) == len(filled.groups):
+            mapped.groups.extend(own)
+        elif local.domain is None:
             raise Unauthenticated(
                 "The mapping names groups without their domain. An administrator has to add one to that local rule."
             )
-        mapped.groups.extend((name, local.domain) for name in filled.groups)
+        else:
+            mapped.groups.extend((name, local.domain) for name in filled.groups)
     mapped.group_ids.update(filled.group_ids)
     for project in local.projects or ():
         mapped.projects.append(msgspec.structs.replace(project, domain=project.domain or domain))
+
+
+def _group_with_domain(text: str) -> tuple[str, Domain] | None:
+    """Return a group that another cloud names with its domain: ``JSON:{"name": ..., "domain": {"name": ...}}``.
+
+    It counts only where the rule names no domain: else a provider could reach into others.
+    """
+    if not text.startswith(_WITH_DOMAIN):
+        return None
+    try:
+        found = msgspec.json.decode(text.removeprefix(_WITH_DOMAIN), type=GroupRule)
+    except msgspec.DecodeError:
+        return None
+    return (found.name, found.domain) if found.name is not None and found.domain is not None else None
