@@ -79,8 +79,9 @@ class Context:
     def require(self, rule: Rule, target: object | Mapping[str, Any] | None = None) -> None:
         """Raise Forbidden, naming the rule, unless it allows the caller to act on ``target``."""
         if not self.allows(rule, target):
+            scopes = f"; with a token for {' or '.join(rule.scopes)}" if rule.scopes else ""
             raise Forbidden(
-                f"Policy doesn't allow {rule.name} to be performed. It needs: {self.policy.check_of(rule)}.",
+                f"Policy doesn't allow {rule.name} to be performed. It needs: {self.policy.check_of(rule)}{scopes}.",
                 kind="PolicyNotAuthorized",
             )
 

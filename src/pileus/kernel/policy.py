@@ -39,16 +39,25 @@ RULES: dict[str, "Rule"] = {}
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule and its default check; ``description`` is for the reader of the sample file."""
+    """A rule and its default check; ``description`` is for the reader of the sample file.
+
+    ``scopes`` are those a token must have one of, whatever the check says; none named, any will do.
+    """
 
     name: str
     check: str
     description: str = ""
+    scopes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         known = RULES.setdefault(self.name, self)
         if known != self:
             raise ValueError(f"policy rule {self.name} is declared twice with different checks")
+
+
+def scope_of(caller: Any) -> str:
+    """Return ``system``, ``domain`` or ``project``: a token for nothing counts as one for a project, as upstream's."""
+    return "system" if caller.system else "domain" if caller.domain_id else "project"
 
 
 class Policy:
@@ -72,6 +81,8 @@ class Policy:
 
     def allows(self, rule: Rule, context: Credentials, target: object) -> bool:
         """Tell whether ``rule`` holds for this caller and target."""
+        if rule.scopes and scope_of(context.caller) not in rule.scopes:
+            return False
         check = self._compiled.get(rule.name)
         if check is None:
             check = self._compiled[rule.name] = self._compile(rule.name, rule.check)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pileus.kernel.policy import Policy, Rule
+from pileus.kernel.policy import Policy, Rule, scope_of
 from pileus.kernel.policy_language import AllOf, Always, AnyOf, HasRole, Matches, Never, Node, Not, SeeRule
 
 MOST_WAYS = 200
@@ -27,6 +27,8 @@ class Verdict:
 
 def explain(policy: Policy, rule: Rule, caller: Any, target: object) -> Verdict:
     """Judge, and say why: ``lacking`` holds one tuple of sentences for each way that lacks little."""
+    if rule.scopes and scope_of(caller) not in rule.scopes:
+        return Verdict(False, "", ((f"a token for {' or '.join(rule.scopes)}, not for {scope_of(caller)}",),))
     ways = _ways(policy, policy.tree(rule.name))
     found: list[tuple[str, ...]] = []
     for way in ways:

@@ -12,20 +12,21 @@ from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Body, InTransaction, Page, Request
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.router import api, url
-from pileus.services.identity.api.rules import SYSTEM_READER
+from pileus.services.identity.api.rules import CLOUD, OF_PROJECT, SYSTEM_READER
 from pileus.services.identity.app import delegation
 from pileus.services.identity.app.passwords import LONGEST
 from pileus.services.identity.model import AccessRule, ApplicationCredential, Role, User
 from pileus.services.identity.store import application_credentials, roles
 
 OWNER = "user_id:%(target.user.id)s"
-CREATE = Rule("identity:create_application_credential", OWNER)
-LIST = Rule("identity:list_application_credentials", f"{SYSTEM_READER} or {OWNER}")
-GET = Rule("identity:get_application_credential", f"{SYSTEM_READER} or {OWNER}")
-DELETE = Rule("identity:delete_application_credential", f"role:admin or {OWNER}")
-LIST_RULES = Rule("identity:list_access_rules", f"{SYSTEM_READER} or {OWNER}")
-GET_RULE = Rule("identity:get_access_rule", f"{SYSTEM_READER} or {OWNER}")
-DELETE_RULE = Rule("identity:delete_access_rule", f"role:admin or {OWNER}")
+CREATE = Rule("identity:create_application_credential", OWNER, scopes=OF_PROJECT)
+LIST = Rule("identity:list_application_credentials", f"{SYSTEM_READER} or {OWNER}", scopes=CLOUD)
+GET = Rule("identity:get_application_credential", f"{SYSTEM_READER} or {OWNER}", scopes=CLOUD)
+DELETE = Rule("identity:delete_application_credential", f"role:admin or {OWNER}", scopes=CLOUD)
+_SYSTEM = "role:{} and system_scope:all"
+LIST_RULES = Rule("identity:list_access_rules", f"({_SYSTEM.format('reader')}) or {OWNER}", scopes=CLOUD)
+GET_RULE = Rule("identity:get_access_rule", f"({_SYSTEM.format('reader')}) or {OWNER}", scopes=CLOUD)
+DELETE_RULE = Rule("identity:delete_access_rule", f"({_SYSTEM.format('admin')}) or {OWNER}", scopes=CLOUD)
 
 
 class RoleReference(msgspec.Struct):

@@ -12,21 +12,21 @@ from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody, Page, Request, changes
 from pileus.services.identity.api.router import api, extra, listing, missing, url
-from pileus.services.identity.api.rules import SYSTEM_READER
+from pileus.services.identity.api.rules import CLOUD, SYSTEM_READER
 from pileus.services.identity.app.documents import render_base
 from pileus.services.identity.model import CatalogService, Endpoint, Region
 from pileus.services.identity.store import catalog, tokens
 
-LIST_SERVICES = Rule("identity:list_services", SYSTEM_READER)
-GET_SERVICE = Rule("identity:get_service", SYSTEM_READER)
-CREATE_SERVICE = Rule("identity:create_service", "role:admin")
-UPDATE_SERVICE = Rule("identity:update_service", "role:admin")
-DELETE_SERVICE = Rule("identity:delete_service", "role:admin")
-LIST_ENDPOINTS = Rule("identity:list_endpoints", SYSTEM_READER)
-GET_ENDPOINT = Rule("identity:get_endpoint", SYSTEM_READER)
-CREATE_ENDPOINT = Rule("identity:create_endpoint", "role:admin")
-UPDATE_ENDPOINT = Rule("identity:update_endpoint", "role:admin")
-DELETE_ENDPOINT = Rule("identity:delete_endpoint", "role:admin")
+LIST_SERVICES = Rule("identity:list_services", SYSTEM_READER, scopes=CLOUD)
+GET_SERVICE = Rule("identity:get_service", SYSTEM_READER, scopes=CLOUD)
+CREATE_SERVICE = Rule("identity:create_service", "role:admin", scopes=CLOUD)
+UPDATE_SERVICE = Rule("identity:update_service", "role:admin", scopes=CLOUD)
+DELETE_SERVICE = Rule("identity:delete_service", "role:admin", scopes=CLOUD)
+LIST_ENDPOINTS = Rule("identity:list_endpoints", SYSTEM_READER, scopes=CLOUD)
+GET_ENDPOINT = Rule("identity:get_endpoint", SYSTEM_READER, scopes=CLOUD)
+CREATE_ENDPOINT = Rule("identity:create_endpoint", "role:admin", scopes=CLOUD)
+UPDATE_ENDPOINT = Rule("identity:update_endpoint", "role:admin", scopes=CLOUD)
+DELETE_ENDPOINT = Rule("identity:delete_endpoint", "role:admin", scopes=CLOUD)
 
 Type = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Name = Annotated[str, msgspec.Meta(max_length=255)]

@@ -16,7 +16,7 @@ from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody, Page, Request, changes
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.router import api, extra, listing, missing, url
-from pileus.services.identity.api.rules import SIGNED_IN, SYSTEM_READER, named
+from pileus.services.identity.api.rules import CLOUD, SIGNED_IN, SYSTEM_READER, named
 from pileus.services.identity.app import secrets
 from pileus.services.identity.app.delegation import require_in_person
 from pileus.services.identity.model import Credential, User
@@ -30,10 +30,10 @@ CREATE = Rule("identity:create_credential", WRITE)
 UPDATE = Rule("identity:update_credential", WRITE)
 DELETE = Rule("identity:delete_credential", WRITE)
 _USER = "user_id:%(target.user.id)s"
-EC2_LIST = Rule("identity:ec2_list_credentials", f"{SYSTEM_READER} or {_USER}")
-EC2_GET = Rule("identity:ec2_get_credential", f"{SYSTEM_READER} or {_USER}")
-EC2_CREATE = Rule("identity:ec2_create_credential", f"role:admin or {_USER}")
-EC2_DELETE = Rule("identity:ec2_delete_credential", f"role:admin or {_USER}")
+EC2_LIST = Rule("identity:ec2_list_credentials", f"{SYSTEM_READER} or {_USER}", scopes=CLOUD)
+EC2_GET = Rule("identity:ec2_get_credential", f"{SYSTEM_READER} or {_USER}", scopes=CLOUD)
+EC2_CREATE = Rule("identity:ec2_create_credential", f"role:admin or (role:member and {_USER})", scopes=CLOUD)
+EC2_DELETE = Rule("identity:ec2_delete_credential", f"role:admin or (role:member and {_USER})", scopes=CLOUD)
 
 Type = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 FILTERS = {"id": Credential.id, "user_id": Credential.user_id, "type": Credential.type}

@@ -10,17 +10,17 @@ from pileus.kernel.rest import Request, Response, json_response
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.domains import Domain, load_domain
 from pileus.services.identity.api.router import api
-from pileus.services.identity.api.rules import ADMIN, SIGNED_IN, SYSTEM_READER
+from pileus.services.identity.api.rules import ADMIN, CLOUD, SIGNED_IN, SYSTEM_READER
 from pileus.services.identity.app import domain_configs
 from pileus.services.identity.app.domain_configs import COMPLIANCE
 from pileus.services.identity.model import IdentitySettings
 
-GET = Rule("identity:get_domain_config", SYSTEM_READER)
+GET = Rule("identity:get_domain_config", SYSTEM_READER, scopes=CLOUD)
 GET_COMPLIANCE = Rule("identity:get_security_compliance_domain_config", policy.ANYONE)
-DEFAULT = Rule("identity:get_domain_config_default", SYSTEM_READER)
-CREATE = Rule("identity:create_domain_config", ADMIN)
-UPDATE = Rule("identity:update_domain_config", ADMIN)
-DELETE = Rule("identity:delete_domain_config", ADMIN)
+DEFAULT = Rule("identity:get_domain_config_default", SYSTEM_READER, scopes=CLOUD)
+CREATE = Rule("identity:create_domain_config", ADMIN, scopes=CLOUD)
+UPDATE = Rule("identity:update_domain_config", ADMIN, scopes=CLOUD)
+DELETE = Rule("identity:delete_domain_config", ADMIN, scopes=CLOUD)
 
 ALL = "/domains/{domain}/config"
 GROUP = f"{ALL}/{{group}}"

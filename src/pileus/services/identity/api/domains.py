@@ -14,7 +14,7 @@ from pileus.kernel.rest import OpenBody, Page, Request, changes
 from pileus.services.identity.api import options
 from pileus.services.identity.api.options import Immutable
 from pileus.services.identity.api.router import api, extra, listing, missing
-from pileus.services.identity.api.rules import SYSTEM_READER, seen_domain
+from pileus.services.identity.api.rules import CLOUD, SYSTEM_READER, seen_domain
 from pileus.services.identity.api.views import domain_view
 from pileus.services.identity.app import tenancy
 from pileus.services.identity.model import Project
@@ -23,12 +23,11 @@ from pileus.services.identity.store import projects
 LIST_DOMAINS = Rule("identity:list_domains", f"{SYSTEM_READER} or (role:reader and domain_id:%(target.domain_id)s)")
 GET_DOMAIN = Rule(
     "identity:get_domain",
-    f"{SYSTEM_READER} or (role:reader and domain_id:%(target.domain.id)s)"
-    " or (role:reader and project_domain_id:%(target.domain.id)s)",
+    f"{SYSTEM_READER} or domain_id:%(target.domain.id)s or project_domain_id:%(target.domain.id)s",
 )
-CREATE_DOMAIN = Rule("identity:create_domain", "role:admin")
-UPDATE_DOMAIN = Rule("identity:update_domain", "role:admin")
-DELETE_DOMAIN = Rule("identity:delete_domain", "role:admin")
+CREATE_DOMAIN = Rule("identity:create_domain", "role:admin", scopes=CLOUD)
+UPDATE_DOMAIN = Rule("identity:update_domain", "role:admin", scopes=CLOUD)
+DELETE_DOMAIN = Rule("identity:delete_domain", "role:admin", scopes=CLOUD)
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\S")]
 Tags = list[Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^,/]*$")]]

@@ -16,28 +16,28 @@ from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Body, Page, Request, changes
 from pileus.services.identity.api.catalog import endpoint_view
 from pileus.services.identity.api.router import api, listing, missing, url
-from pileus.services.identity.api.rules import ADMIN, SYSTEM_READER
+from pileus.services.identity.api.rules import ADMIN, CLOUD, SYSTEM_READER
 from pileus.services.identity.api.views import project_view
 from pileus.services.identity.model import Endpoint, Project
 from pileus.services.identity.model.endpoints import EndpointGroup, ProjectEndpoint, ProjectEndpointGroup
 from pileus.services.identity.store import endpoint_filter, projects, tokens
 
-LIST = Rule("identity:list_endpoint_groups", SYSTEM_READER)
-GET = Rule("identity:get_endpoint_group", SYSTEM_READER)
-CREATE = Rule("identity:create_endpoint_group", ADMIN)
-UPDATE = Rule("identity:update_endpoint_group", ADMIN)
-DELETE = Rule("identity:delete_endpoint_group", ADMIN)
-LIST_PROJECTS_OF_GROUP = Rule("identity:list_projects_associated_with_endpoint_group", SYSTEM_READER)
-LIST_ENDPOINTS_OF_GROUP = Rule("identity:list_endpoints_associated_with_endpoint_group", SYSTEM_READER)
-GET_GROUP_IN_PROJECT = Rule("identity:get_endpoint_group_in_project", SYSTEM_READER)
-LIST_GROUPS_OF_PROJECT = Rule("identity:list_endpoint_groups_for_project", SYSTEM_READER)
-ADD_GROUP = Rule("identity:add_endpoint_group_to_project", ADMIN)
-REMOVE_GROUP = Rule("identity:remove_endpoint_group_from_project", ADMIN)
-LIST_PROJECTS_OF_ENDPOINT = Rule("identity:list_projects_for_endpoint", SYSTEM_READER)
-ADD_ENDPOINT = Rule("identity:add_endpoint_to_project", ADMIN)
-CHECK_ENDPOINT = Rule("identity:check_endpoint_in_project", SYSTEM_READER)
-LIST_ENDPOINTS_OF_PROJECT = Rule("identity:list_endpoints_for_project", SYSTEM_READER)
-REMOVE_ENDPOINT = Rule("identity:remove_endpoint_from_project", ADMIN)
+LIST = Rule("identity:list_endpoint_groups", SYSTEM_READER, scopes=CLOUD)
+GET = Rule("identity:get_endpoint_group", SYSTEM_READER, scopes=CLOUD)
+CREATE = Rule("identity:create_endpoint_group", ADMIN, scopes=CLOUD)
+UPDATE = Rule("identity:update_endpoint_group", ADMIN, scopes=CLOUD)
+DELETE = Rule("identity:delete_endpoint_group", ADMIN, scopes=CLOUD)
+LIST_PROJECTS_OF_GROUP = Rule("identity:list_projects_associated_with_endpoint_group", SYSTEM_READER, scopes=CLOUD)
+LIST_ENDPOINTS_OF_GROUP = Rule("identity:list_endpoints_associated_with_endpoint_group", SYSTEM_READER, scopes=CLOUD)
+GET_GROUP_IN_PROJECT = Rule("identity:get_endpoint_group_in_project", SYSTEM_READER, scopes=CLOUD)
+LIST_GROUPS_OF_PROJECT = Rule("identity:list_endpoint_groups_for_project", SYSTEM_READER, scopes=CLOUD)
+ADD_GROUP = Rule("identity:add_endpoint_group_to_project", ADMIN, scopes=CLOUD)
+REMOVE_GROUP = Rule("identity:remove_endpoint_group_from_project", ADMIN, scopes=CLOUD)
+LIST_PROJECTS_OF_ENDPOINT = Rule("identity:list_projects_for_endpoint", SYSTEM_READER, scopes=CLOUD)
+ADD_ENDPOINT = Rule("identity:add_endpoint_to_project", ADMIN, scopes=CLOUD)
+CHECK_ENDPOINT = Rule("identity:check_endpoint_in_project", SYSTEM_READER, scopes=CLOUD)
+LIST_ENDPOINTS_OF_PROJECT = Rule("identity:list_endpoints_for_project", SYSTEM_READER, scopes=CLOUD)
+REMOVE_ENDPOINT = Rule("identity:remove_endpoint_from_project", ADMIN, scopes=CLOUD)
 
 ROOT = "/OS-EP-FILTER"
 ONE = f"{ROOT}/endpoint_groups/{{endpoint_group}}"

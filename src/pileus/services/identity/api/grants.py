@@ -15,7 +15,7 @@ from pileus.services.identity.api.domains import load_domain
 from pileus.services.identity.api.groups import load_group
 from pileus.services.identity.api.projects import load_project
 from pileus.services.identity.api.router import api
-from pileus.services.identity.api.rules import SIGNED_IN, SYSTEM_READER, named
+from pileus.services.identity.api.rules import ADMIN, CLOUD, MANAGED_ROLE, SIGNED_IN, SYSTEM_READER, named
 from pileus.services.identity.api.users import load_user
 from pileus.services.identity.api.views import role_view
 from pileus.services.identity.app import granting
@@ -33,16 +33,34 @@ def _within(role: str) -> str:
     return f"(role:{role} and ({pairs}))"
 
 
-_MANAGED = " or ".join(f"'{name}':%(target.role.name)s" for name in ("manager", "member", "reader"))
-_MANAGE = f"role:admin or ({_within('manager')} and ({_MANAGED}))"
+_OWN_ROLE = "(domain_id:%(target.role.domain_id)s or '':%(target.role.domain_id)s)"
+"""A role of all domains, or of the caller's own."""
+_MANAGE = f"role:admin or ({_within('manager')} and ({MANAGED_ROLE}))"
 LIST_GRANTS = Rule("identity:list_grants", f"{SYSTEM_READER} or {_within('reader')}")
-CHECK_GRANT = Rule("identity:check_grant", f"{SYSTEM_READER} or {_within('reader')}")
+CHECK_GRANT = Rule("identity:check_grant", f"{SYSTEM_READER} or ({_within('reader')} and {_OWN_ROLE})")
 CREATE_GRANT = Rule("identity:create_grant", _MANAGE)
 REVOKE_GRANT = Rule("identity:revoke_grant", _MANAGE)
-LIST_SYSTEM = Rule("identity:list_system_grants_for_user", SYSTEM_READER)
-CHECK_SYSTEM = Rule("identity:check_system_grant_for_user", SYSTEM_READER)
-CREATE_SYSTEM = Rule("identity:create_system_grant_for_user", "role:admin")
-REVOKE_SYSTEM = Rule("identity:revoke_system_grant_for_user", "role:admin")
+
+
+@dataclass(frozen=True)
+class Verbs:
+    """The rules of one family's verbs."""
+
+    list: Rule
+    check: Rule
+    create: Rule
+    revoke: Rule
+
+
+def _on_system(actor: str) -> Verbs:
+    noun = f"for_{actor}"
+    return Verbs(
+        Rule(f"identity:list_system_grants_{noun}", SYSTEM_READER, scopes=CLOUD),
+        Rule(f"identity:check_system_grant_{noun}", SYSTEM_READER, scopes=CLOUD),
+        Rule(f"identity:create_system_grant_{noun}", ADMIN, scopes=CLOUD),
+        Rule(f"identity:revoke_system_grant_{noun}", ADMIN, scopes=CLOUD),
+    )
+
 
 LOADERS: dict[str, Callable[[Tx, Context, str], Any]] = {
     "user": load_user,
@@ -85,30 +103,31 @@ class Family:
 
 def declare(family: Family) -> None:
     """Declare the verbs of one family."""
-    system = family.target == SYSTEM
+    plain = Verbs(LIST_GRANTS, CHECK_GRANT, CREATE_GRANT, REVOKE_GRANT)
+    verbs = _on_system(family.actor) if family.target == SYSTEM else plain
     one = f"{family.path}/{{role}}{'/inherited_to_projects' if family.inherited else ''}"
     many = f"{family.path}{'/inherited_to_projects' if family.inherited else ''}"
 
     @api.get(many, SIGNED_IN, wrap="roles")
     def list_grants(tx: Tx, ctx: Context, request: Request) -> Page:
-        actor, target = family.parties(tx, ctx, request, LIST_SYSTEM if system else LIST_GRANTS)
+        actor, target = family.parties(tx, ctx, request, verbs.list)
         rows = roles.roles_between(tx, actor[1], target[1], family.inherited)
         return Page([role_view(ctx, row) for row in rows])
 
     @api.get(one, SIGNED_IN)
     def check_grant(tx: Tx, ctx: Context, request: Request, role: Role) -> None:
-        actor, target = family.parties(tx, ctx, request, CHECK_SYSTEM if system else CHECK_GRANT, role)
+        actor, target = family.parties(tx, ctx, request, verbs.check, role)
         if roles.get_assignment(tx, actor[1], target[1], role.id, family.inherited) is None:
             raise granting.not_granted(actor, target, role.id)
 
     @api.put(one, SIGNED_IN)
     def create_grant(tx: Tx, ctx: Context, request: Request, role: Role) -> None:
-        actor, target = family.parties(tx, ctx, request, CREATE_SYSTEM if system else CREATE_GRANT, role)
+        actor, target = family.parties(tx, ctx, request, verbs.create, role)
         granting.grant(tx, ctx, actor=actor, target=target, role=role, inherited=family.inherited)
 
     @api.delete(one, SIGNED_IN)
     def revoke_grant(tx: Tx, ctx: Context, request: Request, role: Role) -> None:
-        actor, target = family.parties(tx, ctx, request, REVOKE_SYSTEM if system else REVOKE_GRANT, role)
+        actor, target = family.parties(tx, ctx, request, verbs.revoke, role)
         granting.revoke(tx, ctx, actor=actor, target=target, role_id=role.id, inherited=family.inherited)
 
 

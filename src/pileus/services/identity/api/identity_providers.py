@@ -11,21 +11,21 @@ from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Body, Page, Request, changes
 from pileus.services.identity.api.router import api, listing, url
-from pileus.services.identity.api.rules import ADMIN, SYSTEM_READER
+from pileus.services.identity.api.rules import ADMIN, CLOUD, SYSTEM_READER
 from pileus.services.identity.app.federation import providers
 from pileus.services.identity.model.federation import IdentityProvider, Protocol
 from pileus.services.identity.store import federation
 
-LIST = Rule("identity:list_identity_providers", SYSTEM_READER)
-GET = Rule("identity:get_identity_provider", SYSTEM_READER)
-CREATE = Rule("identity:create_identity_provider", ADMIN)
-UPDATE = Rule("identity:update_identity_provider", ADMIN)
-DELETE = Rule("identity:delete_identity_provider", ADMIN)
-LIST_PROTOCOLS = Rule("identity:list_protocols", SYSTEM_READER)
-GET_PROTOCOL = Rule("identity:get_protocol", SYSTEM_READER)
-CREATE_PROTOCOL = Rule("identity:create_protocol", ADMIN)
-UPDATE_PROTOCOL = Rule("identity:update_protocol", ADMIN)
-DELETE_PROTOCOL = Rule("identity:delete_protocol", ADMIN)
+LIST = Rule("identity:list_identity_providers", SYSTEM_READER, scopes=CLOUD)
+GET = Rule("identity:get_identity_provider", SYSTEM_READER, scopes=CLOUD)
+CREATE = Rule("identity:create_identity_provider", ADMIN, scopes=CLOUD)
+UPDATE = Rule("identity:update_identity_provider", ADMIN, scopes=CLOUD)
+DELETE = Rule("identity:delete_identity_provider", ADMIN, scopes=CLOUD)
+LIST_PROTOCOLS = Rule("identity:list_protocols", SYSTEM_READER, scopes=CLOUD)
+GET_PROTOCOL = Rule("identity:get_protocol", SYSTEM_READER, scopes=CLOUD)
+CREATE_PROTOCOL = Rule("identity:create_protocol", ADMIN, scopes=CLOUD)
+UPDATE_PROTOCOL = Rule("identity:update_protocol", ADMIN, scopes=CLOUD)
+DELETE_PROTOCOL = Rule("identity:delete_protocol", ADMIN, scopes=CLOUD)
 
 BASE = "/OS-FEDERATION/identity_providers"
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]

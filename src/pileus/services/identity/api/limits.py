@@ -12,7 +12,7 @@ from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Body, Page, Request, changes
 from pileus.services.identity.api.router import api, listing, missing, url
-from pileus.services.identity.api.rules import ADMIN, SIGNED_IN, SYSTEM_READER
+from pileus.services.identity.api.rules import ADMIN, CLOUD, SIGNED_IN, SYSTEM_READER
 from pileus.services.identity.app import limits as app
 from pileus.services.identity.app.limits import NewLimit, Resource
 from pileus.services.identity.model import IdentitySettings
@@ -21,9 +21,9 @@ from pileus.services.identity.store import limits, projects
 
 GET_REGISTERED = Rule("identity:get_registered_limit", policy.ANYONE)
 LIST_REGISTERED = Rule("identity:list_registered_limits", policy.ANYONE)
-CREATE_REGISTERED = Rule("identity:create_registered_limits", ADMIN)
-UPDATE_REGISTERED = Rule("identity:update_registered_limit", ADMIN)
-DELETE_REGISTERED = Rule("identity:delete_registered_limit", ADMIN)
+CREATE_REGISTERED = Rule("identity:create_registered_limits", ADMIN, scopes=CLOUD)
+UPDATE_REGISTERED = Rule("identity:update_registered_limit", ADMIN, scopes=CLOUD)
+DELETE_REGISTERED = Rule("identity:delete_registered_limit", ADMIN, scopes=CLOUD)
 GET_MODEL = Rule("identity:get_limit_model", policy.ANYONE)
 GET = Rule(
     "identity:get_limit",
@@ -31,9 +31,9 @@ GET = Rule(
     "project_id:%(target.limit.project.id)s",
 )
 LIST = Rule("identity:list_limits", policy.ANYONE)
-CREATE = Rule("identity:create_limits", ADMIN)
-UPDATE = Rule("identity:update_limit", ADMIN)
-DELETE = Rule("identity:delete_limit", ADMIN)
+CREATE = Rule("identity:create_limits", ADMIN, scopes=CLOUD)
+UPDATE = Rule("identity:update_limit", ADMIN, scopes=CLOUD)
+DELETE = Rule("identity:delete_limit", ADMIN, scopes=CLOUD)
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9-]+$")]
 Region = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]

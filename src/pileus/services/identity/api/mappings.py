@@ -11,16 +11,16 @@ from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Body, Page, Request, given
 from pileus.services.identity.api.identity_providers import check_id
 from pileus.services.identity.api.router import api, listing, url
-from pileus.services.identity.api.rules import ADMIN, SYSTEM_READER
+from pileus.services.identity.api.rules import ADMIN, CLOUD, SYSTEM_READER
 from pileus.services.identity.app.federation import providers
 from pileus.services.identity.model.federation import Mapping
 from pileus.services.identity.store import federation
 
-LIST = Rule("identity:list_mappings", SYSTEM_READER)
-GET = Rule("identity:get_mapping", SYSTEM_READER)
-CREATE = Rule("identity:create_mapping", ADMIN)
-UPDATE = Rule("identity:update_mapping", ADMIN)
-DELETE = Rule("identity:delete_mapping", ADMIN)
+LIST = Rule("identity:list_mappings", SYSTEM_READER, scopes=CLOUD)
+GET = Rule("identity:get_mapping", SYSTEM_READER, scopes=CLOUD)
+CREATE = Rule("identity:create_mapping", ADMIN, scopes=CLOUD)
+UPDATE = Rule("identity:update_mapping", ADMIN, scopes=CLOUD)
+DELETE = Rule("identity:delete_mapping", ADMIN, scopes=CLOUD)
 
 BASE = "/OS-FEDERATION/mappings"
 

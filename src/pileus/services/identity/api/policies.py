@@ -18,19 +18,19 @@ from pileus.kernel.rest import OpenBody, Page, Request, changes
 from pileus.services.identity.api.catalog import endpoint_view, load_endpoint, load_service
 from pileus.services.identity.api.regions import load_region
 from pileus.services.identity.api.router import api, extra, listing, missing, url
-from pileus.services.identity.api.rules import ADMIN, SYSTEM_READER
+from pileus.services.identity.api.rules import ADMIN, CLOUD, SYSTEM_READER
 from pileus.services.identity.app import endpoint_policies
 from pileus.services.identity.model import Endpoint
 from pileus.services.identity.model.endpoints import ANYWHERE, PolicyAssociation, PolicyFile
 from pileus.services.identity.store import policies
 
-LIST = Rule("identity:list_policies", SYSTEM_READER)
-GET = Rule("identity:get_policy", SYSTEM_READER)
-CREATE = Rule("identity:create_policy", ADMIN)
-UPDATE = Rule("identity:update_policy", ADMIN)
-DELETE = Rule("identity:delete_policy", ADMIN)
-FOR_ENDPOINT = Rule("identity:get_policy_for_endpoint", SYSTEM_READER)
-LIST_ENDPOINTS = Rule("identity:list_endpoints_for_policy", SYSTEM_READER)
+LIST = Rule("identity:list_policies", SYSTEM_READER, scopes=CLOUD)
+GET = Rule("identity:get_policy", SYSTEM_READER, scopes=CLOUD)
+CREATE = Rule("identity:create_policy", ADMIN, scopes=CLOUD)
+UPDATE = Rule("identity:update_policy", ADMIN, scopes=CLOUD)
+DELETE = Rule("identity:delete_policy", ADMIN, scopes=CLOUD)
+FOR_ENDPOINT = Rule("identity:get_policy_for_endpoint", SYSTEM_READER, scopes=CLOUD)
+LIST_ENDPOINTS = Rule("identity:list_endpoints_for_policy", SYSTEM_READER, scopes=CLOUD)
 
 Type = Annotated[str, msgspec.Meta(max_length=255)]
 
@@ -130,9 +130,9 @@ class Kind:
 def declare(kind: Kind) -> None:
     """Declare the verbs of one kind."""
     path = f"/policies/{{policy}}/OS-ENDPOINT-POLICY/{kind.path}"
-    check = Rule(f"identity:check_policy_association_for_{kind.rule}", SYSTEM_READER)
-    create = Rule(f"identity:create_policy_association_for_{kind.rule}", ADMIN)
-    remove = Rule(f"identity:delete_policy_association_for_{kind.rule}", ADMIN)
+    check = Rule(f"identity:check_policy_association_for_{kind.rule}", SYSTEM_READER, scopes=CLOUD)
+    create = Rule(f"identity:create_policy_association_for_{kind.rule}", ADMIN, scopes=CLOUD)
+    remove = Rule(f"identity:delete_policy_association_for_{kind.rule}", ADMIN, scopes=CLOUD)
 
     @api.get(path, check)
     def check_association(tx: Tx, ctx: Context, request: Request, policy: PolicyFile) -> None:

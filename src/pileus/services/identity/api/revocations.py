@@ -8,9 +8,10 @@ from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Page, Query
 from pileus.services.identity.api.router import api, moment
+from pileus.services.identity.api.rules import CLOUD
 from pileus.services.identity.store import tokens
 
-LIST = Rule("identity:list_revoke_events", "role:admin or role:service")
+LIST = Rule("identity:list_revoke_events", "role:admin or role:service", scopes=CLOUD)
 
 
 class RevocationQuery(Query):

@@ -8,15 +8,13 @@ from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Page, Request
 from pileus.services.identity.api.router import api, truth, url
-from pileus.services.identity.api.rules import LIST, SYSTEM_READER, seen_domain
+from pileus.services.identity.api.rules import LIST, seen_domain
 from pileus.services.identity.app import assignments
 from pileus.services.identity.app.assignments import Entry, Wanted
 from pileus.services.identity.store import projects, roles, users
 
 LIST_ASSIGNMENTS = Rule("identity:list_role_assignments", LIST)
-LIST_FOR_TREE = Rule(
-    "identity:list_role_assignments_for_tree", f"{SYSTEM_READER} or (role:admin and project_id:%(target.project.id)s)"
-)
+LIST_FOR_TREE = Rule("identity:list_role_assignments_for_tree", LIST)
 
 
 @api.get("/role_assignments", LIST_ASSIGNMENTS, wrap="role_assignments")
@@ -24,7 +22,8 @@ def list_role_assignments(tx: Tx, ctx: Context, request: Request) -> Page:
     asked = dict(request.query_items())
     wanted = _wanted(asked)
     if wanted.include_subtree:
-        ctx.require(LIST_FOR_TREE, {"target": {"project": {"id": wanted.project_id}}})
+        top = projects.get_project(tx, wanted.project_id or "")
+        ctx.require(LIST_FOR_TREE, {"target": {"domain_id": top.domain_id if top is not None else None}})
     is_effective = "effective" in asked and truth(asked["effective"])
     found = (assignments.effective if is_effective else assignments.direct)(tx, wanted)
     names = Names(tx, found)

@@ -13,23 +13,29 @@ from pileus.kernel.rest import OpenBody, Page, Request, changes
 from pileus.services.identity.api import options
 from pileus.services.identity.api.options import Immutable
 from pileus.services.identity.api.router import api, extra, listing, missing, url
-from pileus.services.identity.api.rules import SYSTEM_READER
+from pileus.services.identity.api.rules import ADMIN, CLOUD, MANAGED_ROLE, SIGNED_IN, SYSTEM_READER
 from pileus.services.identity.api.views import role_view
 from pileus.services.identity.app import granting
 from pileus.services.identity.model import NO_DOMAIN, Role
 from pileus.services.identity.store import roles
 
-LIST_ROLES = Rule("identity:list_roles", f"{SYSTEM_READER} or role:manager")
-GET_ROLE = Rule("identity:get_role", f"{SYSTEM_READER} or role:manager")
-CREATE_ROLE = Rule("identity:create_role", "role:admin")
-UPDATE_ROLE = Rule("identity:update_role", "role:admin")
-DELETE_ROLE = Rule("identity:delete_role", "role:admin")
-GET_IMPLIED = Rule("identity:get_implied_role", SYSTEM_READER)
-LIST_IMPLIED = Rule("identity:list_implied_roles", SYSTEM_READER)
-CREATE_IMPLIED = Rule("identity:create_implied_role", "role:admin")
-DELETE_IMPLIED = Rule("identity:delete_implied_role", "role:admin")
-CHECK_IMPLIED = Rule("identity:check_implied_role", SYSTEM_READER)
-LIST_INFERENCES = Rule("identity:list_role_inference_rules", SYSTEM_READER)
+_MANAGED = f"role:manager and ({MANAGED_ROLE})"
+LIST_ROLES = Rule("identity:list_roles", f"{SYSTEM_READER} or (role:manager and domain_id:%(domain_id)s)")
+GET_ROLE = Rule("identity:get_role", f"{SYSTEM_READER} or ({_MANAGED})")
+CREATE_ROLE = Rule("identity:create_role", ADMIN, scopes=CLOUD)
+UPDATE_ROLE = Rule("identity:update_role", ADMIN, scopes=CLOUD)
+DELETE_ROLE = Rule("identity:delete_role", ADMIN, scopes=CLOUD)
+LIST_DOMAIN_ROLES = Rule("identity:list_domain_roles", SYSTEM_READER, scopes=CLOUD)
+GET_DOMAIN_ROLE = Rule("identity:get_domain_role", SYSTEM_READER, scopes=CLOUD)
+CREATE_DOMAIN_ROLE = Rule("identity:create_domain_role", ADMIN, scopes=CLOUD)
+UPDATE_DOMAIN_ROLE = Rule("identity:update_domain_role", ADMIN, scopes=CLOUD)
+DELETE_DOMAIN_ROLE = Rule("identity:delete_domain_role", ADMIN, scopes=CLOUD)
+GET_IMPLIED = Rule("identity:get_implied_role", SYSTEM_READER, scopes=CLOUD)
+LIST_IMPLIED = Rule("identity:list_implied_roles", SYSTEM_READER, scopes=CLOUD)
+CREATE_IMPLIED = Rule("identity:create_implied_role", "role:admin", scopes=CLOUD)
+DELETE_IMPLIED = Rule("identity:delete_implied_role", "role:admin", scopes=CLOUD)
+CHECK_IMPLIED = Rule("identity:check_implied_role", SYSTEM_READER, scopes=CLOUD)
+LIST_INFERENCES = Rule("identity:list_role_inference_rules", SYSTEM_READER, scopes=CLOUD)
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"\S")]
 FILTERS = {"id": Role.id, "name": Role.name}
@@ -56,21 +62,24 @@ def load_role(tx: Tx, ctx: Context, id: str) -> Role:
     return roles.get_role(tx, id) or missing(ctx, "role", id)
 
 
-@api.get("/roles", LIST_ROLES, wrap="roles")
+@api.get("/roles", SIGNED_IN, wrap="roles")
 def list_roles(tx: Tx, ctx: Context, request: Request) -> Page:
     domain_id = dict(request.query_items()).get("domain_id", NO_DOMAIN)
+    ctx.require(LIST_DOMAIN_ROLES if domain_id else LIST_ROLES)
     statement = roles.select_roles().where(Role.domain_id == domain_id)
     rows, marker = listing(tx, request, statement, Role, FILTERS)
     return Page([role_view(ctx, row) for row in rows], marker)
 
 
-@api.get("/roles/{role}", GET_ROLE, wrap="role")
+@api.get("/roles/{role}", SIGNED_IN, wrap="role")
 def show_role(ctx: Context, role: Role) -> dict[str, Any]:
+    ctx.require(GET_DOMAIN_ROLE if role.domain_id else GET_ROLE, role)
     return role_view(ctx, role)
 
 
-@api.post("/roles", CREATE_ROLE, wrap="role", status=201)
+@api.post("/roles", SIGNED_IN, wrap="role", status=201)
 def create_role(tx: Tx, ctx: Context, body: RoleCreate) -> dict[str, Any]:
+    ctx.require(CREATE_DOMAIN_ROLE if body.domain_id else CREATE_ROLE)
     row = granting.create_role(
         tx,
         ctx,
@@ -83,8 +92,9 @@ def create_role(tx: Tx, ctx: Context, body: RoleCreate) -> dict[str, Any]:
     return role_view(ctx, row)
 
 
-@api.patch("/roles/{role}", UPDATE_ROLE, wrap="role")
+@api.patch("/roles/{role}", SIGNED_IN, wrap="role")
 def update_role(tx: Tx, ctx: Context, role: Role, body: RoleUpdate) -> dict[str, Any]:
+    ctx.require(UPDATE_DOMAIN_ROLE if role.domain_id else UPDATE_ROLE, role)
     given = changes(body)
     kept = extra(given.pop("extra"))
     if isinstance(body.options, Immutable):
@@ -93,8 +103,9 @@ def update_role(tx: Tx, ctx: Context, role: Role, body: RoleUpdate) -> dict[str,
     return role_view(ctx, role)
 
 
-@api.delete("/roles/{role}", DELETE_ROLE)
+@api.delete("/roles/{role}", SIGNED_IN)
 def delete_role(tx: Tx, ctx: Context, role: Role) -> None:
+    ctx.require(DELETE_DOMAIN_ROLE if role.domain_id else DELETE_ROLE, role)
     granting.delete_role(tx, ctx, role)
 
 

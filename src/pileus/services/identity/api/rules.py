@@ -11,8 +11,13 @@ from pileus.kernel import policy
 from pileus.kernel.context import Context
 from pileus.kernel.policy import Rule
 
+CLOUD = ("system", "project")
+"""Scopes of tokens that act on what belongs to no domain: a domain's administrator has no business there."""
+OF_PROJECT = ("project",)
 ADMIN = "role:admin"
 SYSTEM_READER = "role:admin or (role:reader and system_scope:all)"
+MANAGED_ROLE = " or ".join(f"'{name}':%(target.role.name)s" for name in ("manager", "member", "reader"))
+"""Roles that a domain's manager may see and give."""
 SIGNED_IN = Rule("identity:signed_in", policy.ANYONE, "Any good token; the handler judges by the rule of the verb")
 
 

@@ -12,16 +12,16 @@ from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Body, Page, Request, changes
 from pileus.services.identity.api.identity_providers import check_id
 from pileus.services.identity.api.router import api, listing, url
-from pileus.services.identity.api.rules import ADMIN, SYSTEM_READER
+from pileus.services.identity.api.rules import ADMIN, CLOUD, SYSTEM_READER
 from pileus.services.identity.app.federation import providers
 from pileus.services.identity.model.federation import ServiceProvider
 from pileus.services.identity.store import federation
 
-LIST = Rule("identity:list_service_providers", SYSTEM_READER)
-GET = Rule("identity:get_service_provider", SYSTEM_READER)
-CREATE = Rule("identity:create_service_provider", ADMIN)
-UPDATE = Rule("identity:update_service_provider", ADMIN)
-DELETE = Rule("identity:delete_service_provider", ADMIN)
+LIST = Rule("identity:list_service_providers", SYSTEM_READER, scopes=CLOUD)
+GET = Rule("identity:get_service_provider", SYSTEM_READER, scopes=CLOUD)
+CREATE = Rule("identity:create_service_provider", ADMIN, scopes=CLOUD)
+UPDATE = Rule("identity:update_service_provider", ADMIN, scopes=CLOUD)
+DELETE = Rule("identity:delete_service_provider", ADMIN, scopes=CLOUD)
 
 BASE = "/OS-FEDERATION/service_providers"
 Url = Annotated[str, msgspec.Meta(max_length=225, pattern=r"^[a-zA-Z0-9+.-]+:.+")]

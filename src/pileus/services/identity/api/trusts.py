@@ -10,7 +10,7 @@ from pileus.kernel.errors import NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody, Page, Query
 from pileus.services.identity.api.router import api, extra, moment, url
-from pileus.services.identity.api.rules import SIGNED_IN, SYSTEM_READER, named
+from pileus.services.identity.api.rules import CLOUD, OF_PROJECT, SIGNED_IN, SYSTEM_READER, named
 from pileus.services.identity.api.views import role_view
 from pileus.services.identity.app import delegation, trusting
 from pileus.services.identity.model import Role, Trust
@@ -18,14 +18,14 @@ from pileus.services.identity.store import roles, trusts
 
 TRUSTOR = "user_id:%(target.trust.trustor_user_id)s"
 TRUSTEE = "user_id:%(target.trust.trustee_user_id)s"
-CREATE = Rule("identity:create_trust", TRUSTOR)
-LIST = Rule("identity:list_trusts", SYSTEM_READER)
-LIST_FROM = Rule("identity:list_trusts_for_trustor", f"{SYSTEM_READER} or {TRUSTOR}")
-LIST_FOR = Rule("identity:list_trusts_for_trustee", f"{SYSTEM_READER} or {TRUSTEE}")
-GET = Rule("identity:get_trust", f"{SYSTEM_READER} or {TRUSTOR} or {TRUSTEE}")
-DELETE = Rule("identity:delete_trust", f"role:admin or {TRUSTOR}")
-LIST_ROLES = Rule("identity:list_roles_for_trust", f"{SYSTEM_READER} or {TRUSTOR} or {TRUSTEE}")
-GET_ROLE = Rule("identity:get_role_for_trust", f"{SYSTEM_READER} or {TRUSTOR} or {TRUSTEE}")
+CREATE = Rule("identity:create_trust", TRUSTOR, scopes=OF_PROJECT)
+LIST = Rule("identity:list_trusts", SYSTEM_READER, scopes=CLOUD)
+LIST_FROM = Rule("identity:list_trusts_for_trustor", f"{SYSTEM_READER} or {TRUSTOR}", scopes=CLOUD)
+LIST_FOR = Rule("identity:list_trusts_for_trustee", f"{SYSTEM_READER} or {TRUSTEE}", scopes=CLOUD)
+GET = Rule("identity:get_trust", f"{SYSTEM_READER} or {TRUSTOR} or {TRUSTEE}", scopes=CLOUD)
+DELETE = Rule("identity:delete_trust", f"role:admin or {TRUSTOR}", scopes=CLOUD)
+LIST_ROLES = Rule("identity:list_roles_for_trust", f"{SYSTEM_READER} or {TRUSTOR} or {TRUSTEE}", scopes=CLOUD)
+GET_ROLE = Rule("identity:get_role_for_trust", f"{SYSTEM_READER} or {TRUSTOR} or {TRUSTEE}", scopes=CLOUD)
 
 
 class RoleReference(msgspec.Struct):
