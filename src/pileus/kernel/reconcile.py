@@ -165,8 +165,9 @@ class Reconcilers:
         failures = 0
         while True:
             delay = one.every_s
+            # Also where another process holds the lease: a nudge that is kept there would be looked at without end.
+            self._nudges[one.name].clear()
             if await self._hold(one):
-                self._nudges[one.name].clear()
                 failures = 0 if await self._run(one, failures) else failures + 1
                 if failures:
                     delay = min(2.0**failures, LONGEST_DELAY_S)

@@ -116,3 +116,22 @@ async def test_a_dead_holder_is_not_waited_for(place):
     await second.start()
     await ran("sweep", 2)
     await second.stop()
+
+
+async def test_a_nudge_to_whoever_does_not_hold_the_lease_is_looked_at_once(place, monkeypatch):
+    db, bus = place
+    holder = Reconcilers(db, bus, names=["toy.sweep"], owner="a", is_dead=lambda owner: False)
+    await holder.start()
+    await ran("sweep", 1)
+    other = Reconcilers(db, MemoryBus(), names=["toy.sweep"], owner="b", is_dead=lambda owner: False)
+    asked: list[str] = []
+    hold = other._hold
+    monkeypatch.setattr(other, "_hold", lambda one: asked.append(one.name) or hold(one))
+    await other.start()
+    await asyncio.sleep(0.05)
+    other._world.bus.publish("toy.dirt", "corner")
+    await asyncio.sleep(0.1)
+    await other.stop()
+    await holder.stop()
+
+    assert len(asked) == 2, "at the start and at the nudge"
