@@ -142,25 +142,26 @@ def on(*kinds: str, name: str) -> Callable[[Callable[[Tx, Event], None]], Callab
     return register
 
 
-_waiting: set[asyncio.Event] = set()
+_waiting: dict[asyncio.Event, None] = {}
+"""In the order in which they came: a set's order would differ from process to process, and a simulation with it."""
 
 
 def _signal() -> None:
-    for waiter in _waiting:
+    for waiter in list(_waiting):
         waiter.set()
 
 
 async def changed(timeout_s: float) -> None:
     """Wait until this process commits an event, or until the time is over (others' events are found then)."""
     waiter = asyncio.Event()
-    _waiting.add(waiter)
+    _waiting[waiter] = None
     try:
         async with asyncio.timeout(timeout_s):  # wait_for may swallow a cancellation that meets the event
             await waiter.wait()
     except TimeoutError:
         return
     finally:
-        _waiting.discard(waiter)
+        _waiting.pop(waiter, None)
 
 
 def newest(tx: Tx) -> int:

@@ -141,12 +141,12 @@ class Operation(Steps):
         try:
             while waiting:
                 finished, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for task in finished:
+                for task in (task for task in tasks if task in finished):
                     error = task.exception()
                     if error is not None and not isinstance(error, Exception | Unwind):
                         raise error
         finally:
-            for task in waiting:
+            for task in tasks:
                 task.cancel()
         failures = [error for task in tasks if (error := task.exception()) is not None]
         for error in sorted(failures, key=lambda error: isinstance(error, Unwind)):

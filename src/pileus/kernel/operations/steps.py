@@ -69,7 +69,7 @@ class Steps:
         self.scope = Scope(self.frame)
         self._turned_back = False
         self._awake = asyncio.Event()
-        self._calls: set[asyncio.Timeout] = set()
+        self._calls: dict[asyncio.Timeout, None] = {}
         self._observe = observe
         self._names: set[str] = set()
         self.resting: Callable[[int], None] = lambda change: None
@@ -80,7 +80,7 @@ class Steps:
         self._turned_back = True
         self._awake.set()
         while self._calls:
-            self._calls.pop().reschedule(0)
+            self._calls.popitem()[0].reschedule(0)
 
     async def undo_all(self, scope: Scope) -> None:
         """Undo every step of ``scope`` that was begun, last first; raises ``UndoFailed`` at the first hopeless one."""
@@ -170,12 +170,12 @@ class Steps:
         try:
             async with call:
                 if not current.get().frame.closed:
-                    self._calls.add(call)
+                    self._calls[call] = None
                 return await self.bus.call(host, command, caller, timeout_s=max(patience_s, 0.05))
         except TimeoutError:
             raise Unwind("told to turn back") from None
         finally:
-            self._calls.discard(call)
+            self._calls.pop(call, None)
 
     def _recall(self, name: str) -> Step:
         if name in self._names:

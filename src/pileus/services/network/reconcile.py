@@ -35,16 +35,18 @@ async def tell_hosts(world: World) -> None:
     await clock.sleep(GATHER_S)
     if await world.db.read(routers.routers_without_host):
         await world.db.write(place_routers)
-    under_way = {asyncio.create_task(tell_host(world, order)) for order in await world.db.read(next_orders)}
+    tasks = [asyncio.create_task(tell_host(world, order)) for order in await world.db.read(next_orders)]
+    under_way = set(tasks)
     failed: list[BaseException] = []
     try:
         while under_way:
-            ended, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            finished, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            ended = [task for task in tasks if task in finished]
             failed += [error for task in ended if (error := task.exception()) is not None]
             if done := [task.result() for task in ended if task.exception() is None]:
                 await world.db.write(all_obeyed, done)
     finally:
-        for task in under_way:
+        for task in tasks:
             task.cancel()
     if failed:
         raise failed[0]
