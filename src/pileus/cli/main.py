@@ -21,6 +21,7 @@ COMMANDS = {
     "policy": "say who may do what and why not; print a sample policy.yaml; check the one in force",
     "import": "take over an existing Keystone: people, projects, roles, catalog, secrets",
     "openrc": "print the shell exports that point clients at the cloud",
+    "simulate": "play whole clouds on virtual time, with faults, and look for anything that breaks a promise",
     "test": "set up and run the tests",
 }
 MODULES = {"import": "import_keystone"}
@@ -39,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     for role in ("server", "agent"):
         made[role] = commands.add_parser(role)
     for name, command in made.items():
-        if name != "test":
+        if name not in ("test", "simulate"):
             command.add_argument("--state", type=Path, help="the directory the cloud lives in")
     for name in ("up", "demo"):
         made[name].add_argument("--port", type=int, help="the port of every API (default 8774)")
@@ -66,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     _import_words(made["import"])
     made["openrc"].add_argument("--project", help="the project, and user, to act as (default admin)")
     made["openrc"].add_argument("--clouds-yaml", action="store_true", help="print a clouds.yaml instead")
+    _simulate(made["simulate"])
     made["test"].add_argument("arguments", nargs=argparse.REMAINDER, help="arguments for pytest")
     return top
 
@@ -82,10 +84,18 @@ def _import_words(command: argparse.ArgumentParser) -> None:
     command.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
 
 
+def _simulate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--seeds", type=int, default=100, help="how many simulations (default 100)")
+    command.add_argument("--from", type=int, default=1, dest="first", help="the first seed (default 1)")
+    command.add_argument("--jobs", type=int, default=1, help="processes side by side (default 1)")
+    command.add_argument("--keep-going", action="store_true", help="go on after a seed has failed")
+    command.add_argument("--story", action="store_true", help="print the whole trace of the first seed")
+
+
 def main() -> None:
     """Run the command; a Problem becomes two lines, an interrupt none."""
     words = parser().parse_args()
-    if words.command != "test":
+    if "state" in words:
         words.state = words.state.expanduser().absolute() if words.state else default_state()
     try:
         module = MODULES.get(words.command, words.command)

@@ -51,15 +51,23 @@ def runtime_of(where: Database | Tx) -> "Runtime":
 class Runtime:
     """Everything a handler, an operation or a background task may need."""
 
-    def __init__(self, config: Configuration, services: Sequence[Service] | None = None) -> None:
+    def __init__(
+        self,
+        config: Configuration,
+        services: Sequence[Service] | None = None,
+        *,
+        database: Database | None = None,
+        bus: Bus | None = None,
+    ) -> None:
+        """Make what ``start`` starts; a simulation brings the database and the bus."""
         self.config = config
         self.services = list(services if services is not None else find_services())
         self.policy = Policy.from_file(config.state / "policy.yaml")
-        self.db = open_database(config.database_url)
+        self.db = database or open_database(config.database_url)
         _runtimes[self.db] = ref(self)
         self.authenticate = next((s.authenticate for s in self.services if s.authenticate), _nobody)
         self.app = App(self)
-        self.bus: Bus = MemoryBus() if config.cloud.fake else ZmqBus(config.state / "run" / "bus")
+        self.bus: Bus = bus or (MemoryBus() if config.cloud.fake else ZmqBus(config.state / "run" / "bus"))
         self.hosts = Hosts(self.db, self.bus)
         if isinstance(self.bus, ZmqBus):
             self.bus.attend(self.hosts)
