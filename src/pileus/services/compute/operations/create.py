@@ -56,7 +56,8 @@ def create_failed(tx: Tx, input: CreateServer, reason: str) -> None:
     store.delete_devices(tx, server.id)
     ports.unplug_all(tx, server)
     inventory.release(tx, server.id)
-    fail(tx, CREATE, server.id, reason, broken=True)
+    # Its room there is given back: a rebuild or a hard reboot would run it where nothing is set aside for it.
+    fail(tx, CREATE, server.id, reason, broken=True, host=None)
 
 
 @operation("server.create", input=CreateServer, deadline_s=1800, on_failure=create_failed)
