@@ -1,6 +1,7 @@
 """Reconcilers: periodic, nudged, one at a time, undeterred by failure."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -80,11 +81,13 @@ async def test_failure_is_noted_and_tried_again(place):
     one = Reconcilers(db, bus, names=["toy.sweep"])
     await one.start()
     await ran("sweep", 1)
+    row = None
     for _ in range(100):
         row = await db.read(lambda tx: tx.get(ReconcilerRow, "toy.sweep"))
         if row.last_error:
             break
         await asyncio.sleep(0.01)
+    assert row is not None
     assert (row.last_error, row.failures) == ("RuntimeError: broom broken", 1)
     await ran("sweep", 2)
     await one.stop()
@@ -92,7 +95,7 @@ async def test_failure_is_noted_and_tried_again(place):
 
 async def test_one_holder_and_a_successor_when_it_stops(place):
     db, bus = place
-    alive = {"is_dead": lambda owner: False}
+    alive: dict[str, Any] = {"is_dead": lambda owner: False}
     first = Reconcilers(db, bus, names=["toy.sweep"], lease_s=0.2, **alive)
     await first.start()
     await ran("sweep", 1)
