@@ -17,6 +17,7 @@ COMMANDS = {
     "doctor": "check this host and say how to mend what is missing",
     "logs": "print the cloud's logs",
     "explain": "tell what one request did, from its arrival to the end of all it began",
+    "db": "show, upgrade or downgrade the schema of the database",
     "operations": "list what is under way; show one, retry or abandon a stuck one",
     "policy": "say who may do what and why not; print a sample policy.yaml; check the one in force",
     "import": "take over an existing Keystone: people, projects, roles, catalog, secrets",
@@ -65,6 +66,10 @@ def parser() -> argparse.ArgumentParser:
     )
     made["explain"].add_argument("id", help="the request, as x-openstack-request-id names it")
     _import_words(made["import"])
+    made["db"].add_argument(
+        "verb", nargs="?", default="current", choices=["current", "upgrade", "downgrade", "revision", "baseline"]
+    )
+    made["db"].add_argument("revision", nargs="?", help="a revision, or what the new one does")
     made["openrc"].add_argument("--project", help="the project, and user, to act as (default admin)")
     made["openrc"].add_argument("--clouds-yaml", action="store_true", help="print a clouds.yaml instead")
     _simulate(made["simulate"])

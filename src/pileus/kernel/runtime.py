@@ -22,6 +22,7 @@ from pileus.kernel.bus.zeromq import ZmqBus
 from pileus.kernel.config import Configuration
 from pileus.kernel.context import ANONYMOUS, Caller, Context, internal
 from pileus.kernel.db import Database, Tx, open_database
+from pileus.kernel.db.schema import bring_up
 from pileus.kernel.errors import NotFound
 from pileus.kernel.events import consume_forever
 from pileus.kernel.operations import Worker
@@ -81,7 +82,7 @@ class Runtime:
 
     async def start(self) -> None:
         """Bring the schema and the services up; when this returns every API answers."""
-        await self.db.create_schema()
+        await bring_up(self.db)
         _runtimes[await self.db.write(engine_of)] = ref(self)
         await self.db.write(self._bootstrap)
         for service in self.services:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
+from sqlalchemy import Connection
+
 from pileus.kernel.db.base import Tx
 
 P = ParamSpec("P")
@@ -26,7 +28,11 @@ class Database(Protocol):
         ...
 
     async def create_schema(self) -> None:
-        """Create the tables and indexes that are missing."""
+        """Create the tables and indexes that are missing: for tests of parts; a cloud has ``schema.bring_up``."""
+        ...
+
+    async def change_schema(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work(connection)`` while no other process does the same; in one transaction where the engine can."""
         ...
 
     async def close(self) -> None:

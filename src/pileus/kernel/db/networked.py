@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import event, make_url
+from sqlalchemy import Connection, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
@@ -35,6 +35,7 @@ class Kind:
     collisions: frozenset[str]
     full_disk: frozenset[str]
     away: frozenset[str]
+    lock_schema: str
     session: tuple[str, ...] = ()
     """Statements for every new connection."""
     read_isolation: str = "SERIALIZABLE"
@@ -46,6 +47,7 @@ _POSTGRESQL = Kind(
     collisions=frozenset({"40001", "40P01"}),
     full_disk=frozenset({"53100"}),
     away=frozenset({"57P01", "57P02", "57P03", "53300", "08000", "08001", "08003", "08006"}),
+    lock_schema="select pg_advisory_lock(7453871)",
 )
 # InnoDB's serializable transactions lock what they read; that of its snapshots which only read need not, for a
 # snapshot is the state after some commit, and locks make the order of commits the order of transactions.
@@ -54,6 +56,7 @@ _MARIADB = Kind(
     collisions=frozenset({"1213", "1205", "1020"}),
     full_disk=frozenset({"1021", "1114", "1026"}),
     away=frozenset({"1040", "1053", "1927", "2002", "2003", "2006", "2013", "2055"}),
+    lock_schema="select get_lock(concat('pileus schema ', database()), 3600)",
     session=(
         "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
         "NO_ENGINE_SUBSTITUTION'",
@@ -140,6 +143,18 @@ class Networked:
     async def create_schema(self) -> None:
         async with self.engine.begin() as connection:
             await connection.run_sync(Row.metadata.create_all)
+
+    async def change_schema(self, work: Callable[[Connection], T]) -> T:
+        # Each statement must see what the previous holder of the lock has committed.
+        async with self.engine.connect() as plain:
+            connection = await plain.execution_options(isolation_level="READ COMMITTED")
+            try:
+                await connection.execute(text(self.kind.lock_schema))
+                result = await connection.run_sync(work)
+                await connection.commit()
+                return result
+            finally:
+                await connection.invalidate()  # with the connection goes the lock, whatever happened
 
     async def close(self) -> None:
         await self.engine.dispose()

@@ -96,6 +96,18 @@ class SQLite:
         with _named(), self._writer.begin() as connection:
             Row.metadata.create_all(connection)
 
+    async def change_schema(self, work: Callable[[Connection], T]) -> T:
+        # Without foreign keys: rebuilding a table drops it, which would delete what refers to its rows.
+        engine = _engine(self.path, "BEGIN IMMEDIATE", foreign_keys=False, patience_s=600)
+        try:
+            with _named(), engine.begin() as connection:
+                result = work(connection)
+                if broken := connection.exec_driver_sql("pragma foreign_key_check").all():
+                    raise RuntimeError(f"the change would leave rows that refer to nothing: {broken[:5]}")
+                return result
+        finally:
+            engine.dispose()
+
     async def close(self) -> None:
         if self._thread is not None:
             self._queue.put(None)
@@ -203,15 +215,17 @@ def _named() -> Iterator[None]:
         raise
 
 
-def _engine(path: str, begin: str, *, query_only: bool = False) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", pool_size=1, max_overflow=4, connect_args={"timeout": 30})
+def _engine(
+    path: str, begin: str, *, query_only: bool = False, foreign_keys: bool = True, patience_s: float = 30
+) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", pool_size=1, max_overflow=4, connect_args={"timeout": patience_s})
 
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # begin and commit are ours
         connection.execute("pragma journal_mode=wal")
         connection.execute("pragma synchronous=full")
-        connection.execute("pragma foreign_keys=on")
+        connection.execute(f"pragma foreign_keys={'on' if foreign_keys else 'off'}")
         connection.execute("pragma cache_size=-16000")
         if query_only:
             connection.execute("pragma query_only=on")
