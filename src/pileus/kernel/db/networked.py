@@ -176,5 +176,6 @@ def error_code(error: DBAPIError) -> str:
     """Return the SQLSTATE of PostgreSQL's error, or the number of MariaDB's."""
     told = getattr(error.orig, "args", ())
     if told and isinstance(told[0], int):
-        return str(told[0])
+        # A deadlock has rolled the savepoints back too: leaving one then says that it does not exist.
+        return "1213" if told[0] == 1305 and "SAVEPOINT" in str(told[-1]) else str(told[0])
     return str(getattr(error.orig, "sqlstate", None) or "")
