@@ -14,9 +14,9 @@ from pileus.services.network.model import Port
 from pileus.services.placement.model import Allocation
 
 SETTLE_S = 10.0
-BROKEN = {"error", "error_deleting"}
+BROKEN = {"error", "error_deleting", "error_restoring"}
 RESTING = {"active", "stopped", "paused", "suspended", "error", "resized", "rescued"}
-VOLUME_RESTING = {"available", "in-use", "error", "error_deleting", "error_extending", "reserved"}
+VOLUME_RESTING = BROKEN | {"available", "in-use", "error_extending", "reserved"}
 
 
 def picture(tx: Tx) -> dict[str, Any]:

@@ -31,6 +31,8 @@ class Commands:
         self.twice = False
         """Carry each command out two times, past the host's own memory of repeats: drivers must not mind."""
         self.sent: list[tuple[str, str]] = []
+        self.struck = False
+        """Whether the agent was killed."""
         self._target: tuple[str, str] | None = None
         self._moment = ""
         self._kill: Callable[[str], Awaitable[None]] | None = None
@@ -59,7 +61,7 @@ class Commands:
             await self._call(host, command, first, timeout_s=timeout_s)
         if sent != self._target or self._kill is None:
             return await self._call(host, command, caller, timeout_s=timeout_s)
-        kill, self._kill = self._kill, None
+        kill, self._kill, self.struck = self._kill, None, True
         running: asyncio.Future[Any] | None = None
         if self._moment != "before":
             running = asyncio.ensure_future(self._call(host, command, caller, timeout_s=timeout_s))
