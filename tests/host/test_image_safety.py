@@ -91,7 +91,10 @@ async def test_one_copy_serves_many(images: disks.Images, tmp_path: Path) -> Non
 
 async def test_a_disk_smaller_than_its_image_is_refused(images: disks.Images, tmp_path: Path) -> None:
     qemu_img("create", "-f", "qcow2", tmp_path / "large.qcow2", "3G")
-    base = await images.ensure(source(tmp_path / "large.qcow2"))
+    with pytest.raises(Invalid, match="needs a disk of 3 GiB"):
+        await images.ensure(source(tmp_path / "large.qcow2"))
+    assert list(images.folder.iterdir()) == []
+    base = await images.ensure(source(tmp_path / "large.qcow2", size_gib=0))
     with pytest.raises(Invalid, match="needs a disk of 3 GiB"):
         await disks.make_overlay(base, tmp_path / "disk.qcow2", source(tmp_path / "large.qcow2"))
     await disks.make_overlay(base, tmp_path / "disk.qcow2", source(tmp_path / "large.qcow2", size_gib=0))

@@ -163,10 +163,8 @@ class Qcow2Driver:
                 return
             case ImageFile(path=path, format=format):
                 qemu_format = await qemu_img.check_image(path, format, size_gib)
-                await qemu_img.run(
-                    "convert", "-q", "-f", qemu_format, "-O", "qcow2", path, new,
-                    timeout_s=600 + os.stat(path).st_size / 5e6,
-                )  # fmt: skip
+                await qemu_img.unpack(path, qemu_format, new, size_gib)
+                return
             case FromSnapshot(snapshot_id=snapshot_id):
                 await self._copy("snapshot", snapshot_id, new, None)
             case FromVolume(volume_id=volume_id, monitor=monitor):

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import os
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from pileus.kernel.agent.children import bounds
+from pileus.kernel.agent.children import TOOL_USER, bounds, confined, readable
+from pileus.kernel.agent.images import refuse_references
 from pileus.kernel.errors import ApiError, Conflict, Invalid, OutOfSpace, Unavailable
 
 # A hostile image can make qemu-img allocate and spin without end: these bound one run.
@@ -40,9 +42,14 @@ class ImageInfo(msgspec.Struct, frozen=True):
     variant: str | None = None
 
 
-async def run(*arguments: str, timeout_s: float, memory_bytes: int = MEMORY_BYTES) -> str:
-    """Run qemu-img and return what it prints; raise the driver error its complaint stands for."""
-    limits = bounds(memory_bytes=memory_bytes, cpu_s=int(timeout_s) + 1)
+async def run(
+    *arguments: str, timeout_s: float, memory_bytes: int = MEMORY_BYTES, within: tuple[str, ...] | None = None
+) -> str:
+    """Run qemu-img and return what it prints; raise the driver error its complaint stands for.
+
+    ``within`` are the words that confine it, where it reads what a user has made.
+    """
+    limits = within or bounds(memory_bytes=memory_bytes, cpu_s=int(timeout_s) + 1)
     try:
         process = await asyncio.create_subprocess_exec(
             *limits,
@@ -83,11 +90,15 @@ def _error(verb: str, complaint: str, code: int) -> ApiError:
     return Unavailable(f"qemu-img {verb} failed: {last}")
 
 
-async def info(path: str, format: str) -> ImageInfo:
-    """Describe a file, read as ``format``; nothing about it is believed yet."""
-    text = await run(
-        "info", "--output=json", "-f", format, path, timeout_s=INSPECT_TIMEOUT_S, memory_bytes=INSPECT_MEMORY_BYTES
-    )
+async def info(path: str, format: str, *, foreign: bool = False) -> ImageInfo:
+    """Describe a file, read as ``format``; nothing about it is believed yet.  ``foreign``: a user has made it."""
+    within = None
+    if foreign:
+        user = TOOL_USER if readable(Path(path), TOOL_USER) else None
+        cpu_s = int(INSPECT_TIMEOUT_S)
+        within = confined(memory_bytes=INSPECT_MEMORY_BYTES, cpu_s=cpu_s, file_bytes=0, user=user)
+    words = ("info", "--output=json", "-f", format, path)
+    text = await run(*words, timeout_s=INSPECT_TIMEOUT_S, memory_bytes=INSPECT_MEMORY_BYTES, within=within)
     raw: dict[str, Any] = msgspec.json.decode(text)
     specific: dict[str, Any] = raw.get("format-specific", {}).get("data", {})
     return ImageInfo(
@@ -109,8 +120,10 @@ async def check_image(path: str, format: str, size_gib: int) -> str:
     qemu_format = FORMATS.get(format)
     if qemu_format is None:
         raise Invalid(f"Image format '{format}' cannot become a volume: upload it as qcow2 or raw.")
+    if qemu_format == "qcow2":
+        refuse_references(Path(path))
     try:
-        image = await info(path, qemu_format)
+        image = await info(path, qemu_format, foreign=True)
     except Unavailable as error:
         raise Invalid(f"The image is not a readable {format} image: {error}") from error
     if image.backing_file or image.data_file:
@@ -123,3 +136,22 @@ async def check_image(path: str, format: str, size_gib: int) -> str:
             f"The image's disk has {image.virtual_size_bytes} bytes: a volume of {needed} GiB or more is needed."
         )
     return qemu_format
+
+
+async def unpack(path: str, qemu_format: str, new: str, size_gib: int) -> None:
+    """Write an image that was checked into a new qcow2 file, by a program that can write nothing else."""
+    timeout_s = 600 + os.stat(path).st_size / 5e6
+    await run("create", "-q", "-f", "qcow2", new, f"{size_gib}G", timeout_s=60)
+    user = TOOL_USER if readable(Path(path), TOOL_USER) and _passable(new) else None
+    if user is not None:
+        os.chown(new, user, user)
+    # A qcow2 file is larger than what it holds, by its tables: 8 bytes for each cluster of 64 KiB, twice.
+    limit = (size_gib << 30) + (size_gib << 20) + (64 << 20)
+    within = confined(memory_bytes=MEMORY_BYTES, cpu_s=int(timeout_s) + 1, file_bytes=limit, user=user)
+    into = ("-n", "--target-is-zero", "-f", qemu_format, "-O", "qcow2")
+    await run("convert", "-q", *into, path, new, timeout_s=timeout_s, within=within)
+    os.chown(new, os.geteuid(), os.getegid())
+
+
+def _passable(file: str) -> bool:
+    return all(parent.stat().st_mode & 0o001 for parent in Path(file).resolve().parents)

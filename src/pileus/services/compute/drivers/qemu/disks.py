@@ -15,7 +15,8 @@ from typing import Any
 from uuid import uuid4
 
 from pileus.kernel import clock
-from pileus.kernel.agent.children import bounds
+from pileus.kernel.agent.children import TOOL_USER, bounds, confined, readable
+from pileus.kernel.agent.images import refuse_references
 from pileus.kernel.errors import Invalid, OutOfSpace, Unavailable
 from pileus.services.compute.commands import Blank, FromImage
 
@@ -33,6 +34,15 @@ FORMATS = {
 _ALONE = ("monolithicSparse", "streamOptimized")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 MEMORY_LIMIT_BYTES, TIME_LIMIT_S = 2 << 30, 1800.0
+INSPECT_MEMORY_BYTES, INSPECT_S = 1 << 30, 30
+LARGEST_BYTES = 16 << 40
+
+
+def reachable(folder: Path, user: int) -> bool:
+    """Say whether a user without rights may pass through every folder on the way to `folder`."""
+    return all(
+        (stat := parent.stat()).st_mode & 0o001 or stat.st_uid == user for parent in (folder, *folder.resolve().parents)
+    )
 
 
 def unnamed_beside(file: Path) -> Path:
@@ -40,11 +50,14 @@ def unnamed_beside(file: Path) -> Path:
     return file.with_name(f"{file.stem}.{uuid4().hex[:12]}.part")
 
 
-async def run(*command: str | Path, timeout_s: float = TIME_LIMIT_S) -> str:
-    """Run a disk tool with bounded memory and time and return what it printed; its own words go into the error."""
+async def run(*command: str | Path, timeout_s: float = TIME_LIMIT_S, within: tuple[str, ...] | None = None) -> str:
+    """Run a disk tool with bounded memory and time and return what it printed; its own words go into the error.
+
+    ``within`` are the words that confine it, of a tool that reads what a user has made.
+    """
     try:
         process = await asyncio.create_subprocess_exec(
-            *bounds(memory_bytes=MEMORY_LIMIT_BYTES),
+            *(within or bounds(memory_bytes=MEMORY_LIMIT_BYTES)),
             *map(str, command),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -76,10 +89,13 @@ async def inspect(path: str | Path, disk_format: str) -> dict[str, Any]:
     qemu_format = FORMATS.get(disk_format)
     if qemu_format is None:
         raise Invalid(f"Disk format {disk_format} cannot be run; convert the image to one of {', '.join(FORMATS)}.")
+    if qemu_format == "qcow2":
+        refuse_references(Path(path))
+    user = TOOL_USER if readable(Path(path), TOOL_USER) else None
+    within = confined(memory_bytes=INSPECT_MEMORY_BYTES, cpu_s=INSPECT_S, file_bytes=0, user=user)
+    command = ("qemu-img", "info", "--output=json", "--image-opts", _options(qemu_format, path))
     try:
-        found = json.loads(
-            await run("qemu-img", "info", "--output=json", "--image-opts", _options(qemu_format, path), timeout_s=30)
-        )
+        found = json.loads(await run(*command, timeout_s=INSPECT_S, within=within))
     except Unavailable as error:
         raise Invalid(f"The image is not a readable {disk_format} disk: {error.message}") from error
     specific = found.get("format-specific", {}).get("data", {})
@@ -120,13 +136,32 @@ class Images:
                 os.utime(file)
                 return file
             _expect_here(source)
-            await inspect(source.path, source.format)
+            found = await inspect(source.path, source.format)
+            size_bytes = int(found["virtual-size"])
+            _expect_room(size_bytes, source)
             unnamed = unnamed_beside(file)
-            options = _options(FORMATS[source.format], source.path)
-            await run("qemu-img", "convert", "--image-opts", "-O", "raw", options, unnamed)
+            await self._unpack(source, size_bytes, unnamed)
             unnamed.chmod(0o444)
             unnamed.rename(file)
             return file
+
+    async def _unpack(self, source: FromImage, size_bytes: int, target: Path) -> None:
+        """Write an image's content into a raw file, by a program that can write nothing else."""
+        within = self._make_target(source, size_bytes, target)
+        options = _options(FORMATS[source.format], source.path)
+        into = ("-n", "--target-is-zero", "-O", "raw")
+        await run("qemu-img", "convert", "--image-opts", *into, options, target, within=within)
+        os.chown(target, os.geteuid(), os.getegid())
+
+    def _make_target(self, source: FromImage, size_bytes: int, target: Path) -> tuple[str, ...]:
+        """Make an empty file of the image's size for the program that fills it; return the words that confine it."""
+        target.touch(mode=0o600)
+        os.truncate(target, size_bytes)
+        user = TOOL_USER if readable(Path(source.path), TOOL_USER) and reachable(self.folder, TOOL_USER) else None
+        if user is not None:
+            os.chown(target, user, user)
+        limit = size_bytes + (1 << 20)
+        return confined(memory_bytes=MEMORY_LIMIT_BYTES, cpu_s=int(TIME_LIMIT_S), file_bytes=limit, user=user)
 
     def forget(self, used: Iterable[str], older_than_s: float = 86400.0) -> None:
         """Delete copies that no guest uses and none has asked for lately, and unfinished ones."""
@@ -142,15 +177,20 @@ def _expect_here(source: FromImage) -> None:
         raise Unavailable(f"Image {source.image_id} is not on this host: there is no file {source.path}.")
 
 
+def _expect_room(size_bytes: int, source: FromImage) -> None:
+    """Refuse what is larger than its disk before a byte of it is written: a header may claim any size."""
+    if source.size_gib and source.size_gib << 30 < size_bytes:
+        needed = -(-size_bytes >> 30)
+        raise Invalid(f"Image {source.image_id} needs a disk of {needed} GiB; the flavor's has {source.size_gib} GiB.")
+    if size_bytes > LARGEST_BYTES:
+        raise Invalid(f"Image {source.image_id} claims {size_bytes} bytes; a disk has at most {LARGEST_BYTES}.")
+
+
 def _overlay_size(base: Path, source: FromImage) -> int:
     """Return the size in bytes of a disk made from an image; a size of 0 GiB means the image's own."""
     least = base.stat().st_size
-    if source.size_gib == 0:
-        return least
-    if source.size_gib << 30 < least:
-        needed = -(-least >> 30)
-        raise Invalid(f"Image {source.image_id} needs a disk of {needed} GiB; the flavor's has {source.size_gib} GiB.")
-    return source.size_gib << 30
+    _expect_room(least, source)
+    return source.size_gib << 30 or least
 
 
 async def make_overlay(base: Path, target: Path, source: FromImage) -> None:

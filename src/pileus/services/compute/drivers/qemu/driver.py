@@ -33,6 +33,7 @@ from pileus.services.compute.drivers.base import (
 from pileus.services.compute.drivers.qemu import devices, disks, host
 from pileus.services.compute.drivers.qemu.boots import BootSlots
 from pileus.services.compute.drivers.qemu.console import tail, trim
+from pileus.services.compute.drivers.qemu.groups import Groups
 from pileus.services.compute.drivers.qemu.guest import Guest
 from pileus.services.compute.drivers.qemu.own_disks import make, make_disk
 from pileus.services.compute.drivers.qemu.record import CONSOLE_LOG, MEMORY_FILE, GuestFolder, Record, socket_folder
@@ -56,6 +57,7 @@ class QemuHypervisor:
         self._accelerator = host.accelerator()
         self._slots = BootSlots(slots or (os.cpu_count() or 1) * (8 if self._accelerator == "kvm" else 1))
         self._user = user if os.geteuid() == 0 else None
+        self._groups = Groups(state) if os.geteuid() == 0 else None
         self._guests: dict[str, Guest] = {}
         self._listener: Listener = lambda event: None
         self._lock: int | None = None
@@ -74,7 +76,7 @@ class QemuHypervisor:
             os.close(self._lock)
             self._lock = None
             raise Unavailable(f"Another process drives the guests in {self._state}; stop it first.") from error
-        if self._user is not None and not host.reachable(self._guests_folder, self._user):
+        if self._user is not None and not disks.reachable(self._guests_folder, self._user):
             log.warning("guests run as root: user %d may not pass through all folders to %s", self._user, self._state)
             self._user = None
         for path in self._guests_folder.iterdir():
@@ -84,6 +86,8 @@ class QemuHypervisor:
             else:
                 await asyncio.to_thread(folder.remove)
         await asyncio.gather(*(guest.adopt() for guest in self._guests.values()))
+        if self._groups is not None:
+            self._groups.sweep()
         used = {source.image_id for guest in self._guests.values() for source in _image_sources(guest)}
         self._images.forget(used)
         self._trimming = asyncio.create_task(self._trim_logs())
@@ -155,10 +159,14 @@ class QemuHypervisor:
         async with self._locked(guest_id) as guest:
             await guest.kill()
             await asyncio.to_thread(guest.folder.remove)
+            if self._groups is not None:
+                self._groups.drop(guest_id)
             del self._guests[guest_id]
 
     async def ensure_all_gone(self) -> None:
         await asyncio.gather(*(self.ensure_guest_gone(guest_id) for guest_id in list(self._guests)))
+        if self._groups is not None:
+            self._groups.sweep()
         await asyncio.to_thread(shutil.rmtree, self._images.folder)
         self._images.folder.mkdir()
         if not self._sockets.is_relative_to(self._state):
@@ -185,9 +193,16 @@ class QemuHypervisor:
         guest.record.spec = spec
         guest.save()
 
+    async def _launch(self, guest: Guest, *, incoming: bool = False) -> None:
+        """Start the guest's process, bounded before the guest's own code runs."""
+        await guest.launch(self._accelerator, self._user, incoming=incoming)
+        if self._groups is not None and guest.process is not None:
+            spec = guest.record.spec
+            self._groups.hold(guest.id, guest.process.pid, spec.memory_mib, spec.vcpus)
+
     async def _boot(self, guest: Guest) -> None:
         (guest.folder.path / MEMORY_FILE).unlink(missing_ok=True)
-        await guest.launch(self._accelerator, self._user)
+        await self._launch(guest)
         try:
             assert guest.process
             await self._slots.take(guest.process)
@@ -253,7 +268,7 @@ class QemuHypervisor:
         return power
 
     async def _wake(self, guest: Guest) -> None:
-        await guest.launch(self._accelerator, self._user, incoming=True)
+        await self._launch(guest, incoming=True)
         try:
             await guest.restore()
         except BaseException:

@@ -64,10 +64,3 @@ def _cpu_info() -> dict[str, Any]:
 def _boot_id() -> str:
     """Return the kernel's name for this run of the machine, see random(4)."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def reachable(folder: Path, user: int) -> bool:
-    """Say whether a user without rights may pass through every folder on the way to `folder`."""
-    return all(
-        (stat := parent.stat()).st_mode & 0o001 or stat.st_uid == user for parent in (folder, *folder.resolve().parents)
-    )

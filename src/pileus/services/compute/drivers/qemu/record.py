@@ -65,6 +65,8 @@ class GuestFolder:
         """Let QEMU's user open a file."""
         if self._owner is not None:
             os.chown(path, self._owner, self._owner)
+        if os.path.isfile(path):
+            os.chmod(path, 0o600)  # what is on a disk is its guest's alone
 
     def remove(self) -> None:
         # The record goes first: what is left of a removal that was cut short is no guest any more.
