@@ -54,6 +54,7 @@ class Endpoint:
     loads: tuple[tuple[str, type, Callable[..., Any]], ...]
     body_kind: Any
     query: Callable[[Request], Any] | None
+    query_kind: type[msgspec.Struct] | None = None
     defers: bool = False
     """An ``async`` handler that returns ``InTransaction``: its decision is made in the request's transaction."""
 
@@ -147,7 +148,7 @@ def bind(api: Api, route: Route) -> Endpoint:
     handler = route.handler
     hints = typing.get_type_hints(handler, include_extras=True)
     named, settings, texts, loads = [], [], [], []
-    body_kind, query = None, None
+    body_kind, query, query_kind = None, None, None
     for name in inspect.signature(handler).parameters:
         kind = hints.get(name, Any)
         plain = typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind
@@ -156,6 +157,7 @@ def bind(api: Api, route: Route) -> Endpoint:
         elif name == "body":
             body_kind = kind
         elif name == "query":
+            query_kind = kind
             query = functools.partial(_parse_query, kind, _list_fields(kind))
         elif isinstance(plain, type) and issubclass(plain, Settings):
             settings.append((name, plain))
@@ -171,7 +173,17 @@ def bind(api: Api, route: Route) -> Endpoint:
         raise TypeError(f"{handler.__qualname__} is async: it opens transactions through db, it is not given one")
     defers = typing.get_origin(hints.get("return")) is InTransaction
     return Endpoint(
-        api, route, is_async, tuple(named), tuple(settings), tuple(texts), tuple(loads), body_kind, query, defers
+        api=api,
+        route=route,
+        is_async=is_async,
+        named=tuple(named),
+        settings=tuple(settings),
+        texts=tuple(texts),
+        loads=tuple(loads),
+        body_kind=body_kind,
+        query=query,
+        query_kind=query_kind,
+        defers=defers,
     )
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pileus.kernel.rest.app import App
 
 
+DOCUMENTED = "documented_body"
+"""Attribute of a handler whose body is decoded by its own code: (the member that holds it, its struct)."""
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 
 
@@ -58,16 +60,21 @@ def document(app: "App") -> bytes:
             entry = _entry(app.names[mount], path, endpoint)
             paths.setdefault(key, {})[method] = entry
             entries.append((entry, endpoint))
-            kinds.extend(kind for kind in (_body(endpoint), _answer(endpoint)) if kind is not None)
+            described = (_body(endpoint)[1], _answer(endpoint), _query(endpoint))
+            kinds.extend(kind for kind in described if kind is not None)
     schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     found = iter(schemas)
     for entry, endpoint in entries:
-        if _body(endpoint) is not None:
-            member = endpoint.route.action or endpoint.route.body or endpoint.route.wrap
+        member, body = _body(endpoint)
+        if body is not None:
             entry["requestBody"] = _content(next(found), member)
+        elif endpoint.route.action:
+            entry["requestBody"] = _content({}, endpoint.route.action)
         if _answer(endpoint) is not None:
             answer = {"description": "", **_content(next(found), endpoint.route.wrap)}
             entry["responses"] = {str(endpoint.route.status or 200): answer}
+        if _query(endpoint) is not None:
+            entry["parameters"] += _parameters(next(found), components)
     head = {"openapi": "3.1.0", "info": {"title": "Pileus", "version": __version__}}
     return msgspec.json.encode(
         {**head, "paths": paths, "components": {"schemas": components, "parameters": PARAMETERS}}
@@ -103,9 +110,29 @@ def _reference(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/parameters/{name}"}
 
 
-def _body(endpoint: Endpoint) -> Any:
-    kind = endpoint.body_kind
-    return kind if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
+def _body(endpoint: Endpoint) -> tuple[str | None, Any]:
+    """Return the member of the request body that holds what is described, and its type."""
+    documented = getattr(endpoint.route.handler, DOCUMENTED, None)
+    if documented is not None:
+        return documented
+    member = endpoint.route.action or endpoint.route.body
+    if member is None:
+        member = endpoint.route.wrap
+    return member, endpoint.body_kind
+
+
+def _query(endpoint: Endpoint) -> type[msgspec.Struct] | None:
+    return endpoint.query_kind
+
+
+def _parameters(schema: dict[str, Any], components: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a query struct's fields as parameters."""
+    whole = components[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    needed = whole.get("required", [])
+    return [
+        {"name": name, "in": "query", "required": name in needed, "schema": field}
+        for name, field in whole.get("properties", {}).items()
+    ]
 
 
 def _answer(endpoint: Endpoint) -> Any:

@@ -19,6 +19,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Forbidden, Invalid, NotFound
 from pileus.kernel.policy import ADMIN_OR_MEMBER, Rule
 from pileus.kernel.rest.http import Request, Response, json_response
+from pileus.kernel.rest.openapi import DOCUMENTED
 from pileus.kernel.rest.paging import page, sort_order
 from pileus.kernel.rest.regular.attributes import Encoder, decode, derive, fields_of
 from pileus.kernel.rest.regular.bodies import bodies_in, match_revision, normalised
@@ -150,7 +151,7 @@ class Resource(Generic[R]):
                 views = self.views(tx, ctx, rows)
                 return json_response({self.plural: views} if many else {self.name: views[0]}, 201)
 
-            self.api.post(self.path, SIGNED_IN, body="")(_named(handler, make))
+            self.api.post(self.path, SIGNED_IN, body="")(_named(handler, make, (self.name, self.create_struct)))
             return make
 
         return add
@@ -182,7 +183,9 @@ class Resource(Generic[R]):
                     self.touch(tx, ctx, row)
                 return json_response({self.name: self.views(tx, ctx, [row])[0]})
 
-            self.api.put(f"{self.path}/{{id}}", SIGNED_IN, body="")(_named(handler, change))
+            self.api.put(f"{self.path}/{{id}}", SIGNED_IN, body="")(
+                _named(handler, change, (self.name, self.update_struct))
+            )
             return change
 
         return add
@@ -357,7 +360,10 @@ def _settings_of(make: Callable[..., Any]) -> list[tuple[str, type[Settings]]]:
     ]
 
 
-def _named(handler: Callable[..., Any], after: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a derived handler the name and the sentence of the function it serves."""
+def _named(
+    handler: Callable[..., Any], after: Callable[..., Any], documented: tuple[str, type[msgspec.Struct]] | None = None
+) -> Callable[..., Any]:
+    """Give a derived handler the name and the sentence of the function it serves, and its body for the document."""
     handler.__doc__, handler.__name__ = after.__doc__, after.__name__
+    handler.__dict__[DOCUMENTED] = documented
     return handler
