@@ -245,7 +245,7 @@ async def test_an_image_that_points_at_host_files_is_refused(pool: Qcow2Pool, tm
     await command("qemu-img", "create", "-f", "qcow2", "-b", str(secret), "-F", "raw", str(backed))
     await command("qemu-img", "create", "-f", "qcow2", "-o", f"data_file={tmp_path / 'data'}", str(split), "1M")
     for image in (backed, split):
-        with pytest.raises(Invalid, match="backing file|another file"):
+        with pytest.raises(Invalid, match=r"backing file|another file"):
             await pool.driver.ensure_volume(VOLUME, 1, ImageFile(path=str(image), format="qcow2"))
     flat = tmp_path / "flat.vmdk"
     await command("qemu-img", "create", "-f", "vmdk", "-o", "subformat=monolithicFlat", str(flat), "1M")
