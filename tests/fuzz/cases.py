@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
 from schemathesis import openapi
 from schemathesis.generation import GenerationMode
 
@@ -60,7 +61,8 @@ class Operations:
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._entries = document["paths"]
-        self.all = [result.ok() for result in openapi.from_dict(document).get_all_operations()]
+        found: list[Any] = list(openapi.from_dict(document).get_all_operations())
+        self.all = [result.ok() for result in found]
         self._drawn: dict[str, list[Any]] = {}
 
     def draw(self, operation: Any, count: int, random: Random) -> list[Any]:
@@ -83,12 +85,12 @@ class Operations:
             @given(operation.as_strategy(generation_mode=mode))
             @settings(
                 max_examples=count, database=None, deadline=None, phases=[Phase.generate],
-                suppress_health_check=list(HealthCheck),
+                suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
             )  # fmt: skip
             def keep(case: Any) -> None:
                 found.append(case)
 
-            with contextlib.suppress(hypothesis.errors.Unsatisfiable):  # some can be told nothing wrong
+            with contextlib.suppress(Unsatisfiable):  # some can be told nothing wrong
                 keep()
         return found
 
