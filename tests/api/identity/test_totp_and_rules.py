@@ -157,7 +157,7 @@ async def test_a_receipt_is_for_its_user_only_and_no_token(cloud, admin, enrolle
     assert (await post(cloud, other, receipt)).status_code == 401
     async with client(cloud, receipt) as http:
         assert (await http.get("/identity/v3/auth/projects")).status_code == 401
-    assert (await post(cloud, {"methods": ["token"], "token": {"id": receipt}})).status_code == 401
+    assert (await post(cloud, {"methods": ["token"], "token": {"id": receipt}})).status_code == 404
     assert (await post(cloud, totp(passcode()), await login(cloud, "alt_demo"))).status_code == 401
 
 
