@@ -68,7 +68,12 @@ class Endpoint:
         arguments: dict[str, Any] = {}
         target: Any = None
         for name, row, load in self.loads:
-            found = arguments[name] = load(tx, ctx, request.params[name])
+            try:
+                found = arguments[name] = load(tx, ctx, request.params[name])
+            except NotFound:
+                if self.api.judge_missing and self.route.rule is not None:
+                    ctx.require(self.route.rule, {} if target is None else target)
+                raise
             target = found if target is None else target
             if found is None:
                 raise TypeError(f"the loader of {row.__name__} must raise NotFound, not return None")

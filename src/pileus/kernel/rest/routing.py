@@ -61,6 +61,8 @@ class Api:
     project_in_path: bool = False
     hide_foreign: bool = True
     """A resource of another project that the caller may not touch is 404, as if it were not there."""
+    judge_missing: bool = False
+    """Who could not act on a resource anyway is not told that it is missing: 403, not 404."""
     strict: bool = True
     """Numbers and booleans in bodies must have their JSON type; False accepts them as text too."""
     json_limit: int = 1 << 20

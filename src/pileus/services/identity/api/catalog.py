@@ -72,12 +72,12 @@ class EndpointUpdate(OpenBody):
 
 @api.loader(CatalogService)
 def load_service(tx: Tx, ctx: Context, id: str) -> CatalogService:
-    return catalog.get_service(tx, id) or missing(ctx, "service", id)
+    return catalog.get_service(tx, id) or missing("service", id)
 
 
 @api.loader(Endpoint)
 def load_endpoint(tx: Tx, ctx: Context, id: str) -> Endpoint:
-    return catalog.get_endpoint(tx, id) or missing(ctx, "endpoint", id)
+    return catalog.get_endpoint(tx, id) or missing("endpoint", id)
 
 
 def _service_view(ctx: Context, row: CatalogService) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pileus.kernel.rest import OpenBody, Page, Request, changes
 from pileus.services.identity.api import options
 from pileus.services.identity.api.options import Immutable
 from pileus.services.identity.api.router import api, extra, listing, missing
-from pileus.services.identity.api.rules import CLOUD, SYSTEM_READER, seen_domain
+from pileus.services.identity.api.rules import CLOUD, SIGNED_IN, SYSTEM_READER, seen_domain
 from pileus.services.identity.api.views import domain_view
 from pileus.services.identity.app import tenancy
 from pileus.services.identity.model import Project
@@ -58,7 +58,7 @@ Domain = NewType("Domain", Project)
 
 
 def load_domain(tx: Tx, ctx: Context, id: str) -> Project:
-    return projects.get_domain(tx, id) or missing(ctx, "domain", id)
+    return projects.get_domain(tx, id) or missing("domain", id)
 
 
 api.loaders[cast(type, Domain)] = load_domain
@@ -103,8 +103,9 @@ def create_domain(tx: Tx, ctx: Context, body: DomainCreate) -> dict[str, Any]:
     return domain_view(ctx, row, sorted(set(body.tags)))
 
 
-@api.patch("/domains/{domain}", UPDATE_DOMAIN, wrap="domain")
+@api.patch("/domains/{domain}", SIGNED_IN, wrap="domain")
 def update_domain(tx: Tx, ctx: Context, domain: Domain, body: DomainUpdate) -> dict[str, Any]:
+    ctx.require(UPDATE_DOMAIN, domain)
     given = changes(body)
     kept = extra(given.pop("extra"))
     if isinstance(body.options, Immutable):

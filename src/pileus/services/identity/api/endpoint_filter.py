@@ -69,7 +69,7 @@ class EndpointGroupUpdate(Body):
 
 @api.loader(EndpointGroup)
 def load_endpoint_group(tx: Tx, ctx: Context, id: str) -> EndpointGroup:
-    return endpoint_filter.get_endpoint_group(tx, id) or missing(ctx, "endpoint group", id)
+    return endpoint_filter.get_endpoint_group(tx, id) or missing("endpoint group", id)
 
 
 def _view(ctx: Context, row: EndpointGroup) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
+from pileus.kernel.errors import NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Page, Request
 from pileus.services.identity.api.domains import load_domain
@@ -89,12 +90,16 @@ class Family:
         self, tx: Tx, ctx: Context, request: Request, rule: Rule, role: Role | None = None
     ) -> tuple[tuple[str, str], tuple[str, str]]:
         """Return actor and target as (kind, id), loaded and judged."""
-        actor = LOADERS[self.actor](tx, ctx, request.params[self.actor])
-        things: dict[str, Any] = {self.actor: actor}
-        target_id = SYSTEM
-        if self.target != SYSTEM:
-            target = things[self.target] = LOADERS[self.target](tx, ctx, request.params[self.target])
-            target_id = target.id
+        things: dict[str, Any] = {}
+        try:
+            actor = things[self.actor] = LOADERS[self.actor](tx, ctx, request.params[self.actor])
+            target_id = SYSTEM
+            if self.target != SYSTEM:
+                target = things[self.target] = LOADERS[self.target](tx, ctx, request.params[self.target])
+                target_id = target.id
+        except NotFound:
+            named(ctx, rule, **things)
+            raise
         if role is not None:
             things["role"] = role
         named(ctx, rule, **things)

@@ -53,7 +53,7 @@ class GroupUpdate(OpenBody):
 
 @api.loader(Group)
 def load_group(tx: Tx, ctx: Context, id: str) -> Group:
-    return users.get_group(tx, id) or missing(ctx, "group", id)
+    return users.get_group(tx, id) or missing("group", id)
 
 
 @api.get("/groups", LIST_GROUPS, wrap="groups")

@@ -86,12 +86,12 @@ Limits = Annotated[list[LimitCreate], msgspec.Meta(min_length=1)]
 
 @api.loader(RegisteredLimit)
 def load_registered_limit(tx: Tx, ctx: Context, id: str) -> RegisteredLimit:
-    return limits.get_registered_limit(tx, id) or missing(ctx, "registered limit", id)
+    return limits.get_registered_limit(tx, id) or missing("registered limit", id)
 
 
 @api.loader(Limit)
 def load_limit(tx: Tx, ctx: Context, id: str) -> Limit:
-    return limits.get_limit(tx, id) or missing(ctx, "limit", id)
+    return limits.get_limit(tx, id) or missing("limit", id)
 
 
 def _registered_view(ctx: Context, row: RegisteredLimit) -> dict[str, Any]:
@@ -198,10 +198,12 @@ def _asked(one: LimitCreate) -> NewLimit:
 
 
 @api.get("/limits/{limit}", SIGNED_IN, wrap="limit")
-def show_limit(tx: Tx, ctx: Context, limit: Limit) -> dict[str, Any]:
-    project = projects.get_project(tx, limit.project_id)
-    ctx.require(GET, {"target": {"limit": {"domain": {"id": limit.domain_id or None}, "project": project}}})
-    return _views(tx, ctx, [limit])[0]
+def show_limit(tx: Tx, ctx: Context, limit: str) -> dict[str, Any]:
+    row = limits.get_limit(tx, limit)
+    project = projects.get_project(tx, row.project_id) if row is not None else None
+    of_domain = row.domain_id if row is not None else NONE
+    ctx.require(GET, {"target": {"limit": {"domain": {"id": of_domain or None}, "project": project}}})
+    return _views(tx, ctx, [row or missing("limit", limit)])[0]
 
 
 @api.patch("/limits/{limit}", UPDATE, wrap="limit")

@@ -49,7 +49,7 @@ class PolicyUpdate(OpenBody):
 
 @api.loader(PolicyFile)
 def load_policy(tx: Tx, ctx: Context, id: str) -> PolicyFile:
-    return policies.get_policy(tx, id) or missing(ctx, "policy", id)
+    return policies.get_policy(tx, id) or missing("policy", id)
 
 
 def _view(ctx: Context, row: PolicyFile) -> dict[str, Any]:

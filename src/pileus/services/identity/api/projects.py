@@ -74,7 +74,7 @@ class ProjectUpdate(OpenBody):
 
 @api.loader(Project)
 def load_project(tx: Tx, ctx: Context, id: str) -> Project:
-    return projects.get_project(tx, id) or missing(ctx, "project", id)
+    return projects.get_project(tx, id) or missing("project", id)
 
 
 @api.get("/projects", LIST_PROJECTS, wrap="projects")

@@ -59,7 +59,14 @@ class RoleUpdate(OpenBody):
 
 @api.loader(Role)
 def load_role(tx: Tx, ctx: Context, id: str) -> Role:
-    return roles.get_role(tx, id) or missing(ctx, "role", id)
+    return roles.get_role(tx, id) or missing("role", id)
+
+
+def _judged(tx: Tx, ctx: Context, id: str, plain: Rule, of_domain: Rule) -> Role:
+    """Return a role, judged by the rule of its kind; one that is missing counts as a role of all domains."""
+    row = roles.get_role(tx, id)
+    ctx.require(plain if row is None or not row.domain_id else of_domain, {} if row is None else row)
+    return row or missing("role", id)
 
 
 @api.get("/roles", SIGNED_IN, wrap="roles")
@@ -72,9 +79,8 @@ def list_roles(tx: Tx, ctx: Context, request: Request) -> Page:
 
 
 @api.get("/roles/{role}", SIGNED_IN, wrap="role")
-def show_role(ctx: Context, role: Role) -> dict[str, Any]:
-    ctx.require(GET_DOMAIN_ROLE if role.domain_id else GET_ROLE, role)
-    return role_view(ctx, role)
+def show_role(tx: Tx, ctx: Context, role: str) -> dict[str, Any]:
+    return role_view(ctx, _judged(tx, ctx, role, GET_ROLE, GET_DOMAIN_ROLE))
 
 
 @api.post("/roles", SIGNED_IN, wrap="role", status=201)
@@ -93,20 +99,19 @@ def create_role(tx: Tx, ctx: Context, body: RoleCreate) -> dict[str, Any]:
 
 
 @api.patch("/roles/{role}", SIGNED_IN, wrap="role")
-def update_role(tx: Tx, ctx: Context, role: Role, body: RoleUpdate) -> dict[str, Any]:
-    ctx.require(UPDATE_DOMAIN_ROLE if role.domain_id else UPDATE_ROLE, role)
+def update_role(tx: Tx, ctx: Context, role: str, body: RoleUpdate) -> dict[str, Any]:
+    row = _judged(tx, ctx, role, UPDATE_ROLE, UPDATE_DOMAIN_ROLE)
     given = changes(body)
     kept = extra(given.pop("extra"))
     if isinstance(body.options, Immutable):
         given["options"] = options.given(body.options)
-    granting.update_role(tx, ctx, role, given, kept)
-    return role_view(ctx, role)
+    granting.update_role(tx, ctx, row, given, kept)
+    return role_view(ctx, row)
 
 
 @api.delete("/roles/{role}", SIGNED_IN)
-def delete_role(tx: Tx, ctx: Context, role: Role) -> None:
-    ctx.require(DELETE_DOMAIN_ROLE if role.domain_id else DELETE_ROLE, role)
-    granting.delete_role(tx, ctx, role)
+def delete_role(tx: Tx, ctx: Context, role: str) -> None:
+    granting.delete_role(tx, ctx, _judged(tx, ctx, role, DELETE_ROLE, DELETE_DOMAIN_ROLE))
 
 
 def _short(ctx: Context, row: Role) -> dict[str, Any]:

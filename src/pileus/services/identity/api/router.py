@@ -13,11 +13,11 @@ from sqlalchemy import Select
 from pileus.kernel import clock
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx, UtcDateTime, case_insensitive_like
-from pileus.kernel.errors import Forbidden, Invalid, NotFound
+from pileus.kernel.errors import Invalid, NotFound
 from pileus.kernel.rest import Api, Page, Request, identity_page, page
 from pileus.services.identity.app.telling import tell_of_change
 
-api = Api("identity", "/v3", page=identity_page, hide_foreign=False, written=tell_of_change)
+api = Api("identity", "/v3", page=identity_page, hide_foreign=False, judge_missing=True, written=tell_of_change)
 versions = Api("identity", "", page=identity_page)
 
 RESERVED = frozenset({"id", "links", "extra"})
@@ -40,11 +40,9 @@ def moment(value: Any) -> str | None:
     return f"{clock.iso_micro(value)}Z" if value is not None else None
 
 
-def missing(ctx: Context, noun: str, id: str) -> NoReturn:
-    """Raise NotFound for those who may look around, Forbidden for the others: ids are not to be probed."""
-    if ctx.is_admin or ctx.caller.system or ctx.domain_id is not None:
-        raise NotFound(f"Could not find {noun}: {id}.")
-    raise Forbidden(f"You are not authorized to see the {noun} {id}, or there is none.")
+def missing(noun: str, id: str) -> NoReturn:
+    """Raise NotFound; those who may not do anyway what they ask for are told that instead (``judge_missing``)."""
+    raise NotFound(f"Could not find {noun}: {id}.")
 
 
 def listing(

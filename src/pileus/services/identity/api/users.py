@@ -71,7 +71,7 @@ class PasswordChange(Body):
 
 @api.loader(User)
 def load_user(tx: Tx, ctx: Context, id: str) -> User:
-    return users.get_user(tx, id) or missing(ctx, "user", id)
+    return users.get_user(tx, id) or missing("user", id)
 
 
 def user_views(tx: Tx, ctx: Context, runtime: Runtime, rows: list[User]) -> list[dict[str, Any]]:
