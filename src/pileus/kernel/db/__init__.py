@@ -7,6 +7,8 @@ from pileus.kernel.db.base import (
     after_commit,
     case_insensitive_like,
     keep,
+    once_true,
+    remembered,
     rows_with,
     writable,
 )
@@ -24,7 +26,9 @@ __all__ = [
     "after_commit",
     "case_insensitive_like",
     "keep",
+    "once_true",
     "open_database",
+    "remembered",
     "rows_with",
     "writable",
 ]

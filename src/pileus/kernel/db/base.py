@@ -87,6 +87,7 @@ def writable(tx: Tx) -> bool:
 
 
 R = TypeVar("R", bound=Row)
+T = TypeVar("T")
 
 
 def keep(tx: Tx, row: R) -> R:
@@ -106,3 +107,36 @@ def after_commit(tx: Tx, callback: Callable[[], object]) -> None:
 def case_insensitive_like(column: Any, pattern: str) -> ColumnElement[bool]:
     """Return ``column LIKE pattern`` without regard to case, alike on every engine."""
     return func.lower(column).like(pattern.lower(), escape="\\")
+
+
+class Stamp:
+    """Tells without a query whether anybody, in any process, has committed; and keeps what was learned by then."""
+
+    def __init__(self, read: Callable[[], int]) -> None:
+        self.read = read
+        self.known: dict[str, tuple[int, Any]] = {}
+
+
+def remembered(tx: Tx, key: str, query: Callable[[Tx], T]) -> T:
+    """Return what ``query`` gives; it is not run where nobody has committed anything since it ran last.
+
+    Only in a transaction that has read nothing so far: its snapshot is then no older than what is remembered.
+    """
+    stamp: Stamp | None = tx.info.get("stamp")
+    if stamp is None or tx.in_transaction():
+        return query(tx)
+    now = stamp.read()
+    known = stamp.known.get(key)
+    if known is not None and known[0] == now:
+        return known[1]
+    value = query(tx)
+    stamp.known[key] = now, value
+    return value
+
+
+def once_true(tx: Tx, callback: Callable[[], object]) -> None:
+    """Run ``callback`` when what the transaction has read is sure to be committed: now if it only reads."""
+    if tx.info.get("snapshot"):
+        callback()
+    else:
+        after_commit(tx, callback)

@@ -18,7 +18,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from pileus.kernel.db.base import Row, Session, Tx
+from pileus.kernel.db.base import Row, Session, Stamp, Tx
 from pileus.kernel.errors import OutOfSpace, Unavailable
 
 P = ParamSpec("P")
@@ -57,6 +57,8 @@ class SQLite:
         self._reader = _engine(path, "BEGIN", query_only=True)
         self._writer = _engine(path, "BEGIN IMMEDIATE")
         self._snapshot: Session | None = None
+        self._watcher = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        self._stamp = Stamp(self._version)
         self._connection: Connection | None = None
         self._inline = inline
         self._queue: queue.Queue[_Job | None] = queue.Queue(QUEUE)
@@ -68,6 +70,8 @@ class SQLite:
         if self._snapshot is None:
             self._snapshot = Session(self._reader.connect(), expire_on_commit=False, autoflush=False)
         tx = self._snapshot
+        tx.info["snapshot"] = True
+        tx.info["stamp"] = self._stamp
         try:
             with _named():
                 return work(tx, *args, **kwargs)
@@ -117,8 +121,13 @@ class SQLite:
             self._snapshot.connection().close()
             self._snapshot = None
         self._let_go()
+        self._watcher.close()
         self._reader.dispose()
         self._writer.dispose()
+
+    def _version(self) -> int:
+        """Return a number that every commit by another connection moves; costs microseconds, and reads no page."""
+        return self._watcher.execute("pragma data_version").fetchone()[0]
 
     def _let_go(self) -> None:
         """Close the writing connection; the next commit opens a new one."""

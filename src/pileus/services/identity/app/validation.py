@@ -4,6 +4,7 @@ Rule: what is remembered of a token is used only while the revision in the datab
 so that a revocation counts at once on every node; otherwise everything is looked up again.
 """
 
+import dataclasses
 import logging
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,17 +20,16 @@ from pileus.services.identity.app import access, certificates, compliance, feder
 from pileus.services.identity.app.access import Allowed
 from pileus.services.identity.app.compliance import Rules
 from pileus.services.identity.app.fernet import REFUSAL, Payload, TokenKeys, microseconds
+from pileus.services.identity.app.memory import NEVER, Memory
 from pileus.services.identity.model import LONGEST_LIFETIME_S, NO_DOMAIN, ApplicationCredential, IdentitySettings, Trust
 from pileus.services.identity.model.oauth1 import AccessToken
-from pileus.services.identity.store import application_credentials, facts, projects, tokens
+from pileus.services.identity.store import application_credentials, facts, projects
 from pileus.services.identity.store import roles as role_rows
 from pileus.services.identity.store.facts import ProjectFacts
 
 log = logging.getLogger(__name__)
 
 ROTATION_CHECK_S = 3600
-REMEMBERED = 20_000
-"""Tokens whose meaning is kept in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,13 @@ class Token:
     """The groups that an identity provider put its user into."""
     consumer_id: str | None = None
     """Of the OAuth 1 access token it was made by."""
-    until_us: int = 0
-    """When it ends, or what it was made by does."""
+    made_until_us: int = NEVER
+    """When what it was made by ends."""
+
+    @property
+    def until_us(self) -> int:
+        """Return when it ends, or what it was made by does."""
+        return min(self.payload.expires_us, self.made_until_us)
 
 
 class RoleBook:
@@ -106,26 +111,18 @@ class Tokens:
         self.lifetime_s = settings.token_lifetime_s
         self._rotation_s = settings.key_rotation_s
         self.window_us = settings.allow_expired_window_s * 1_000_000
-        self._known: dict[str, tuple[int, int, Caller]] = {}
-        self._book: tuple[int, RoleBook] | None = None
+        self.memory = runtime.part(Memory)
 
     def caller(self, tx: Tx, text: str, *, allow_expired: bool = False) -> Caller:
         """Return who a token stands for; raise Unauthenticated when it is not good (any more)."""
-        now_us = microseconds(clock.now())
-        revision = tokens.revision(tx)
-        known = self._known.get(text)
-        if known is not None and known[0] == revision and now_us < known[1]:
-            return known[2]
-        payload = self.keys.open(text)
-        if now_us >= payload.expires_us + (self.window_us if allow_expired else 0):
-            self._known.pop(text, None)
-            raise Unauthenticated(REFUSAL)
-        token = self.look_up(tx, payload)
-        caller = caller_of(token)
-        if len(self._known) >= REMEMBERED:
-            self._forget_oldest()
-        self._known[text] = (revision, token.until_us, caller)
-        return caller
+
+        def learn() -> Caller:
+            payload = self.keys.open(text)
+            if microseconds(clock.now()) >= payload.expires_us + (self.window_us if allow_expired else 0):
+                raise Unauthenticated(REFUSAL)
+            return caller_of(self.look_up(tx, payload))
+
+        return self.memory.recall(tx, text, learn, lambda caller: caller.token.until_us)
 
     async def rotate_keys_forever(self) -> None:
         """Let a new key sign whenever the present one has signed for long enough."""
@@ -136,15 +133,22 @@ class Tokens:
 
     def look_up(self, tx: Tx, payload: Payload) -> Token:
         """Return what a payload proves now; raise Unauthenticated when anything it rests on is gone or disabled."""
-        revision = tokens.revision(tx)
-        if self._book is None or self._book[0] != revision:
-            self._book = revision, RoleBook(tx)
         compliance.check_active(tx, self._rules, payload.user_id)
-        return look_up(tx, payload, self._book[1])
+        token = self.standing(tx, payload)
+        if is_revoked(tx, token):
+            raise Unauthenticated(REFUSAL)
+        return token
 
-    def _forget_oldest(self) -> None:
-        for text in list(self._known)[: REMEMBERED // 10]:
-            self._known.pop(text, None)
+    def standing(self, tx: Tx, payload: Payload) -> Token:
+        """Return what a payload proves, revocations left aside: the same for all tokens of a user for one scope."""
+        made_by = payload.application_credential_id, payload.trust_id, payload.access_token_id, payload.whence
+        key = "standing", payload.user_id, payload.scope, payload.scope_id, *made_by
+
+        def learn() -> Token:
+            return look_up(tx, payload, self.memory.recall(tx, "roles", lambda: RoleBook(tx)))
+
+        token = self.memory.recall(tx, key, learn, lambda token: token.made_until_us)
+        return token if token.payload is payload else dataclasses.replace(token, payload=payload)
 
 
 def authenticate(tx: Tx, request: Request, runtime: Runtime) -> Caller:
@@ -190,16 +194,6 @@ def look_up(tx: Tx, payload: Payload, book: RoleBook) -> Token:
     groups = federated.groups(tx, payload.user_id, payload.whence) if payload.whence is not None else None
     trust = trusts.living(tx, payload.trust_id) if payload.trust_id is not None else None
     access_token = oauth1.living(tx, payload.access_token_id) if payload.access_token_id is not None else None
-    if facts.is_revoked(
-        tx,
-        audit_id=payload.audit_ids[0],
-        audit_chain_id=payload.audit_ids[-1],
-        user_ids={user.id} | ({trust.trustor_user_id, trust.trustee_user_id} if trust else set()),
-        project_id=payload.project_id,
-        domain_ids={user.domain_id} | ({domain.id} if domain else set()),
-        issued_at=payload.issued_at,
-    ):
-        raise Unauthenticated(REFUSAL)
     credential, rules = _application_credential(tx, payload)
     granted = book.expanded(_roles(tx, payload, project, credential, trust, access_token))
     if payload.scope and not granted:
@@ -218,14 +212,28 @@ def look_up(tx: Tx, payload: Payload, book: RoleBook) -> Token:
         Trusted(trust.id, trust.trustor_user_id, trust.trustee_user_id, trust.impersonation) if trust else None,
         groups,
         access_token.consumer_id if access_token else None,
-        _until(payload, credential, trust, access_token),
+        _until(credential, trust, access_token),
     )
 
 
-def _until(payload: Payload, *made_by: ApplicationCredential | Trust | AccessToken | None) -> int:
-    """Return when a token ends, or what it was made by, whichever is first."""
+def is_revoked(tx: Tx, token: Token) -> bool:
+    """Tell whether a token was ended before its time."""
+    payload, trust = token.payload, token.trust
+    return facts.is_revoked(
+        tx,
+        audit_id=payload.audit_ids[0],
+        audit_chain_id=payload.audit_ids[-1],
+        user_ids={token.user.id} | ({trust.trustor_user_id, trust.trustee_user_id} if trust else set()),
+        project_id=payload.project_id,
+        domain_ids={token.user_domain.id} | ({token.domain.id} if token.domain else set()),
+        issued_at=payload.issued_at,
+    )
+
+
+def _until(*made_by: ApplicationCredential | Trust | AccessToken | None) -> int:
+    """Return when the first ends of what a token was made by."""
     ends = [microseconds(row.expires_at) for row in made_by if row is not None and row.expires_at is not None]
-    return min(payload.expires_us, *ends) if ends else payload.expires_us
+    return min(ends, default=NEVER)
 
 
 def _domain(tx: Tx, payload: Payload) -> Named | None:

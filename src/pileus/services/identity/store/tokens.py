@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import delete, select, text, update
 from sqlalchemy.exc import NoResultFound
 
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Tx, remembered
 from pileus.services.identity.model import Revision, Revocation
 
 _REVISION = text("select value from identity_revision where id = 1")
@@ -16,10 +16,14 @@ def revision(tx: Tx) -> int:
     """Return the number that moves with every change a validated token rests on; read once in a transaction."""
     value = tx.info.get(_KNOWN)
     if value is None:
-        value = tx.connection().execute(_REVISION).scalar()
-        if value is None:
-            raise NoResultFound("identity_revision is empty: identity was not bootstrapped")
-        tx.info[_KNOWN] = value
+        value = tx.info[_KNOWN] = remembered(tx, _KNOWN, _read_revision)
+    return value
+
+
+def _read_revision(tx: Tx) -> int:
+    value = tx.connection().execute(_REVISION).scalar()
+    if value is None:
+        raise NoResultFound("identity_revision is empty: identity was not bootstrapped")
     return value
 
 
