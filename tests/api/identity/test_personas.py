@@ -87,6 +87,46 @@ async def test_a_domains_reader_reads_that_domain_only(persona, admin):
     assert (await http.delete(f"users/{user}")).status_code == 403
 
 
+async def test_a_domains_administrator_has_no_business_outside_it(persona, admin):
+    http, domain, user = await persona("admin", "domain")
+    assert {row["domain_id"] for row in (await http.get("users")).json()["users"]} == {domain}
+    assert {row["id"] for row in (await http.get("domains")).json()["domains"]} == {domain}
+    assert (await http.patch(f"users/{user}", json={"user": {"description": "x"}})).status_code == 200
+    for method, path in (
+        ("GET", "endpoints"),
+        ("GET", "OS-EP-FILTER/endpoint_groups"),
+        ("GET", "policies"),
+        ("GET", f"roles?domain_id={domain}"),
+        ("DELETE", "regions/RegionOne"),
+        ("DELETE", "services/none"),
+        ("PUT", "limits/none"),
+        ("PATCH", f"domains/{domain}"),
+        ("GET", f"domains/{domain}/config"),
+    ):
+        body = {"domain": {"description": "x"}} if method == "PATCH" else None
+        answer = await http.request(method, path, json=body)
+        assert answer.status_code == (405 if method == "PUT" else 403), path
+    assert (await admin.get("regions/RegionOne")).status_code == 200
+
+
+async def test_a_role_of_a_domain_is_judged_by_rules_of_its_own(persona, admin):
+    http, domain, _ = await persona("manager", "domain")
+    plain, own = await id_of(admin, "roles", "member"), {"role": {"name": "own", "domain_id": domain}}
+    of_domain = (await admin.post("roles", json=own)).json()["role"]["id"]
+    assert (await http.get(f"roles/{plain}")).status_code == 200
+    for path in (f"roles/{of_domain}", f"roles?domain_id={domain}", f"roles/{await id_of(admin, 'roles', 'admin')}"):
+        assert (await http.get(path)).status_code == 403
+    assert (await admin.get(f"roles/{of_domain}")).status_code == 200
+
+
+@pytest.mark.parametrize("role", ["reader", "member"])
+async def test_who_may_not_act_is_not_told_what_is_missing(persona, role):
+    http, _, _ = await persona(role, "system")
+    for plural in ("users", "groups", "projects", "roles", "services", "endpoints", "regions", "policies", "limits"):
+        assert (await http.get(f"{plural}/none")).status_code == 404, plural
+        assert (await http.delete(f"{plural}/none")).status_code == 403, plural
+
+
 @pytest.mark.parametrize("role", ["reader", "member", "manager"])
 async def test_people_with_a_project_see_themselves_only(persona, admin, role):
     http, _, user = await persona(role, "project")

@@ -141,20 +141,22 @@ def list_credentials(tx: Tx, ctx: Context, request: Request, user: User) -> Page
     return Page(_views(tx, ctx, application_credentials.list_application_credentials(tx, user.id, name)))
 
 
-def _own(user: User, row: ApplicationCredential | AccessRule, noun: str) -> None:
+def _own(ctx: Context, user: User, row: ApplicationCredential | AccessRule, noun: str, rule: Rule) -> None:
+    """Refuse what belongs to another user than the path's: who may not act on it is told so."""
+    ctx.require(rule, {"target": {"user": {"id": row.user_id}}})
     if row.user_id != user.id:
         raise NotFound(f"Could not find {noun}: {row.id}.")
 
 
 @api.get("/users/{user}/application_credentials/{credential}", GET, wrap="application_credential")
 def show(tx: Tx, ctx: Context, user: User, credential: ApplicationCredential) -> dict[str, Any]:
-    _own(user, credential, "application credential")
+    _own(ctx, user, credential, "application credential", GET)
     return _views(tx, ctx, [credential])[0]
 
 
 @api.delete("/users/{user}/application_credentials/{credential}", DELETE)
 def delete(tx: Tx, ctx: Context, user: User, credential: ApplicationCredential) -> None:
-    _own(user, credential, "application credential")
+    _own(ctx, user, credential, "application credential", DELETE)
     delegation.delete_application_credential(tx, ctx, credential)
 
 
@@ -165,13 +167,13 @@ def list_rules(tx: Tx, ctx: Context, user: User) -> Page:
 
 @api.get("/users/{user}/access_rules/{access_rule}", GET_RULE, wrap="access_rule")
 def show_rule(ctx: Context, user: User, access_rule: AccessRule) -> dict[str, Any]:
-    _own(user, access_rule, "access rule")
+    _own(ctx, user, access_rule, "access rule", GET_RULE)
     return _rule_view(ctx, access_rule)
 
 
 @api.delete("/users/{user}/access_rules/{access_rule}", DELETE_RULE)
-def delete_rule(tx: Tx, user: User, access_rule: AccessRule) -> None:
-    _own(user, access_rule, "access rule")
+def delete_rule(tx: Tx, ctx: Context, user: User, access_rule: AccessRule) -> None:
+    _own(ctx, user, access_rule, "access rule", DELETE_RULE)
     for row in application_credentials.list_application_credentials(tx, user.id):
         if access_rule.id in (row.access_rule_ids or ()):
             raise Forbidden(f"Access rule {access_rule.id} is in use by application credential {row.name}.")

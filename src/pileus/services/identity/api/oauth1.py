@@ -18,18 +18,18 @@ from pileus.kernel.rest import OpenBody, Page, Request, Response
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.router import api, listing, url
 from pileus.services.identity.api.router import extra as kept
-from pileus.services.identity.api.rules import ADMIN, SYSTEM_READER
+from pileus.services.identity.api.rules import ADMIN, CLOUD, OF_PROJECT, SYSTEM_READER
 from pileus.services.identity.app import oauth1, oauth1_signatures
 from pileus.services.identity.app.delegation import require_in_person
 from pileus.services.identity.model.oauth1 import Consumer
 from pileus.services.identity.store import oauth1 as rows
 
-LIST = Rule("identity:list_consumers", SYSTEM_READER)
-GET = Rule("identity:get_consumer", SYSTEM_READER)
-CREATE = Rule("identity:create_consumer", ADMIN)
-UPDATE = Rule("identity:update_consumer", ADMIN)
-DELETE = Rule("identity:delete_consumer", ADMIN)
-AUTHORIZE = Rule("identity:authorize_request_token", ADMIN)
+LIST = Rule("identity:list_consumers", SYSTEM_READER, scopes=CLOUD)
+GET = Rule("identity:get_consumer", SYSTEM_READER, scopes=CLOUD)
+CREATE = Rule("identity:create_consumer", ADMIN, scopes=CLOUD)
+UPDATE = Rule("identity:update_consumer", ADMIN, scopes=CLOUD)
+DELETE = Rule("identity:delete_consumer", ADMIN, scopes=CLOUD)
+AUTHORIZE = Rule("identity:authorize_request_token", ADMIN, scopes=OF_PROJECT)
 
 
 class ConsumerCreate(OpenBody):
@@ -108,7 +108,7 @@ def _form(made: tuple[str, ...]) -> Response:
     form = {"oauth_token": id, "oauth_token_secret": secret}
     if expires_at:
         form["oauth_expires_at"] = expires_at
-    return Response(201, urlencode(form).encode(), media_type="application/x-www-form-urlencoded")
+    return Response(201, urlencode(form, safe=":").encode(), media_type="application/x-www-form-urlencoded")
 
 
 @api.post("/OS-OAUTH1/request_token", None)

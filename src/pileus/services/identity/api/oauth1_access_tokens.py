@@ -11,7 +11,7 @@ from pileus.kernel.errors import NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Page, Request
 from pileus.services.identity.api.router import api, listing, moment, url
-from pileus.services.identity.api.rules import ADMIN
+from pileus.services.identity.api.rules import ADMIN, OF_PROJECT
 from pileus.services.identity.app import oauth1
 from pileus.services.identity.app.delegation import require_in_person
 from pileus.services.identity.model import Role, User
@@ -19,11 +19,11 @@ from pileus.services.identity.model.oauth1 import AccessToken
 from pileus.services.identity.store import oauth1 as rows
 from pileus.services.identity.store import roles
 
-LIST = Rule("identity:list_access_tokens", ADMIN)
-GET = Rule("identity:get_access_token", ADMIN)
-DELETE = Rule("identity:delete_access_token", f"{ADMIN} or user_id:%(target.user.id)s")
-LIST_ROLES = Rule("identity:list_access_token_roles", ADMIN)
-GET_ROLE = Rule("identity:get_access_token_role", ADMIN)
+LIST = Rule("identity:list_access_tokens", ADMIN, scopes=OF_PROJECT)
+GET = Rule("identity:get_access_token", ADMIN, scopes=OF_PROJECT)
+DELETE = Rule("identity:delete_access_token", f"{ADMIN} or user_id:%(target.user.id)s", scopes=OF_PROJECT)
+LIST_ROLES = Rule("identity:list_access_token_roles", ADMIN, scopes=OF_PROJECT)
+GET_ROLE = Rule("identity:get_access_token_role", ADMIN, scopes=OF_PROJECT)
 TOKENS = "/users/{user}/OS-OAUTH1/access_tokens"
 
 
