@@ -10,7 +10,7 @@ import pkgutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pileus.kernel.agent import AgentPart
 from pileus.kernel.config import Configuration
@@ -74,8 +74,11 @@ class Service:
     start: Callable[["Runtime"], Awaitable[None]] | None = None
     """Runs after bootstrap, before the first request: caches, background tasks (``runtime.spawn``)."""
     stop: Callable[["Runtime"], Awaitable[None]] | None = None
-    mounts: Mapping[str, Callable[["Runtime"], Any]] = field(default_factory=dict)
-    """Path to a factory of an ASGI application of its own (the dashboard)."""
+    mounts: Mapping[str, str] = field(default_factory=dict)
+    """Path to ``module:function``, which makes an ASGI application of its own (the dashboard) of the runtime.
+
+    It is imported at the first request: a site costs a start more than an API does.
+    """
     agent: Callable[["AgentSettings"], AgentPart] | None = None
     """Makes the service's part of a host: with real drivers in the agent process, with fake ones in a fake cloud."""
     order: int = 0

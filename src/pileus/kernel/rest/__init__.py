@@ -12,7 +12,7 @@ from pileus.kernel.rest.formats import (
     plain_error,
     plain_page,
 )
-from pileus.kernel.rest.http import Request, Response, json_response
+from pileus.kernel.rest.http import Request, Response, Socket, json_response
 from pileus.kernel.rest.paging import page, sort_order
 from pileus.kernel.rest.routing import Api, Route
 from pileus.kernel.rest.schema import Body, OpenBody, Query, StrictQuery, View, changes, given
@@ -29,6 +29,7 @@ __all__ = [
     "Request",
     "Response",
     "Route",
+    "Socket",
     "StrictQuery",
     "View",
     "changes",

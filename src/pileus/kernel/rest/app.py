@@ -21,6 +21,7 @@ from pileus.kernel.rest import explain
 from pileus.kernel.rest.binding import Endpoint, InTransaction
 from pileus.kernel.rest.formats import identity_error
 from pileus.kernel.rest.http import Disconnected, Receive, Request, Response, Send, json_response, path_segments
+from pileus.kernel.rest.mounts import Mounted
 from pileus.kernel.rest.proxies import Proxies
 from pileus.kernel.rest.routing import Api
 from pileus.kernel.rest.tree import Node, Tree
@@ -40,7 +41,7 @@ class App:
         self.runtime = runtime
         self.trees: dict[str, Tree] = {}
         self.names: dict[str, str] = {}
-        self.mounts: dict[str, Any] = {}
+        self.mounts: dict[str, Mounted] = {}
         self.proxies = Proxies(runtime.config.cloud.trusted_proxies)
         self.recent = Recent()
         self.trees[explain.MOUNT], self.names[explain.MOUNT] = Tree([explain.api]), "pileus"
@@ -48,8 +49,8 @@ class App:
             if service.apis:
                 self.trees[service.path.strip("/")] = Tree(list(service.apis))
                 self.names[service.path.strip("/")] = service.type
-            for path, factory in service.mounts.items():
-                self.mounts[path.strip("/")] = factory(runtime)
+            for path, name in service.mounts.items():
+                self.mounts[path.strip("/")] = Mounted(runtime, name)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         kind = scope["type"]

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -15,6 +15,17 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 JSON_LIMIT = 1 << 20
 """Bytes of a JSON body at most."""
+
+
+class Socket(Protocol):
+    """An open websocket as its handler uses it; Starlette's, which is imported when the first one is opened."""
+
+    scope: MutableMapping[str, Any]
+
+    async def accept(self, subprotocol: str | None = None) -> None: ...
+    async def receive_bytes(self) -> bytes: ...
+    async def send_bytes(self, data: bytes) -> None: ...
+    async def close(self, code: int = 1000, reason: str | None = None) -> None: ...
 
 
 class Disconnected(Exception):

@@ -138,5 +138,5 @@ class Api:
         return self.route("POST", path, rule, action=action, **more)
 
     def websocket(self, path: str, rule: Rule | None = None) -> Callable[[Handler], Handler]:
-        """Declare ``async def handler(socket: WebSocket, ...)`` for websockets on ``path``."""
+        """Declare ``async def handler(socket: Socket, ...)`` for websockets on ``path``."""
         return self.route("GET", path, rule, websocket=True)

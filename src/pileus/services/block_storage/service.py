@@ -26,9 +26,7 @@ from pileus.services.block_storage.api import (
 )
 from pileus.services.block_storage.api.base import api
 from pileus.services.block_storage.app.types import ensure_default_type
-from pileus.services.block_storage.drivers.base import VolumeDriver
 from pileus.services.block_storage.drivers.fake import FakeVolumeDriver
-from pileus.services.block_storage.drivers.qcow2 import Qcow2Driver
 
 __all__ = [
     "SERVICE",
@@ -59,11 +57,12 @@ class BlockStorageSettings(Settings, frozen=True):
 def make_part(settings: AgentSettings) -> AgentPart:
     """Return this host's part: one driver on one folder."""
     folder = settings.folder("block_storage")
-    driver: VolumeDriver = FakeVolumeDriver(folder)
-    if not settings.fake:
-        chosen = settings.config.get(BlockStorageSettings).folder
-        driver = Qcow2Driver(Path(chosen) if chosen else folder)
-    return BlockStoragePart(driver)
+    if settings.fake:
+        return BlockStoragePart(FakeVolumeDriver(folder))
+    from pileus.services.block_storage.drivers.qcow2 import Qcow2Driver
+
+    chosen = settings.config.get(BlockStorageSettings).folder
+    return BlockStoragePart(Qcow2Driver(Path(chosen) if chosen else folder))
 
 
 def bootstrap(tx: Tx, runtime: Runtime) -> None:

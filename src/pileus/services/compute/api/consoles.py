@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
-
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, NotFound, Unavailable
-from pileus.kernel.rest import Body, Query, Response
+from pileus.kernel.rest import Body, Query, Response, Socket
 from pileus.kernel.runtime import Runtime
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import PATH, api, documents
@@ -106,7 +104,7 @@ def _file(settings: ComputeSettings, name: str) -> Path:
 
 
 @documents.websocket("/console/socket", None)
-async def screen(socket: WebSocket, query: TokenQuery, runtime: Runtime) -> None:
+async def screen(socket: Socket, query: TokenQuery, runtime: Runtime) -> None:
     token = await runtime.db.read(check_token, query.token)
     address = await runtime.bus.call(token.host, FindConsole(guest_id=token.server_id), timeout_s=10)
     try:
@@ -118,8 +116,9 @@ async def screen(socket: WebSocket, query: TokenQuery, runtime: Runtime) -> None
     await _bridge(socket, reader, writer)
 
 
-async def _bridge(socket: WebSocket, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _bridge(socket: Socket, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Carry bytes both ways until either side is done."""
+    from starlette.websockets import WebSocketDisconnect  # only whoever opens a console pays for it
 
     async def from_guest() -> None:
         while chunk := await reader.read(CHUNK):
