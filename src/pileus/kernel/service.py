@@ -75,7 +75,7 @@ class Service:
     """Runs after bootstrap, before the first request: caches, background tasks (``runtime.spawn``)."""
     stop: Callable[["Runtime"], Awaitable[None]] | None = None
     mounts: Mapping[str, str] = field(default_factory=dict)
-    """Path to ``module:function``, which makes an ASGI application of its own (the dashboard) of the runtime.
+    """Path to ``module:function``, which makes an ASGI application of its own of the runtime: the dashboard, metadata.
 
     It is imported at the first request: a site costs a start more than an API does.
     """

@@ -97,7 +97,7 @@ SERVICE = Service(
     apis=(api, documents),
     catalog=(CatalogEntry("compute", "nova", f"{PATH}/v2.1", "Compute"),),
     bootstrap=bootstrap,
-    mounts={metadata_service.PATH: metadata_service.metadata_app},
+    mounts={metadata_service.PATH: f"{metadata_service.__name__}:metadata_app"},
     agent=agent.compute_part,
     order=70,
 )
