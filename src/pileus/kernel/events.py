@@ -142,17 +142,31 @@ def on(*kinds: str, name: str) -> Callable[[Callable[[Tx, Event], None]], Callab
     return register
 
 
+_signals = 0
 _waiting: dict[asyncio.Event, None] = {}
 """In the order in which they came: a set's order would differ from process to process, and a simulation with it."""
 
 
 def _signal() -> None:
+    global _signals
+    _signals += 1
     for waiter in list(_waiting):
         waiter.set()
 
 
-async def changed(timeout_s: float) -> None:
-    """Wait until this process commits an event, or until the time is over (others' events are found then)."""
+def signals() -> int:
+    """Return how often this process has committed events: what ``changed`` waits to see move."""
+    return _signals
+
+
+async def changed(timeout_s: float, seen: int) -> None:
+    """Wait until this process has committed more than ``seen`` says, or until the time is over.
+
+    Ask ``signals()`` before looking: what is committed while one looks is not waited for then.  Events of other
+    processes are found when the time is over.
+    """
+    if seen != _signals:
+        return
     waiter = asyncio.Event()
     _waiting[waiter] = None
     try:
@@ -203,11 +217,19 @@ async def watch(runtime: "Runtime", project_id: str | None, after: int | None = 
     """Yield events as they happen, from now on or from ``after`` on; for live pages and watch streams."""
     last = await runtime.db.read(newest) if after is None else after
     while True:
+        seen = signals()
         found, last = await runtime.db.read(events_after, last, project_id)
         for event in found:
             yield event
         if len(found) < CHUNK:
-            await changed(5)
+            await changed(5, seen)
+
+
+def ensure_cursors(tx: Tx) -> None:
+    """Have every consumer that is new begin here, before the first request: what happens from now on is its own."""
+    known = set(tx.scalars(select(EventCursor.consumer)))
+    last = newest(tx)
+    tx.add_all(EventCursor(consumer=name, sequence=last) for name in CONSUMERS if name not in known)
 
 
 def _consume(tx: Tx, consumer: Consumer) -> tuple[bool, int]:
@@ -253,8 +275,9 @@ async def consume_forever(runtime: "Runtime") -> None:
     pruned = clock.monotonic()
     positions: dict[str, int] = {}
     while True:
+        seen = signals()
         await consume_once(runtime, positions)
-        await changed(10)
+        await changed(10, seen)
         await clock.sleep(GATHER_S)
         if clock.monotonic() - pruned > PRUNE_EVERY_S:
             pruned = clock.monotonic()

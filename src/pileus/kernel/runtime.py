@@ -24,7 +24,7 @@ from pileus.kernel.context import ANONYMOUS, Caller, Context, internal
 from pileus.kernel.db import Database, Tx, open_database
 from pileus.kernel.db.schema import bring_up
 from pileus.kernel.errors import NotFound
-from pileus.kernel.events import consume_forever
+from pileus.kernel.events import consume_forever, ensure_cursors
 from pileus.kernel.operations import Worker
 from pileus.kernel.operations.listeners import engine_of
 from pileus.kernel.policy import Policy
@@ -99,6 +99,7 @@ class Runtime:
         self.ready = True
 
     def _bootstrap(self, tx: Tx) -> None:
+        ensure_cursors(tx)
         for service in self.services:
             if service.bootstrap is not None:
                 service.bootstrap(tx, self)
