@@ -124,7 +124,8 @@ async def test_a_build_survives_every_interruption(tmp_path: Path) -> None:
 
         async def check(runtime: Runtime, case: Case) -> None:
             server = await cloud.rest(servers[-1])
-            if case.undone:
+            elsewhere = case.how == "fail" and case.event.partition(" ")[2] in ("image", "ports", "guest")
+            if case.undone and not elsewhere:  # what one host could not do, the next one has done
                 assert server["status"] == "ERROR"
                 assert "injected" in server["fault"]["message"]
                 await nothing_left(cloud)

@@ -6,11 +6,14 @@ from typing import Any
 
 from pileus.kernel import clock, ids
 from pileus.kernel.agent.host import Host
+from pileus.kernel.errors import Conflict
 from pileus.kernel.operations import alarms
 from pileus.kernel.operations.execution import no_observer
 from pileus.kernel.rest.local import LocalClient, Refused
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.testing.interruptions import Case
+from pileus.services.compute.agent import ComputePart
+from pileus.services.compute.drivers.fake import FakeHypervisor
 from pileus.services.identity.testing import login
 from tests.sim.services.audit import audit
 
@@ -42,6 +45,23 @@ class User:
         """Wait until nothing is under way."""
         while await self.cloud.db.read(alarms.list_operations):
             await clock.sleep(0.005)
+
+    def refuse_first_host(self) -> None:
+        """Let every new guest be refused by whichever host is asked for it first."""
+        asked: dict[str, str] = {}
+
+        def fault_of(name: str) -> Callable[[str, str], None]:
+            def fault(verb: str, guest_id: str) -> None:
+                if verb == "ensure_guest" and asked.setdefault(guest_id, name) == name:
+                    raise Conflict(f"{name} cannot run it")
+
+            return fault
+
+        assert self.cloud.local_hosts is not None
+        for name, host in self.cloud.local_hosts.hosts.items():
+            for part in host.parts:
+                if isinstance(part, ComputePart) and isinstance(part.driver, FakeHypervisor):
+                    part.driver.fault = fault_of(name)
 
     async def boot(self, **more: Any) -> str:
         """Create a server and return its id at once."""

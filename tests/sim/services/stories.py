@@ -42,6 +42,12 @@ async def create_server(user: User) -> None:
 
 
 @about("server.create")
+async def create_server_on_the_second_host(user: User) -> None:
+    user.refuse_first_host()
+    await user.boot()
+
+
+@about("server.create")
 async def create_server_with_new_volume(user: User) -> None:
     volume = {"boot_index": 0, "source_type": "image", "uuid": user.image, "volume_size": 1}
     volume |= {"destination_type": "volume", "delete_on_termination": True}

@@ -1,11 +1,13 @@
 """Building a server: claim a host, plug the ports, connect the volumes, start the guest.
 
-Rule: all that the database can say at once is said in one step, so that a boot costs few transactions.
+Rule: all that the database can say at once is said in one step, so that a boot costs few transactions.  A host that
+cannot build it makes room for the next one.
 """
 
 import msgspec
 
 from pileus.kernel import clock, ids
+from pileus.kernel.agent import hosts as kernel_hosts
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import NotFound
 from pileus.kernel.operations import Operation, operation
@@ -18,9 +20,13 @@ from pileus.services.compute.guests import GuestPlan, PlannedDisk, plan_guest, s
 from pileus.services.compute.lifecycle import CREATE
 from pileus.services.compute.model import RUNNING, BlockDevice, Server
 from pileus.services.compute.operations.placing import place
+from pileus.services.compute.scheduler import NoValidHost
 from pileus.services.compute.settings import ComputeSettings
 from pileus.services.compute.store import servers as store
 from pileus.services.compute.wanted import CreateServer, WantedVolume
+
+MOST_HOSTS = 3
+"""Hosts that are tried before a server is given up: what fails on three would fail on the next."""
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,19 +71,40 @@ async def create_server(op: Operation, input: CreateServer) -> None:
     """Build a server on the best host there is."""
     settings = runtime_of(op.db).config.get(ComputeSettings)
     claimed = await op.commit("claim", claim, input, settings)
-    plan = claimed.plan
-    disks = [await _connect(op, input.server_id, plan.host, volume) for volume in claimed.volumes]
+    plan, refusals = claimed.plan, {}
+    held = [await _held(op, input.server_id, volume) for volume in claimed.volumes]
+    while True:
+        number = len(refusals) + 1
+        prefix = "" if number == 1 else f"host {number}: "
+        made = await op.attempt(f"{prefix}build", _build_on, op, plan, held, prefix)
+        if made.value is not None:
+            break
+        refusals[plan.host] = made.error or "it failed"
+        plan = await op.commit(f"claim host {number + 1}", claim_next, input, settings, refusals)
+    await op.finish(built, input.server_id, plan.host, made.value.monitor, made.value.disks)
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """A guest that runs: its monitor for block storage, and where its disks were found."""
+
+    monitor: str | None
+    disks: list[PlannedDisk]
+
+
+async def _build_on(op: Operation, plan: GuestPlan, held: list[Pending], prefix: str) -> Made:
+    """Build the guest on the host of the plan; ``prefix`` tells the steps of one host from another's."""
+    disks = [await _connect(op, plan.host, volume, prefix) for volume in held]
     path, wires = await op.together(
-        images.ensure_on_host(op, plan.host, plan.image_id),
-        ports.wire(op, plan.host, plan.wiring),
+        images.ensure_on_host(op, plan.host, plan.image_id, step=f"{prefix}image"),
+        ports.wire(op, plan.host, plan.wiring, step=f"{prefix}ports"),
     )
     facts = await op.command(
-        "guest",
+        f"{prefix}guest",
         plan.host,
         EnsureGuest(spec=spec_of(plan, wires, path, disks)),
-        undo=EnsureGuestGone(guest_id=input.server_id),
+        undo=EnsureGuestGone(guest_id=plan.server_id),
     )
-    await op.finish(built, input.server_id, plan.host, facts.storage_monitor, disks)
+    return Made(monitor=facts.storage_monitor, disks=disks)
 
 
 def claim(tx: Tx, input: CreateServer, settings: ComputeSettings) -> Claimed:
@@ -91,6 +118,24 @@ def claim(tx: Tx, input: CreateServer, settings: ComputeSettings) -> Claimed:
     tx.flush()
     plan = plan_guest(tx, server.id, input.admin_password, input.files, bind=True)
     return Claimed(plan=plan, volumes=pending)
+
+
+def claim_next(tx: Tx, input: CreateServer, settings: ComputeSettings, refusals: dict[str, str]) -> GuestPlan:
+    """Choose another host than those that could not build the server; raise NoValidHost, naming each, at the end."""
+    server = store.get_server(tx, input.server_id)
+    if server is None:
+        raise NotFound(f"Instance {input.server_id} could not be found: it was deleted.")
+    told = "; ".join(f"{host}: {reason}" for host, reason in refusals.items())
+    others = kernel_hosts.running(tx, "compute").keys() - refusals.keys()
+    if input.host is not None or len(refusals) == MOST_HOSTS or not others:
+        raise NoValidHost(f"No host could build it. {told}")
+    inventory.release(tx, server.id)
+    try:
+        place(tx, server, settings, exclude=frozenset(refusals))
+    except NoValidHost as error:
+        raise NoValidHost(f"No host could build it. {told}. {error.message}") from error
+    tx.flush()
+    return plan_guest(tx, server.id, input.admin_password, input.files, bind=True)
 
 
 def _claim_volume(tx: Tx, server: Server, wanted: WantedVolume) -> Pending:
@@ -119,13 +164,19 @@ def _add_device(tx: Tx, server_id: str, wanted: WantedVolume, volume_id: str, at
     )
 
 
-async def _connect(op: Operation, server_id: str, host: str, volume: Pending) -> PlannedDisk:
-    attachment_id = volume.attachment_id
+async def _held(op: Operation, server_id: str, volume: Pending) -> Pending:
+    """Wait for a volume that is being made, and hold it."""
     if volume.operation_id is not None:
         await op.wait(f"volume {volume.device} made", volume.operation_id)
-    if attachment_id is None:
-        attachment_id = await op.commit(f"volume {volume.device} held", hold, server_id, volume)
-    source = await volumes.connect(op, attachment_id, host, f"volume {volume.device}")
+    if volume.attachment_id is not None:
+        return volume
+    attachment_id = await op.commit(f"volume {volume.device} held", hold, server_id, volume)
+    return msgspec.structs.replace(volume, attachment_id=attachment_id)
+
+
+async def _connect(op: Operation, host: str, volume: Pending, prefix: str) -> PlannedDisk:
+    assert volume.attachment_id is not None, "a volume is held before it is connected"
+    source = await volumes.connect(op, volume.attachment_id, host, f"{prefix}volume {volume.device}")
     return PlannedDisk(volume_id=volume.volume_id, boot_index=volume.boot_index, source=source)
 
 

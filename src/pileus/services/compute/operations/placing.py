@@ -14,12 +14,20 @@ from pileus.services.compute.store import catalog, hosts
 from pileus.services.compute.store import servers as store
 
 
-def place(tx: Tx, server: Server, settings: ComputeSettings, *, host: str | None = None, forced: bool = False) -> None:
+def place(
+    tx: Tx,
+    server: Server,
+    settings: ComputeSettings,
+    *,
+    host: str | None = None,
+    forced: bool = False,
+    exclude: frozenset[str] = frozenset(),
+) -> None:
     """Give the server a host and allocate there what its flavor needs; raise NoValidHost, saying why.
 
     A host whose agent has just come is enrolled first, so that a boot need not wait for the reconciler.
     """
-    demand = demand_of(tx, server, server.flavor, host=host, forced=forced)
+    demand = demand_of(tx, server, server.flavor, host=host, forced=forced, exclude=exclude)
     candidates = list_candidates(tx, demand.resources)
     known = {candidate.name for candidate in candidates}
     if not known.issuperset(kernel_hosts.running(tx, "compute")):
