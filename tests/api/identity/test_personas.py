@@ -119,6 +119,32 @@ async def test_a_role_of_a_domain_is_judged_by_rules_of_its_own(persona, admin):
     assert (await admin.get(f"roles/{of_domain}")).status_code == 200
 
 
+async def test_a_role_of_a_domain_is_given_in_that_domain_only(persona, admin):
+    _, domain, user = await persona("reader", "domain")
+    role = (await admin.post("roles", json={"role": {"name": "own", "domain_id": domain}})).json()["role"]["id"]
+    body = {"project": {"name": "inside", "domain_id": domain}}
+    inside = (await admin.post("projects", json=body)).json()["project"]["id"]
+    outside = await id_of(admin, "projects", "demo")
+    assert (await admin.put(f"projects/{inside}/users/{user}/roles/{role}")).status_code == 204
+    assert (await admin.put(f"projects/{outside}/users/{user}/roles/{role}")).status_code == 403
+    assert (await admin.put(f"system/users/{user}/roles/{role}")).status_code == 400
+    given = (await admin.get("role_assignments", params={"role.id": role})).json()["role_assignments"]
+    assert [row["scope"]["project"]["id"] for row in given] == [inside]
+
+
+async def test_groups_and_members_are_judged_together(persona, admin):
+    http, _, user = await persona("manager", "domain")
+    own = (await http.post("groups", json={"group": {"name": "own"}})).json()["group"]["id"]
+    stranger = await id_of(admin, "users", "demo")
+    assert (await http.put(f"groups/{own}/users/{user}")).status_code == 204
+    for other in (stranger, "none"):
+        assert (await http.put(f"groups/{own}/users/{other}")).status_code == 403
+    assert (await admin.put(f"groups/{own}/users/none")).status_code == 404
+    assert (await admin.put(f"groups/{own}/users/{stranger}")).status_code == 204
+    assert [row["id"] for row in (await http.get(f"groups/{own}/users")).json()["users"]] == [user]
+    assert len((await admin.get(f"groups/{own}/users")).json()["users"]) == 2
+
+
 @pytest.mark.parametrize("role", ["reader", "member"])
 async def test_who_may_not_act_is_not_told_what_is_missing(persona, role):
     http, _, _ = await persona(role, "system")

@@ -12,7 +12,7 @@ from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody, Page, Request, changes
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.router import api, extra, listing, missing
-from pileus.services.identity.api.rules import LIST, manager_of, named, reader_of, seen_domain
+from pileus.services.identity.api.rules import LIST, SIGNED_IN, manager_of, named, reader_of, seen_domain
 from pileus.services.identity.api.users import FILTERS as USER_FILTERS
 from pileus.services.identity.api.users import user_views
 from pileus.services.identity.api.views import group_view
@@ -96,24 +96,34 @@ def delete_group(tx: Tx, ctx: Context, group: Group) -> None:
 
 @api.get("/groups/{group}/users", LIST_USERS_IN, wrap="users")
 def list_users_in(tx: Tx, ctx: Context, runtime: Runtime, request: Request, group: Group) -> Page:
-    rows, marker = listing(tx, request, users.select_users_in(group.id), User, USER_FILTERS)
+    statement = users.select_users_in(group.id)
+    if (domain := seen_domain(ctx)) is not None:
+        statement = statement.where(User.domain_id == domain)
+    rows, marker = listing(tx, request, statement, User, USER_FILTERS)
     return Page(user_views(tx, ctx, runtime, rows), marker)
 
 
-@api.put("/groups/{group}/users/{user}", ADD_USER)
-def add_user(tx: Tx, ctx: Context, group: Group, user: User) -> None:
-    named(ctx, ADD_USER, group=group, user=user)
-    people.join_group(tx, user, group)
+def _pair(tx: Tx, ctx: Context, group_id: str, user_id: str, rule: Rule) -> tuple[Group, User]:
+    """Return a group and a user, judged together; what is missing is told to those only who may act on the other."""
+    group, user = users.get_group(tx, group_id), users.get_user(tx, user_id)
+    named(ctx, rule, group=group, user=user)
+    return group or missing("group", group_id), user or missing("user", user_id)
 
 
-@api.get("/groups/{group}/users/{user}", CHECK_USER_IN)
-def check_user(tx: Tx, ctx: Context, group: Group, user: User) -> None:
-    named(ctx, CHECK_USER_IN, group=group, user=user)
-    if users.get_membership(tx, user.id, group.id) is None:
-        raise NotFound(f"User {user.id} is not found in group {group.id}.")
+@api.put("/groups/{group}/users/{user}", SIGNED_IN)
+def add_user(tx: Tx, ctx: Context, group: str, user: str) -> None:
+    found, member = _pair(tx, ctx, group, user, ADD_USER)
+    people.join_group(tx, member, found)
 
 
-@api.delete("/groups/{group}/users/{user}", REMOVE_USER)
-def remove_user(tx: Tx, ctx: Context, group: Group, user: User) -> None:
-    named(ctx, REMOVE_USER, group=group, user=user)
-    people.leave_group(tx, user, group)
+@api.get("/groups/{group}/users/{user}", SIGNED_IN)
+def check_user(tx: Tx, ctx: Context, group: str, user: str) -> None:
+    found, member = _pair(tx, ctx, group, user, CHECK_USER_IN)
+    if users.get_membership(tx, member.id, found.id) is None:
+        raise NotFound(f"User {member.id} is not found in group {found.id}.")
+
+
+@api.delete("/groups/{group}/users/{user}", SIGNED_IN)
+def remove_user(tx: Tx, ctx: Context, group: str, user: str) -> None:
+    found, member = _pair(tx, ctx, group, user, REMOVE_USER)
+    people.leave_group(tx, member, found)

@@ -26,11 +26,20 @@ def list_role_assignments(tx: Tx, ctx: Context, request: Request) -> Page:
         ctx.require(LIST_FOR_TREE, {"target": {"domain_id": top.domain_id if top is not None else None}})
     is_effective = "effective" in asked and truth(asked["effective"])
     found = (assignments.effective if is_effective else assignments.direct)(tx, wanted)
-    names = Names(tx, found)
     if (domain := seen_domain(ctx)) is not None:
-        found = [entry for entry in found if names.domain_of(entry) == domain]
-    with_names = "include_names" in asked and truth(asked["include_names"])
-    return Page([_view(ctx, entry, names if with_names else None) for entry in found])
+        found = _within(tx, found, domain)
+    names = Names(tx, found) if "include_names" in asked and truth(asked["include_names"]) else None
+    return Page([_view(ctx, entry, names) for entry in found])
+
+
+def _within(tx: Tx, entries: list[Entry], domain_id: str) -> list[Entry]:
+    """Return the assignments on a domain and on its projects."""
+    targets = projects.projects_by_id(tx, (entry.target_id for entry in entries if entry.target_kind != "system"))
+    return [
+        entry
+        for entry in entries
+        if (target := targets.get(entry.target_id)) is not None and domain_id == (target.domain_id or target.id)
+    ]
 
 
 def _wanted(asked: dict[str, str]) -> Wanted:
@@ -67,11 +76,6 @@ class Names:
         self.roles = roles.roles_by_id(tx, (e.role_id for e in entries))
         rows = (*self.users.values(), *self.groups.values(), *self.projects.values(), *self.roles.values())
         self.domains = projects.projects_by_id(tx, (row.domain_id for row in rows if row.domain_id))
-
-    def domain_of(self, entry: Entry) -> str | None:
-        """Return the domain in which an assignment's target stands."""
-        target = self.projects.get(entry.target_id)
-        return None if target is None else target.domain_id or target.id
 
     def of(self, rows: dict[str, Any], id: str) -> dict[str, Any]:
         """Return ``{"id", "name", "domain"}`` of one row."""

@@ -4,7 +4,11 @@ Rule: the effective list has no groups, no inheritance and no inference left in 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from pileus.kernel.db import Tx
 from pileus.services.identity.app.roles import expand
@@ -12,8 +16,7 @@ from pileus.services.identity.model import NO_DOMAIN, Assignment
 from pileus.services.identity.store import projects, roles, users
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One assignment; ``group_id``, ``prior_role_id`` and ``from_id`` say what an effective one comes of."""
 
     actor_kind: str
@@ -79,9 +82,13 @@ def effective(tx: Tx, wanted: Wanted) -> list[Entry]:
         conditions.append(Assignment.actor_id.in_([wanted.user_id, *users.group_ids_of(tx, wanted.user_id)]))
     if wanted.system:
         conditions.append(Assignment.target_kind == "system")
+    if wanted.domain_id is not None:
+        conditions.append(Assignment.target_id == wanted.domain_id)
+    targets = set(_targets(tx, wanted)) if wanted.project_id is not None else None
+    if targets is not None:
+        conditions.append(_reaching(tx, targets, wanted))
     given = [_entry(found) for found in roles.list_assignments(tx, *conditions)]
     spread = _implied(tx, _inherited(tx, _members(tx, given, wanted.user_id)))
-    targets = set(_targets(tx, wanted)) if wanted.project_id is not None else None
     found = {
         (entry.actor_id, entry.target_id, entry.role_id, entry.group_id, entry.from_id, entry.prior_role_id): entry
         for entry in spread
@@ -91,6 +98,13 @@ def effective(tx: Tx, wanted: Wanted) -> list[Entry]:
         and (wanted.inherited is None or (entry.from_id is not None) == wanted.inherited)
     }
     return list(found.values())
+
+
+def _reaching(tx: Tx, targets: set[str], wanted: Wanted) -> Any:
+    """Return "given on one of these projects, or inherited from above the first"."""
+    top = projects.get_project(tx, wanted.project_id or "")
+    above = [row.id for row in projects.parents(tx, top)] if top is not None else []
+    return Assignment.target_id.in_(targets) | (Assignment.target_id.in_(above) & Assignment.inherited.is_(True))
 
 
 def _members(tx: Tx, given: Iterable[Entry], user_id: str | None) -> list[Entry]:
@@ -130,8 +144,11 @@ def _implied(tx: Tx, given: Iterable[Entry]) -> list[Entry]:
     """Add what each role implies; a domain's own roles do nothing beyond that, so they are left out."""
     implied, known = roles.implications(tx), roles.all_roles(tx)
     found = []
+    reached: dict[str, set[str]] = {}
     for entry in given:
-        for other in expand([entry.role_id], implied):
+        if entry.role_id not in reached:
+            reached[entry.role_id] = expand([entry.role_id], implied)
+        for other in reached[entry.role_id]:
             if other not in known or known[other].domain_id != NO_DOMAIN:
                 continue
             prior = entry.role_id if other != entry.role_id else None

@@ -12,8 +12,8 @@ from pileus.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from pileus.services.identity.app.options import merge, refuse_immutable
 from pileus.services.identity.app.people import require_domain
 from pileus.services.identity.app.roles import expand
-from pileus.services.identity.model import NO_DOMAIN, Assignment, ImpliedRole, Role
-from pileus.services.identity.store import roles, tokens
+from pileus.services.identity.model import NO_DOMAIN, SYSTEM, Assignment, ImpliedRole, Role
+from pileus.services.identity.store import projects, roles, tokens
 
 
 def create_role(tx: Tx, ctx: Context, *, name: str, domain_id: str, **more: Any) -> Role:
@@ -83,10 +83,22 @@ def unimply(tx: Tx, ctx: Context, prior: Role, implied: Role) -> None:
     events.emit(tx, "identity.role.updated", prior.id, ctx=ctx)
 
 
+def _check_reach(tx: Tx, role: Role, target: tuple[str, str]) -> None:
+    """Refuse a role of a domain on the system and on projects of other domains."""
+    kind, id = target
+    if kind == SYSTEM:
+        raise Invalid(f"Role {role.id} is a domain-specific role: it cannot be given on the system.")
+    project = projects.get_project(tx, id) if kind == "project" else None
+    if project is not None and project.domain_id != role.domain_id:
+        raise Forbidden(f"Project {id} must be in the same domain as the role {role.id} being assigned.")
+
+
 def grant(
     tx: Tx, ctx: Context, *, actor: tuple[str, str], target: tuple[str, str], role: Role, inherited: bool
 ) -> None:
     """Give an actor ``(kind, id)`` a role on a target ``(kind, id)``; once is enough."""
+    if role.domain_id != NO_DOMAIN:
+        _check_reach(tx, role, target)
     if roles.get_assignment(tx, actor[1], target[1], role.id, inherited) is not None:
         return
     tx.add(
