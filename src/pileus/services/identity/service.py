@@ -35,6 +35,7 @@ from pileus.services.identity.api.router import api
 from pileus.services.identity.api.router import versions as versions_api
 from pileus.services.identity.app.audit import Auditor
 from pileus.services.identity.app.compliance import Rules
+from pileus.services.identity.app.directories import Directories
 from pileus.services.identity.app.passwords import Passwords
 from pileus.services.identity.app.sign_ins import SignIns
 from pileus.services.identity.app.validation import Tokens, authenticate
@@ -75,6 +76,7 @@ DECLARING = (
 async def start(runtime: Runtime) -> None:
     """Have the keys and the threads before the first request."""
     runtime.spawn(runtime.part(Tokens).rotate_keys_forever(), "identity.keys")
+    runtime.spawn(runtime.part(Directories).mirror_forever(), "identity.directories")
     runtime.part(Passwords)
     runtime.part(Auditor)
     runtime.part(SignIns)
@@ -84,6 +86,7 @@ async def start(runtime: Runtime) -> None:
 async def stop(runtime: Runtime) -> None:
     """Let the threads end, and no log-in go without its record."""
     runtime.part(Passwords).close()
+    runtime.part(Directories).close()
     await runtime.part(SignIns).write()
     runtime.part(Auditor).log.close()
 

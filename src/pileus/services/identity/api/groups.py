@@ -6,19 +6,20 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from pileus.kernel.context import Context
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Database, Tx
 from pileus.kernel.errors import NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody, Page, Request, changes
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.router import api, extra, listing, missing
-from pileus.services.identity.api.rules import LIST, SIGNED_IN, manager_of, named, reader_of, seen_domain
+from pileus.services.identity.api.rules import LIST, SIGNED_IN, asked_domain, manager_of, named, reader_of, seen_domain
 from pileus.services.identity.api.users import FILTERS as USER_FILTERS
 from pileus.services.identity.api.users import user_views
 from pileus.services.identity.api.views import group_view
 from pileus.services.identity.app import people
+from pileus.services.identity.app.directories import Directories, refuse_entry
 from pileus.services.identity.model import Group, User
-from pileus.services.identity.store import users
+from pileus.services.identity.store import directories, users
 
 LIST_GROUPS = Rule("identity:list_groups", LIST)
 GET_GROUP = Rule("identity:get_group", reader_of("group"))
@@ -57,12 +58,20 @@ def load_group(tx: Tx, ctx: Context, id: str) -> Group:
 
 
 @api.get("/groups", LIST_GROUPS, wrap="groups")
-def list_groups(tx: Tx, ctx: Context, request: Request) -> Page:
-    statement = users.select_groups()
-    if (domain := seen_domain(ctx)) is not None:
-        statement = statement.where(Group.domain_id == domain)
-    rows, marker = listing(tx, request, statement, Group, FILTERS)
-    return Page([group_view(ctx, row) for row in rows], marker)
+async def list_groups(ctx: Context, runtime: Runtime, db: Database, request: Request) -> Page:
+    asked = seen_domain(ctx) or asked_domain(request)
+    kept_elsewhere = await runtime.part(Directories).refresh(ctx, asked)
+
+    def listed(tx: Tx) -> Page:
+        statement = users.select_groups()
+        if (domain := seen_domain(ctx)) is not None:
+            statement = statement.where(Group.domain_id == domain)
+        if kept_elsewhere and asked is not None:
+            statement = statement.where(Group.id.not_in(directories.select_gone(asked, "group")))
+        rows, marker = listing(tx, request, statement, Group, FILTERS)
+        return Page([group_view(ctx, row) for row in rows], marker)
+
+    return await db.read(listed)
 
 
 @api.get("/groups/{group}", GET_GROUP, wrap="group")
@@ -71,9 +80,10 @@ def show_group(ctx: Context, group: Group) -> dict[str, Any]:
 
 
 @api.post("/groups", CREATE_GROUP, wrap="group", status=201)
-def create_group(tx: Tx, ctx: Context, body: GroupCreate) -> dict[str, Any]:
+def create_group(tx: Tx, ctx: Context, runtime: Runtime, body: GroupCreate) -> dict[str, Any]:
     domain_id = body.domain_id or people.own_domain(ctx)
     named(ctx, CREATE_GROUP, group={"domain_id": domain_id})
+    runtime.part(Directories).refuse_writes(tx, domain_id)
     kept = extra(body.extra)
     row = people.create_group(
         tx, ctx, name=body.name, domain_id=domain_id, description=body.description or "", extra=kept
@@ -83,6 +93,7 @@ def create_group(tx: Tx, ctx: Context, body: GroupCreate) -> dict[str, Any]:
 
 @api.patch("/groups/{group}", UPDATE_GROUP, wrap="group")
 def update_group(tx: Tx, ctx: Context, group: Group, body: GroupUpdate) -> dict[str, Any]:
+    refuse_entry(tx, group.id)
     given = changes(body)
     kept = extra(given.pop("extra"))
     people.update_group(tx, ctx, group, given, kept)
@@ -91,16 +102,22 @@ def update_group(tx: Tx, ctx: Context, group: Group, body: GroupUpdate) -> dict[
 
 @api.delete("/groups/{group}", DELETE_GROUP)
 def delete_group(tx: Tx, ctx: Context, group: Group) -> None:
+    refuse_entry(tx, group.id)
     people.delete_group(tx, ctx, group)
 
 
 @api.get("/groups/{group}/users", LIST_USERS_IN, wrap="users")
-def list_users_in(tx: Tx, ctx: Context, runtime: Runtime, request: Request, group: Group) -> Page:
-    statement = users.select_users_in(group.id)
-    if (domain := seen_domain(ctx)) is not None:
-        statement = statement.where(User.domain_id == domain)
-    rows, marker = listing(tx, request, statement, User, USER_FILTERS)
-    return Page(user_views(tx, ctx, runtime, rows), marker)
+async def list_users_in(ctx: Context, runtime: Runtime, db: Database, request: Request, group: Group) -> Page:
+    await runtime.part(Directories).refresh(ctx, group.domain_id)
+
+    def listed(tx: Tx) -> Page:
+        statement = users.select_users_in(group.id)
+        if (domain := seen_domain(ctx)) is not None:
+            statement = statement.where(User.domain_id == domain)
+        rows, marker = listing(tx, request, statement, User, USER_FILTERS)
+        return Page(user_views(tx, ctx, runtime, rows), marker)
+
+    return await db.read(listed)
 
 
 def _pair(tx: Tx, ctx: Context, group_id: str, user_id: str, rule: Rule) -> tuple[Group, User]:
@@ -113,6 +130,7 @@ def _pair(tx: Tx, ctx: Context, group_id: str, user_id: str, rule: Rule) -> tupl
 @api.put("/groups/{group}/users/{user}", SIGNED_IN)
 def add_user(tx: Tx, ctx: Context, group: str, user: str) -> None:
     found, member = _pair(tx, ctx, group, user, ADD_USER)
+    refuse_entry(tx, found.id)
     people.join_group(tx, member, found)
 
 
@@ -126,4 +144,5 @@ def check_user(tx: Tx, ctx: Context, group: str, user: str) -> None:
 @api.delete("/groups/{group}/users/{user}", SIGNED_IN)
 def remove_user(tx: Tx, ctx: Context, group: str, user: str) -> None:
     found, member = _pair(tx, ctx, group, user, REMOVE_USER)
+    refuse_entry(tx, found.id)
     people.leave_group(tx, member, found)

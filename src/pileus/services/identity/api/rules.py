@@ -10,6 +10,7 @@ from typing import Any
 from pileus.kernel import policy
 from pileus.kernel.context import Context
 from pileus.kernel.policy import Rule
+from pileus.kernel.rest import Request
 
 CLOUD = ("system", "project")
 """Scopes of tokens that act on what belongs to no domain: a domain's administrator has no business there."""
@@ -38,6 +39,11 @@ LIST = f"{SYSTEM_READER} or (role:reader and domain_id:%(target.domain_id)s)"
 def seen_domain(ctx: Context) -> str | None:
     """Return the domain a listing is bounded to: a domain's token sees that domain only, its administrator's too."""
     return ctx.domain_id
+
+
+def asked_domain(request: Request) -> str | None:
+    """Return the domain that a listing's filter names."""
+    return next((value for name, value in request.query_items() if name == "domain_id" and value), None)
 
 
 def named(ctx: Context, rule: Rule, **targets: object) -> None:

@@ -6,21 +6,22 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from pileus.kernel.context import Context
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Database, Tx
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Body, InTransaction, OpenBody, Page, Request, changes
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api import options
 from pileus.services.identity.api.options import UserOptions
 from pileus.services.identity.api.router import api, extra, listing, missing
-from pileus.services.identity.api.rules import LIST, manager_of, named, reader_of, seen_domain
+from pileus.services.identity.api.rules import LIST, asked_domain, manager_of, named, reader_of, seen_domain
 from pileus.services.identity.api.views import group_view, project_view, user_view
 from pileus.services.identity.app import compliance, password_change, people, reach
 from pileus.services.identity.app.compliance import Rules
+from pileus.services.identity.app.directories import Directories, refuse_entry
 from pileus.services.identity.app.passwords import LONGEST, Passwords
 from pileus.services.identity.model import Group, User
+from pileus.services.identity.store import directories, users
 from pileus.services.identity.store import projects as project_rows
-from pileus.services.identity.store import users
 
 SELF = "user_id:%(target.user.id)s"
 LIST_USERS = Rule("identity:list_users", LIST)
@@ -81,12 +82,20 @@ def user_views(tx: Tx, ctx: Context, runtime: Runtime, rows: list[User]) -> list
 
 
 @api.get("/users", LIST_USERS, wrap="users")
-def list_users(tx: Tx, ctx: Context, runtime: Runtime, request: Request) -> Page:
-    statement = users.select_users()
-    if (domain := seen_domain(ctx)) is not None:
-        statement = statement.where(User.domain_id == domain)
-    rows, marker = listing(tx, request, statement, User, FILTERS)
-    return Page(user_views(tx, ctx, runtime, rows), marker)
+async def list_users(ctx: Context, runtime: Runtime, db: Database, request: Request) -> Page:
+    asked = seen_domain(ctx) or asked_domain(request)
+    kept_elsewhere = await runtime.part(Directories).refresh(ctx, asked)
+
+    def listed(tx: Tx) -> Page:
+        statement = users.select_users()
+        if (domain := seen_domain(ctx)) is not None:
+            statement = statement.where(User.domain_id == domain)
+        if kept_elsewhere and asked is not None:
+            statement = statement.where(User.id.not_in(directories.select_gone(asked, "user")))
+        rows, marker = listing(tx, request, statement, User, FILTERS)
+        return Page(user_views(tx, ctx, runtime, rows), marker)
+
+    return await db.read(listed)
 
 
 @api.get("/users/{user}", GET_USER, wrap="user")
@@ -107,6 +116,7 @@ async def create_user(ctx: Context, runtime: Runtime, body: UserCreate) -> InTra
     kept = extra(body.extra) | ({"description": body.description} if body.description is not None else {})
 
     def create(tx: Tx) -> dict[str, Any]:
+        runtime.part(Directories).refuse_writes(tx, domain_id)
         row = people.create_user(
             tx,
             ctx,
@@ -138,6 +148,7 @@ async def update_user(ctx: Context, runtime: Runtime, user: User, body: UserUpda
         given["password_hash"] = None
 
     def update(tx: Tx) -> dict[str, Any]:
+        refuse_entry(tx, user.id)
         row = load_user(tx, ctx, user.id)
         people.update_user(tx, ctx, runtime.part(Rules), row, dict(given), kept)
         return user_views(tx, ctx, runtime, [row])[0]
@@ -147,6 +158,7 @@ async def update_user(ctx: Context, runtime: Runtime, user: User, body: UserUpda
 
 @api.delete("/users/{user}", DELETE_USER)
 def delete_user(tx: Tx, ctx: Context, user: User) -> None:
+    refuse_entry(tx, user.id)
     people.delete_user(tx, ctx, user)
 
 
@@ -156,10 +168,15 @@ async def change_password(ctx: Context, runtime: Runtime, request: Request, body
 
 
 @api.get("/users/{user}/groups", USER_GROUPS, wrap="groups")
-def list_groups_of(tx: Tx, ctx: Context, request: Request, user: User) -> Page:
-    columns = {"id": Group.id, "name": Group.name}
-    rows, marker = listing(tx, request, users.select_groups_of(user.id), Group, columns)
-    return Page([group_view(ctx, row) for row in rows], marker)
+async def list_groups_of(ctx: Context, runtime: Runtime, db: Database, request: Request, user: User) -> Page:
+    await runtime.part(Directories).refresh(ctx, user.domain_id)
+
+    def listed(tx: Tx) -> Page:
+        columns = {"id": Group.id, "name": Group.name}
+        rows, marker = listing(tx, request, users.select_groups_of(user.id), Group, columns)
+        return Page([group_view(ctx, row) for row in rows], marker)
+
+    return await db.read(listed)
 
 
 @api.get("/users/{user}/projects", USER_PROJECTS, wrap="projects")

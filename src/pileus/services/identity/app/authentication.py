@@ -39,6 +39,10 @@ async def issue_token(attempt: Attempt, auth: Auth, *, with_catalog: bool) -> tu
     db, passwords = attempt.runtime.db, attempt.runtime.part(Passwords)
     proofs = await db.read(_prove, attempt, given)
     for proof in proofs:
+        if proof.ask is not None:
+            proof.user_id = await proof.ask()
+            if proof.user_id is None:
+                raise Unauthenticated(REFUSAL)
         if proof.needs_secret:
             good = await passwords.matches(proof.secret or "", proof.hashed)
             if not good or proof.user_id is None:

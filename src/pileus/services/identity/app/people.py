@@ -16,6 +16,7 @@ from pileus.services.identity.store import (
     accounts,
     application_credentials,
     credentials,
+    directories,
     federation,
     oauth1,
     projects,
@@ -109,6 +110,7 @@ def delete_user(tx: Tx, ctx: Context, row: User) -> None:
     users.delete_memberships(tx, user_ids=[row.id])
     federation.delete_memberships(tx, user_ids=[row.id])
     federation.delete_federated_users(tx, [row.id])
+    directories.delete_entries(tx, ids=[row.id])
     roles.delete_assignments(tx, actor_ids=[row.id])
     application_credentials.delete_application_credentials(tx, user_ids=[row.id], with_rules=True)
     credentials.delete_credentials(tx, user_ids=[row.id])
@@ -159,6 +161,7 @@ def delete_group(tx: Tx, ctx: Context, row: Group) -> None:
     """Remove a group with its memberships and assignments."""
     users.delete_memberships(tx, group_ids=[row.id])
     federation.delete_memberships(tx, group_ids=[row.id])
+    directories.delete_entries(tx, ids=[row.id])
     roles.delete_assignments(tx, actor_ids=[row.id])
     tokens.move_revision(tx)
     events.emit(tx, "identity.group.deleted", row.id, ctx=ctx)

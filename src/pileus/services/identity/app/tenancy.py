@@ -17,6 +17,7 @@ from pileus.services.identity.store import (
     accounts,
     application_credentials,
     credentials,
+    directories,
     domain_configs,
     federation,
     oauth1,
@@ -185,6 +186,7 @@ def delete_domain(tx: Tx, ctx: Context, row: Project) -> None:
     users.delete_memberships(tx, user_ids=user_ids, group_ids=group_ids)
     federation.delete_memberships(tx, user_ids=user_ids, group_ids=group_ids)
     federation.delete_federated_users(tx, user_ids)
+    directories.delete_entries(tx, domain_ids=[row.id])
     for provider in federation.providers_in(tx, row.id):
         federation.delete_provider(tx, provider)
     roles.delete_assignments(tx, actor_ids=[*user_ids, *group_ids])

@@ -4,7 +4,7 @@ Rule: a method does not refuse a name that is not there; it returns a proof with
 once everything was checked that would have been checked for one who is.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,8 @@ class Proof:
     spend: Callable[[Tx], None] | None = None
     """Runs in a transaction of its own that writes, once all proofs held; raises Unauthenticated for what counts once
     and was used before."""
+    ask: Callable[[], Awaitable[str | None]] | None = None
+    """Asks somebody else, in no transaction, and returns the id of the user who it is, or None."""
     failed: Callable[[Tx], None] | None = None
     """Runs in a transaction of its own that writes, when the secret did not fit."""
     settle: Callable[[Tx, User], None] | None = None
