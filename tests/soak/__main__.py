@@ -12,11 +12,12 @@ from tests.e2e.cloud import RealCloud
 from tests.real.api import COMPUTE, IMAGE, NETWORK, VOLUME, Api
 from tests.real.audit import differences
 from tests.real.processes import login, real_cloud
+from tests.section import write_into
 from tests.soak.churn import Churn
 from tests.soak.control import Control
 from tests.soak.keeper import Keeper
 from tests.soak.killer import Killer
-from tests.soak.report import Report, write_into
+from tests.soak.report import MARKS, Report
 from tests.soak.watch import Watch
 from tests.soak.writers import GROUPS, IMAGES, Objects, Rows, volume_metadata
 
@@ -44,7 +45,7 @@ def main() -> int:
     if report is not None:
         print(report.text())
         if chosen.report:
-            write_into(chosen.report, report.text())
+            write_into(chosen.report, *MARKS, report.text())
     return 1 if control.troubles or report is None else 0
 
 

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from tests.soak.control import Control
 from tests.soak.killer import errors_in
 from tests.soak.watch import Watch, buckets, failures, operations_by_kind
 
-BEGIN, END = "<!-- soak: begin, written by python -m tests.soak -->", "<!-- soak: end -->"
+MARKS = "soak: begin, written by python -m tests.soak", "soak: end"
 
 
 @dataclass
@@ -60,15 +59,3 @@ class Report:
         ]
         told = ["### Troubles", "", *(f"- {one.strip()}" for one in troubles), ""] if troubles else []
         return "\n".join([*head, *told, *self.lines]) + "\n"
-
-
-def write_into(document: Path, text: str) -> None:
-    """Replace the section between the markers, or add it at the end."""
-    whole = document.read_text() if document.exists() else "# Reliability\n"
-    section = f"{BEGIN}\n{text}{END}\n"
-    if BEGIN in whole:
-        before, _, rest = whole.partition(BEGIN)
-        whole = before + section + rest.partition(END)[2].lstrip("\n")
-    else:
-        whole = f"{whole.rstrip()}\n\n{section}"
-    document.write_text(whole)

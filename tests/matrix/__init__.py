@@ -1,0 +1,1 @@
+"""The kill matrix: every operation, every step, every kind of interruption; ``python -m tests.matrix``."""
