@@ -65,6 +65,8 @@ def sample() -> str:
         lines.append("")
         if rule.description:
             lines.append(f"# {rule.description}")
+        if rule.scopes:
+            lines.append(f"# Tokens for: {', '.join(rule.scopes)}")
         lines += [f"# {where}" for where in guards.get(name, ["Judged inside other requests"])]
         lines.append(f"#{_quoted(name)}: {_quoted(rule.check)}")
     return "\n".join(lines)
