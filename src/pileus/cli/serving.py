@@ -1,6 +1,7 @@
 """The process with every API, the workers and, in a fake cloud, the hosts."""
 
 import gc
+import resource
 import socket
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from pileus.kernel import telemetry
 from pileus.kernel.config import ConfigError, Configuration
 from pileus.kernel.errors import ApiError
 from pileus.kernel.policy import PolicyError
+from pileus.kernel.rest.connections import bounded, watch_connections
+from pileus.kernel.rest.limits import LimitSettings
 from pileus.kernel.runtime import Runtime
 
 
@@ -35,9 +38,12 @@ async def serve(runtime: Runtime, sockets: list[socket.socket]) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)  # a list of a thousand rows is not garbage: look less often while it is made
+    limits = runtime.config.get(LimitSettings)
+    allow_files(limits.connections)
     server = uvicorn.Server(
         uvicorn.Config(
             runtime.app,
+            http=bounded(limits),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -46,14 +52,22 @@ async def serve(runtime: Runtime, sockets: list[socket.socket]) -> None:
             timeout_keep_alive=75,
             timeout_graceful_shutdown=5,
             backlog=1024,
-            h11_max_incomplete_event_size=64 * 1024,
             ws_ping_interval=30,
         )
     )
+    runtime.spawn(watch_connections(server, limits), "connection watch")
     try:
         await server.serve(sockets=sockets)
     finally:
         await runtime.stop()
+
+
+def allow_files(connections: int) -> None:
+    """Let the process hold as many connections open as it may be asked to, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * connections + 1024
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard) if hard >= 0 else wanted, hard))
 
 
 def listen(host: str, port: int) -> socket.socket:

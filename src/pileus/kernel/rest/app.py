@@ -10,17 +10,18 @@ from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from pileus.kernel import ids, telemetry
 from pileus.kernel.context import ANONYMOUS, Context
 from pileus.kernel.db import NeedsWrite, Tx
-from pileus.kernel.errors import ApiError, Conflict, Invalid, MethodNotAllowed, NotFound, Unauthenticated
+from pileus.kernel.errors import ApiError, Conflict, Invalid, MethodNotAllowed, NotFound, Unauthenticated, Unavailable
 from pileus.kernel.requests import Recent, remember
 from pileus.kernel.rest import explain
 from pileus.kernel.rest.binding import Endpoint, InTransaction
 from pileus.kernel.rest.formats import identity_error
 from pileus.kernel.rest.http import Disconnected, Receive, Request, Response, Send, json_response, path_segments
+from pileus.kernel.rest.limits import LimitSettings, Rates, Room
 from pileus.kernel.rest.mounts import Mounted
 from pileus.kernel.rest.proxies import Proxies
 from pileus.kernel.rest.routing import Api
@@ -44,6 +45,11 @@ class App:
         self.mounts: dict[str, Mounted] = {}
         self.proxies = Proxies(runtime.config.cloud.trusted_proxies)
         self.recent = Recent()
+        limits = runtime.config.get(LimitSettings)
+        self.serving = Room(limits.requests, "requests")
+        self.websockets = Room(limits.websockets, "websockets")
+        self.watchers = Room(limits.watchers, "streams of events")
+        self.rates = Rates(limits) if limits.project_rate > 0 else None
         self.trees[explain.MOUNT], self.names[explain.MOUNT] = Tree([explain.api]), "pileus"
         for service in runtime.services:
             if service.apis:
@@ -65,20 +71,30 @@ class App:
             from pileus.kernel.rest.sockets import serve_socket
 
             return await serve_socket(self, request, scope, receive, send)
+        try:
+            self.serving.enter()
+        except Unavailable as error:
+            return await self._refusal(error, request, self.context(request), None).send(send)
+        try:
+            await self._serve(request, self.names.get(first, first), receive, send)
+        finally:
+            self.serving.leave()
+        return None
+
+    async def _serve(self, request: Request, service: str, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         ctx = self.context(request)
         try:
             response = await self.handle(request, ctx)
         except Disconnected:
             log.info("client left", extra={"request_id": ctx.request_id, "path": request.path})
-            return None
+            return
         try:
             await response.send(send, head=request.method == "HEAD", receive=receive)
         finally:
             seconds = time.perf_counter() - started
             self.recent.add(ctx, request.method, request.path, response.status, seconds)
-            telemetry.request_done(self.names.get(first, first), request, ctx, response, seconds)
-        return None
+            telemetry.request_done(service, request, ctx, response, seconds)
 
     def context(self, request: Request) -> Context:
         """Return the context of a request whose caller is not known yet."""
@@ -170,6 +186,8 @@ class App:
 
     def prepare(self, tx: Tx, endpoint: Endpoint, request: Request, ctx: Context, raw: Any) -> dict[str, Any]:
         self.authenticate(tx, request, ctx, required=endpoint.route.rule is not None)
+        if self.rates is not None:
+            self.rates.take(ctx.project_id or ctx.user_id or ctx.source_ip or "nobody")
         tx.info["ctx"], tx.info["request_id"] = ctx, ctx.request_id
         if (project := request.params.get("project_id")) and endpoint.api.project_in_path:
             _check_project_in_path(project, ctx)
@@ -193,6 +211,8 @@ class App:
         if isinstance(error, IntegrityError):
             log.warning("constraint violated: %s", error.orig, extra={"request_id": ctx.request_id})
             error = Conflict("Another request changed the same thing at the same moment; look at it and try again.")
+        elif _unstorable(error):
+            error = Invalid("A value in the request cannot be stored or compared: a number is too large, or a text is.")
         elif not isinstance(error, ApiError):
             log.exception("unexpected failure", extra={"request_id": ctx.request_id, "path": request.path})
             error = ApiError(
@@ -211,6 +231,11 @@ class App:
             if api.microversions is not None and ctx.version != (0, 0):
                 response.headers.extend(api.microversions.headers(ctx.version))
         return response
+
+
+def _unstorable(error: Exception) -> bool:
+    """Tell whether the database's driver refused a value: beyond 64 bits, a text with NUL or longer than its column."""
+    return isinstance(error, DataError) or (isinstance(error, OverflowError) and "SQLite INTEGER" in str(error))
 
 
 def _by_method(node: Node, request: Request) -> list[Endpoint]:

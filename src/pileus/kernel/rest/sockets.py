@@ -33,8 +33,12 @@ async def serve_socket(
             endpoint = next((e for e in node.endpoints.get("GET", ()) if e.route.websocket), None)
         if endpoint is None:
             raise NotFound(f"There is no websocket at {request.path}.")
-        arguments = await app.runtime.db.read(app.prepare, endpoint, request, ctx, None)
-        await endpoint.route.handler(**arguments, socket=socket)
+        app.websockets.enter()
+        try:
+            arguments = await app.runtime.db.read(app.prepare, endpoint, request, ctx, None)
+            await endpoint.route.handler(**arguments, socket=socket)
+        finally:
+            app.websockets.leave()
     except WebSocketDisconnect:
         log.info("websocket closed by its client", extra={"request_id": ctx.request_id})
     except ApiError as error:

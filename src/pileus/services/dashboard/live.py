@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator
 from starlette.responses import StreamingResponse
 
 from pileus.kernel import events
+from pileus.kernel.errors import Unavailable
 from pileus.kernel.runtime import Runtime
 
 BEAT_S = 15
+FULL_RETRY_MS = 30_000
 
 
 def stream(runtime: Runtime, project_id: str, after: int | None) -> StreamingResponse:
@@ -24,10 +26,17 @@ def stream(runtime: Runtime, project_id: str, after: int | None) -> StreamingRes
 
 
 async def _messages(runtime: Runtime, project_id: str, after: int | None) -> AsyncIterator[str]:
-    yield "retry: 2000\n\n"
-    watching = events.watch(runtime, project_id, after).__aiter__()
-    waiting = asyncio.ensure_future(anext(watching))
+    room = runtime.app.watchers
     try:
+        room.enter()
+    except Unavailable:
+        yield f"retry: {FULL_RETRY_MS}\n\n"  # the page tries again then, and renews itself by hand meanwhile
+        return
+    waiting: asyncio.Future[events.Event] | None = None
+    try:
+        yield "retry: 2000\n\n"
+        watching = events.watch(runtime, project_id, after).__aiter__()
+        waiting = asyncio.ensure_future(anext(watching))
         while True:
             done, _ = await asyncio.wait({waiting}, timeout=BEAT_S)
             if not done:
@@ -38,4 +47,6 @@ async def _messages(runtime: Runtime, project_id: str, after: int | None) -> Asy
             name = ".".join(event.kind.split(".")[:2])
             yield f"id: {event.sequence}\nevent: {name}\ndata: {event.resource_id}\n\n"
     finally:
-        waiting.cancel()
+        if waiting is not None:
+            waiting.cancel()
+        room.leave()

@@ -1,0 +1,1 @@
+"""Clients that misbehave against a real server process: ``python -m tests.overload``."""
