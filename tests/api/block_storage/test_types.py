@@ -33,6 +33,17 @@ async def test_a_type_lives_and_dies(cloud: Cloud) -> None:
     assert (await cloud.admin.get(one)).status_code == 404
 
 
+async def test_the_default_type_keeps_its_name(cloud: Cloud) -> None:
+    default = (await cloud.admin.get(f"{PATH}/default")).json()["volume_type"]
+    answer = await cloud.admin.put(f"{PATH}/{default['id']}", json={"volume_type": {"name": "other"}})
+    assert answer.status_code == 400
+    assert (await cloud.admin.get(f"{PATH}/default")).status_code == 200
+
+
+async def test_a_number_beyond_64_bits_is_refused(cloud: Cloud) -> None:
+    assert (await cloud.http.get(f"{PATH}?offset={2**63}")).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

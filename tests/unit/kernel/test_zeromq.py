@@ -229,3 +229,23 @@ async def test_tcp_takes_only_agents_whose_key_is_known(tmp_path, agents):
     await asyncio.sleep(2)
     assert "h2" not in bus.hosts, "the key of h1 does not make it h2"
     await bus.stop()
+
+
+async def test_an_agent_hears_nobody_who_is_not_its_control_plane(tmp_path, agents):
+    """An impostor at the right address, who even knows the agent, has not the key the agent was told to trust."""
+    mine, impostor = tmp_path / "h1", tmp_path / "impostor"
+    trusted = keys.ensure_pair(tmp_path / "control", "control")
+    bus = ZmqBus(tmp_path / "bus", tcp="tcp://127.0.0.1:*", key_folder=impostor)
+    await bus.start()
+    keys.admit_host(impostor, "h1", keys.ensure_pair(mine, "h1").public)
+    (mine / "control.public").write_bytes(trusted.public)
+    await agents.start("h1", bus.addresses[-1], str(mine), registers=False)
+    await asyncio.sleep(2)
+    assert bus.hosts == []
+    with pytest.raises(errors.Unavailable):
+        await bus.call("h1", EnsureBlock(id="b"), timeout_s=1)
+    await agents.kill("h1")
+    (mine / "control.public").write_bytes((impostor / "control.public").read_bytes())
+    await agents.start("h1", bus.addresses[-1], str(mine))
+    await connected(bus, "h1")  # it was the key, and nothing else, that kept them apart
+    await bus.stop()

@@ -85,7 +85,12 @@ class Networked:
 
         def engine(isolation: str, *statements: str) -> AsyncEngine:
             made = create_async_engine(
-                parsed, isolation_level=isolation, pool_size=pool_size, max_overflow=10, pool_pre_ping=True
+                parsed,
+                isolation_level=isolation,
+                pool_size=pool_size,
+                max_overflow=10,
+                pool_pre_ping=True,
+                hide_parameters=True,  # an error's text may be logged, and what is written may be a secret
             )
             if statements:
                 event.listen(made.sync_engine, "connect", _executing(statements))

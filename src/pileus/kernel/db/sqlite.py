@@ -227,7 +227,13 @@ def _named() -> Iterator[None]:
 def _engine(
     path: str, begin: str, *, query_only: bool = False, foreign_keys: bool = True, patience_s: float = 30
 ) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", pool_size=1, max_overflow=4, connect_args={"timeout": patience_s})
+    engine = create_engine(
+        f"sqlite:///{path}",
+        pool_size=1,
+        max_overflow=4,
+        hide_parameters=True,  # an error's text may be logged, and what is written may be a secret
+        connect_args={"timeout": patience_s},
+    )
 
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, _record: object) -> None:

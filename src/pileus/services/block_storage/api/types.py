@@ -137,6 +137,8 @@ def update(tx: Tx, ctx: Context, volume_type: VolumeType, body: TypeUpdate) -> d
     if not given:
         raise Invalid("Specify volume type name, description, is_public or a combination thereof.")
     if "name" in given and given["name"] != volume_type.name:
+        if volume_type.name == model.DEFAULT_TYPE:
+            raise Invalid(f"Volume type {volume_type.id} is the default volume type and cannot be renamed.")
         volume_type.name = app.free_name(tx, given["name"])
     if "description" in given:
         volume_type.description = given["description"]
