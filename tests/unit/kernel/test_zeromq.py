@@ -193,6 +193,7 @@ async def test_an_operation_outlives_the_agent_it_killed(bus, agents, tmp_path):
     await asyncio.sleep(0.2)
     assert (await db.read(lambda tx: tx.get_one(OperationRow, id))).state == "running"
     await agents.start("h1")
+    row = await db.read(lambda tx: tx.get_one(OperationRow, id))
     for _ in range(3000):
         row = await db.read(lambda tx: tx.get_one(OperationRow, id))
         if row.state != "running":
