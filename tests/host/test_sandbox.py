@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from pileus.kernel.agent.children import TOOL_USER, confined, readable
-from pileus.kernel.errors import Invalid
+from pileus.kernel.errors import Invalid, Unavailable
 from pileus.services.block_storage.drivers.qcow2 import qemu_img
 from pileus.services.compute.commands import Blank, Disk, FromImage, GuestSpec
 from pileus.services.compute.drivers.qemu import QemuHypervisor, disks
@@ -74,6 +74,22 @@ async def test_a_guest_runs_as_nobody_in_a_sandbox_with_limits(driver: QemuHyper
 def _limit_files(group: Path) -> list[Path]:
     names = ("memory.max", "memory.limit_in_bytes", "pids.max")
     return [group / name for name in names if (group / name).exists()]
+
+
+async def test_a_disk_is_copied_with_its_guests_rights_only(driver: QemuHypervisor, host_state: Path) -> None:
+    """Who broke out into QEMU can make its disk refer to any file; a snapshot must not read that for it."""
+    guest = spec()
+    await driver.ensure_guest(guest, running=False)
+    disk = next((host_state / "compute" / "guests" / guest.id).glob("*.raw"))
+    secret = host_state / "secret"
+    secret.write_bytes(b"root:hash" * 1000)
+    secret.chmod(0o600)
+    whole = host_state / "whole.qcow2"
+    assert await driver.snapshot_disk(guest.id, "blank", str(whole)) > 0
+    disk.unlink()
+    disk.symlink_to(secret)
+    with pytest.raises(Unavailable, match="Permission denied"):
+        await driver.snapshot_disk(guest.id, "blank", str(host_state / "stolen.qcow2"))
 
 
 def test_groups_left_by_a_crash_are_swept(host_state: Path) -> None:

@@ -15,6 +15,9 @@ ErrorFormat = Callable[[ApiError, str], Response]
 PageFormat = Callable[[str, list[Any], str | None, Request, Context], dict[str, Any]]
 """``format(collection name, items, marker of the next page or None, request, context)``"""
 
+RETRY_AFTER_S = "1"
+"""What a client is told that may try again, where nothing better is known."""
+
 _COMPUTE_KEYS = {
     400: "badRequest",
     401: "unauthorized",
@@ -52,6 +55,8 @@ def error_headers(error: ApiError) -> list[tuple[str, str]]:
     headers = list(error.headers.items())
     if error.status == 401 and not any(name.lower() == "www-authenticate" for name, _ in headers):
         headers.append(("WWW-Authenticate", "Keystone uri='/identity'"))
+    if error.status in (429, 503) and not any(name.lower() == "retry-after" for name, _ in headers):
+        headers.append(("Retry-After", RETRY_AFTER_S))
     return headers
 
 
@@ -60,7 +65,7 @@ def compute_error(error: ApiError, request_id: str) -> Response:
     key = _COMPUTE_KEYS.get(error.status, "computeFault")
     content = {"code": error.status, "message": error.message, **error.details}
     if error.status == 503 or error.status == 413:
-        content["retryAfter"] = error.headers.get("Retry-After", "0")
+        content["retryAfter"] = error.headers.get("Retry-After", RETRY_AFTER_S if error.status == 503 else "0")
     return json_response({key: content}, error.status, error_headers(error))
 
 

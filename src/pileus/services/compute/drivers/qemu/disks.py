@@ -226,9 +226,13 @@ async def grow(path: Path, qemu_format: str, size_bytes: int) -> None:
     await run("qemu-img", "resize", "-q", "-f", qemu_format, path, str(size_bytes))
 
 
-async def copy(path: Path, qemu_format: str, target: Path) -> None:
-    """Write a disk that no process has open as a self-contained qcow2 file."""
-    await run("qemu-img", "convert", "-f", qemu_format, "-O", "qcow2", "-m", "4", path, target)
+async def copy(path: Path, qemu_format: str, target: Path, user: int | None) -> None:
+    """Write a disk that no process has open as a self-contained qcow2 file, beside it.
+
+    As ``user``, its owner: who broke out of a guest into its QEMU may have changed what the disk's header refers to.
+    """
+    within = confined(memory_bytes=MEMORY_LIMIT_BYTES, cpu_s=int(TIME_LIMIT_S), user=user)
+    await run("qemu-img", "convert", "-f", qemu_format, "-O", "qcow2", "-m", "4", path, target, within=within)
 
 
 def hand_over(made: Path, target: Path) -> int:

@@ -348,7 +348,7 @@ class QemuHypervisor:
                     await devices.copy_live(guest, disk_id, str(unnamed))
                 else:
                     file = guest.folder.disk_file(disk_id, disk.source)
-                    await disks.copy(Path(file.path), file.format, unnamed)
+                    await disks.copy(Path(file.path), file.format, unnamed, self._user)
                 return await asyncio.to_thread(disks.hand_over, unnamed, Path(path))
             finally:
                 unnamed.unlink(missing_ok=True)
