@@ -173,22 +173,22 @@ def create_ec2(tx: Tx, ctx: Context, runtime: Runtime, user: User, body: Ec2Crea
     return _ec2_view(runtime, ctx, row)
 
 
-def _ec2(tx: Tx, ctx: Context, user: User, access: str, rule: Rule) -> Credential:
-    """Return an EC2 credential, judged; one that is missing is so for everybody, as upstream's."""
+def _ec2(tx: Tx, ctx: Context, access: str, rule: Rule) -> Credential:
+    """Return an EC2 credential, judged by whose it is; one that is missing is so for everybody, as upstream's."""
     row = credentials.get_credential(tx, secrets.id_of_access(access))
-    if row is None or row.user_id != user.id or row.type != secrets.EC2:
+    if row is None or row.type != secrets.EC2:
         raise NotFound(f"Could not find credential: {access}.")
-    named(ctx, rule, user=user, credential=row)
+    named(ctx, rule, user={"id": row.user_id}, credential=row)
     return row
 
 
 @api.get("/users/{user}/credentials/OS-EC2/{access}", SIGNED_IN, wrap="credential")
 def show_ec2(tx: Tx, ctx: Context, runtime: Runtime, user: User, access: str) -> dict[str, Any]:
     require_in_person(ctx.caller.token)
-    return _ec2_view(runtime, ctx, _ec2(tx, ctx, user, access, EC2_GET))
+    return _ec2_view(runtime, ctx, _ec2(tx, ctx, access, EC2_GET))
 
 
 @api.delete("/users/{user}/credentials/OS-EC2/{access}", SIGNED_IN)
 def delete_ec2(tx: Tx, ctx: Context, user: User, access: str) -> None:
     require_in_person(ctx.caller.token)
-    delete_credential(tx, ctx, _ec2(tx, ctx, user, access, EC2_DELETE))
+    delete_credential(tx, ctx, _ec2(tx, ctx, access, EC2_DELETE))

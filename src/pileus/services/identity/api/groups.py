@@ -82,7 +82,7 @@ def show_group(ctx: Context, group: Group) -> dict[str, Any]:
 @api.post("/groups", CREATE_GROUP, wrap="group", status=201)
 def create_group(tx: Tx, ctx: Context, runtime: Runtime, body: GroupCreate) -> dict[str, Any]:
     domain_id = body.domain_id or people.own_domain(ctx)
-    named(ctx, CREATE_GROUP, group={"domain_id": domain_id})
+    named(ctx, CREATE_GROUP, group={"domain_id": body.domain_id})
     runtime.part(Directories).refuse_writes(tx, domain_id)
     kept = extra(body.extra)
     row = people.create_group(
@@ -100,8 +100,9 @@ def update_group(tx: Tx, ctx: Context, group: Group, body: GroupUpdate) -> dict[
     return group_view(ctx, group)
 
 
-@api.delete("/groups/{group}", DELETE_GROUP)
+@api.delete("/groups/{group}", SIGNED_IN)
 def delete_group(tx: Tx, ctx: Context, group: Group) -> None:
+    ctx.require(DELETE_GROUP, group)
     refuse_entry(tx, group.id)
     people.delete_group(tx, ctx, group)
 

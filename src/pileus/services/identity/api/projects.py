@@ -146,8 +146,9 @@ def create_project(tx: Tx, ctx: Context, settings: IdentitySettings, body: Proje
     if body.is_domain:
         row = create_as_project(tx, ctx, name=body.name, tags=body.tags, extra=kept, **more)
         return project_view(ctx, row, sorted(set(body.tags)))
-    domain_id = body.domain_id or _domain_of_parent(tx, body.parent_id) or people.own_domain(ctx)
-    named(ctx, CREATE_PROJECT, project={"domain_id": domain_id})
+    asked = body.domain_id or _domain_of_parent(tx, body.parent_id)
+    domain_id = asked or people.own_domain(ctx)
+    named(ctx, CREATE_PROJECT, project={"domain_id": asked})
     row = tenancy.create_project(
         tx,
         ctx,

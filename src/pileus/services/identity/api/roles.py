@@ -63,10 +63,10 @@ def load_role(tx: Tx, ctx: Context, id: str) -> Role:
 
 
 def _judged(tx: Tx, ctx: Context, id: str, plain: Rule, of_domain: Rule) -> Role:
-    """Return a role, judged by the rule of its kind; one that is missing counts as a role of all domains."""
-    row = roles.get_role(tx, id)
-    ctx.require(plain if row is None or not row.domain_id else of_domain, {} if row is None else row)
-    return row or missing("role", id)
+    """Return a role, judged by the rule of its kind; one that is missing has none, so it is so for everybody."""
+    row = load_role(tx, ctx, id)
+    ctx.require(of_domain if row.domain_id else plain, row)
+    return row
 
 
 @api.get("/roles", SIGNED_IN, wrap="roles")

@@ -111,7 +111,7 @@ async def _hash(runtime: Runtime, password: str) -> str:
 @api.post("/users", CREATE_USER, wrap="user", status=201)
 async def create_user(ctx: Context, runtime: Runtime, body: UserCreate) -> InTransaction[dict[str, Any]]:
     domain_id = body.domain_id or people.own_domain(ctx)
-    named(ctx, CREATE_USER, user={"domain_id": domain_id})
+    named(ctx, CREATE_USER, user={"domain_id": body.domain_id})
     hashed = None if body.password is None else await _hash(runtime, body.password)
     kept = extra(body.extra) | ({"description": body.description} if body.description is not None else {})
 
@@ -173,7 +173,10 @@ async def list_groups_of(ctx: Context, runtime: Runtime, db: Database, request: 
 
     def listed(tx: Tx) -> Page:
         columns = {"id": Group.id, "name": Group.name}
-        rows, marker = listing(tx, request, users.select_groups_of(user.id), Group, columns)
+        statement = users.select_groups_of(user.id)
+        if (domain := seen_domain(ctx)) is not None:
+            statement = statement.where(Group.domain_id == domain)
+        rows, marker = listing(tx, request, statement, Group, columns)
         return Page([group_view(ctx, row) for row in rows], marker)
 
     return await db.read(listed)
