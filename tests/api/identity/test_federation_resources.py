@@ -153,3 +153,24 @@ async def test_a_domain_takes_its_providers_with_it(admin, provider):
     await admin.patch(domain, json={"domain": {"enabled": False}})
     assert (await admin.delete(domain)).status_code == 204
     assert (await admin.get(IDP)).status_code == 404
+
+
+async def test_an_administrator_may_say_beforehand_what_a_provider_calls_a_user(admin, provider, mapping):
+    await make(admin, f"{IDP}/protocols/openid", mapping_id="people")
+    linked = [{"idp_id": "corp", "protocols": [{"protocol_id": "openid", "unique_id": "jane@corp"}]}]
+    made = await admin.post("users", json={"user": {"name": "jane", "federated": linked}})
+    assert made.status_code == 201, made.text
+    user = made.json()["user"]
+    assert user["federated"] == linked
+    assert (await admin.get(f"users/{user['id']}")).json()["user"]["federated"] == linked
+    for filters in ({"unique_id": "jane@corp"}, {"idp_id": "corp", "protocol_id": "openid"}):
+        assert [row["id"] for row in (await admin.get("users", params=filters)).json()["users"]] == [user["id"]]
+    assert (await admin.get("users", params={"idp_id": "other"})).json()["users"] == []
+    assert (await admin.post("users", json={"user": {"name": "john", "federated": linked}})).status_code == 409
+    unknown = [{"idp_id": "corp", "protocols": [{"protocol_id": "none", "unique_id": "x"}]}]
+    assert (await admin.patch(f"users/{user['id']}", json={"user": {"federated": unknown}})).status_code == 400
+    assert (await admin.get(f"users/{user['id']}")).json()["user"]["federated"] == linked
+    assert (await admin.patch(f"users/{user['id']}", json={"user": {"federated": []}})).status_code == 200
+    assert "federated" not in (await admin.get(f"users/{user['id']}")).json()["user"]
+    for wrong in ("x", [{"idp_id": "corp"}], [{"idp_id": 1, "protocols": []}]):
+        assert (await admin.post("users", json={"user": {"name": "x", "federated": wrong}})).status_code == 400

@@ -14,6 +14,7 @@ from keystoneauth1.exceptions import http as refusals
 from keystoneauth1.identity import v3
 
 from pileus.kernel import clock
+from pileus.kernel.service import find_services
 from pileus.kernel.testing import client, running
 from pileus.services.identity.service import SERVICE
 from pileus.services.identity.testing import login
@@ -118,6 +119,14 @@ async def test_who_comes_again_is_the_same_user_and_others_are_others(cloud, adm
     assert ids[0] == ids[1] != ids[2]
     john = (await arrive(cloud, openid.token("john")["access_token"])).json()["token"]
     assert john["user"]["OS-FEDERATION"]["groups"] == []
+
+
+async def test_who_was_linked_beforehand_is_that_user(cloud, admin, openid):
+    await set_up(admin, openid)
+    linked = [{"idp_id": "corp", "protocols": [{"protocol_id": "openid", "unique_id": "jane"}]}]
+    made = await admin.post("users", json={"user": {"name": "Jane Doe", "federated": linked}})
+    answer = await arrive(cloud, openid.token()["access_token"])
+    assert answer.json()["token"]["user"]["id"] == made.json()["user"]["id"]
 
 
 async def test_an_opaque_token_of_a_client_is_asked_about(cloud, admin, openid):
@@ -274,6 +283,33 @@ async def test_single_sign_on_hands_a_token_to_the_dashboard(cloud, admin, openi
     assert (await rescope(cloud, token, DEMO)).status_code == 201
     assert "no-store" in page.headers["cache-control"]
     await browser.aclose()
+
+
+async def test_the_dashboard_offers_single_sign_on_and_takes_its_token(tmp_path, openid):
+    (tmp_path / "both").mkdir()
+    settings = {"issuer": openid.issuer, "client_id": CLIENT, "client_secret": SECRET, "scopes": ["openid", "groups"]}
+    tables = {"identity": {"openid": {"corp": settings}}}
+    async with running(tmp_path / "both", find_services(["identity", "dashboard"]), tables) as runtime:
+        async with client(runtime, await login(runtime, "admin")) as http:
+            http.base_url = "http://cloud.test/identity/v3/"
+            assert "Log in with" not in (await http.get("http://cloud.test/dashboard/login")).text
+            await set_up(http, openid)
+        browser = client(runtime)
+        page = (await browser.get("/dashboard/login")).text
+        assert "Log in with corp" in page
+        out = await browser.get("/dashboard/sign-on/corp/openid")
+        away = await browser.get(out.headers["location"])
+        back = await browser.get(await asyncio.to_thread(openid.log_in, away.headers["location"]))
+        assert 'action="http://cloud.test/dashboard/auth/websso/"' in back.text
+        [token] = re.findall(r'name="token" value="([^"]+)"', back.text)
+        async with client(runtime) as other:  # a page elsewhere cannot log a browser in as somebody it chose
+            assert (await other.post("/dashboard/auth/websso/", data={"token": token})).status_code == 401
+        inside = await browser.post("/dashboard/auth/websso/", data={"token": token})
+        assert (inside.status_code, inside.headers["location"]) == (303, "/dashboard/overview")
+        assert browser.cookies.get("pileus_session")
+        await browser.get("/dashboard/sign-on/corp/openid")
+        assert (await browser.post("/dashboard/auth/websso/", data={"token": "x"})).status_code == 401
+        await browser.aclose()
 
 
 async def test_single_sign_on_asks_with_state_nonce_and_a_challenge(cloud, admin, openid):

@@ -17,12 +17,20 @@ async def log_in(api: LocalClient, user: str, password: str, domain: str) -> Ses
     known = {"name": user, "password": password, "domain": {"id" if domain == "default" else "name": domain}}
     identity = {"methods": ["password"], "password": {"user": known}}
     answer, headers = await api.call("POST", TOKENS, {"auth": {"identity": identity, "scope": "unscoped"}})
-    token = headers["x-subject-token"]
+    return await _enter(api, headers["x-subject-token"], answer["token"]["user"])
+
+
+async def take_token(api: LocalClient, token: str) -> Session:
+    """Return a session for a token that single sign-on brought; raise Refused with Identity's sentence."""
+    answer, _ = await api.with_token(token).call("GET", TOKENS, headers={"X-Subject-Token": token})
+    return await _enter(api, token, answer["token"]["user"])
+
+
+async def _enter(api: LocalClient, token: str, account: dict[str, Any]) -> Session:
     mine = api.with_token(token)
     projects = (await mine.get("/identity/v3/auth/projects"))["projects"]
     if not projects:
         raise Refused("You have no role on any project; ask an administrator for one.", status=403)
-    account = answer["token"]["user"]
     start = Session(token, account["name"], "", "", ids.new_secret(18))
     preferred = await _default_project(mine, account["id"])
     chosen = next((one["id"] for one in projects if one["id"] == preferred), None)

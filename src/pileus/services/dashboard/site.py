@@ -6,7 +6,7 @@ Rule: a page is complete without JavaScript; htmx only renews a part of it when 
 import logging
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
@@ -21,12 +21,15 @@ from pileus.kernel.rest.local import LocalClient, Refused
 from pileus.kernel.runtime import Runtime
 from pileus.services.dashboard import live
 from pileus.services.dashboard.formats import age, bar, size_bytes
-from pileus.services.dashboard.login import log_in, projects_of, rescope
+from pileus.services.dashboard.login import log_in, projects_of, rescope, take_token
 from pileus.services.dashboard.panel import Panel, Visit, find_panels
 from pileus.services.dashboard.session import Session, Sessions, is_genuine
+from pileus.services.identity import public as identity
 
 HERE = Path(__file__).parent
 ROOT = "/dashboard"
+SIGN_ON = "pileus_sign_on"
+"""The cookie of a browser that is on its way to an identity provider."""
 log = logging.getLogger("pileus.dashboard")
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'self'; style-src 'self'; img-src 'self' data:",
@@ -63,6 +66,8 @@ class Site:
                 Route(ROOT, self.home),
                 Route(f"{ROOT}/", self.home),
                 Route(f"{ROOT}/login", self.login, methods=["GET", "POST"]),
+                Route(f"{ROOT}/sign-on/{{provider}}/{{protocol}}", self.sign_on),
+                Route(f"{ROOT}/auth/websso/", self.signed_on, methods=["POST"]),
                 Route(f"{ROOT}/logout", self.logout, methods=["POST"]),
                 Route(f"{ROOT}/project", self.switch_project, methods=["POST"]),
                 Route(f"{ROOT}/events", self.events),
@@ -84,6 +89,7 @@ class Site:
             "failed": request.query_params.get("failed", ""),
             "panel": None,
             "projects": [],
+            "choices": [],
             "path": request.url.path,
         }
         text = self._templates.get_template(template).render({**base, **values})
@@ -91,22 +97,50 @@ class Site:
 
     def api(self, request: Request, token: str | None) -> LocalClient:
         """Return the APIs as the user of ``token``."""
-        base_url = self.runtime.config.cloud.public_url or f"{request.url.scheme}://{request.url.netloc}"
-        return LocalClient(self.runtime, token, base_url)
+        return LocalClient(self.runtime, token, self.base_url(request))
+
+    def base_url(self, request: Request) -> str:
+        """Return how the browser reaches this cloud."""
+        return self.runtime.config.cloud.public_url or f"{request.url.scheme}://{request.url.netloc}"
 
     async def home(self, request: Request) -> Response:
         return RedirectResponse(f"{ROOT}/overview", 303)
 
     async def login(self, request: Request) -> Response:
+        choices = await self.runtime.db.read(identity.sign_on_choices, self.runtime)
         if request.method == "GET":
-            return self.page(request, "login.html")
+            return self.page(request, "login.html", choices=choices)
         form = await request.form()
         user, password = str(form.get("user", "")), str(form.get("password", ""))
         try:
             session = await log_in(self.api(request, None), user, password, str(form.get("domain") or "default"))
         except Refused as error:
-            return self.page(request, "login.html", 401, failed=error.message, user=user)
+            return self.page(request, "login.html", 401, failed=error.message, user=user, choices=choices)
         response = RedirectResponse(f"{ROOT}/overview", 303)
+        self.sessions.put(response, session, secure=request.url.scheme == "https")
+        return response
+
+    async def sign_on(self, request: Request) -> Response:
+        """Send the browser to an identity provider; the cookie tells later that it set out here."""
+        provider, protocol = (quote(request.path_params[name], safe="") for name in ("provider", "protocol"))
+        query = urlencode({"origin": f"{self.base_url(request)}{ROOT}/auth/websso/"})
+        where = f"/identity/v3/auth/OS-FEDERATION/identity_providers/{provider}/protocols/{protocol}/websso?{query}"
+        response = RedirectResponse(where, 303)
+        secure = request.url.scheme == "https"
+        response.set_cookie(SIGN_ON, "1", max_age=600, path=ROOT, httponly=True, samesite="lax", secure=secure)
+        return response
+
+    async def signed_on(self, request: Request) -> Response:
+        """Take the token that Identity's page carries here; other sites' pages come without the cookie."""
+        form = await request.form()
+        if request.cookies.get(SIGN_ON) is None:
+            return self._to_login(request, "This sign-on was not begun here; begin it again.")
+        try:
+            session = await take_token(self.api(request, None), str(form.get("token", "")))
+        except Refused as error:
+            return self._to_login(request, error.message)
+        response = RedirectResponse(f"{ROOT}/overview", 303)
+        response.delete_cookie(SIGN_ON, path=ROOT)
         self.sessions.put(response, session, secure=request.url.scheme == "https")
         return response
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 
 from pileus.kernel.db import Tx
+from pileus.kernel.runtime import Runtime
+from pileus.services.identity.app.federation.openid import OpenIds
 from pileus.services.identity.app.roles import with_implied
 from pileus.services.identity.app.standings import Person, Standing, find_person
 from pileus.services.identity.model import DEFAULT_DOMAIN, NO_DOMAIN
@@ -17,6 +19,7 @@ __all__ = [
     "find_user_id",
     "project_exists",
     "project_names",
+    "sign_on_choices",
     "user_names",
 ]
 
@@ -52,3 +55,8 @@ def expand_roles(tx: Tx, names: Iterable[str]) -> frozenset[str]:
     """Return the names of these global roles and of all they imply."""
     found = (roles.find_role(tx, name, NO_DOMAIN) for name in names)
     return frozenset(row.name for row in with_implied(tx, [row.id for row in found if row is not None]))
+
+
+def sign_on_choices(tx: Tx, runtime: Runtime) -> list[tuple[str, str]]:
+    """Return ``(identity provider, protocol)`` of whom a browser can be sent to in order to log in."""
+    return runtime.part(OpenIds).all_choices(tx)

@@ -18,9 +18,11 @@ from pileus.services.identity.api.views import group_view, project_view, user_vi
 from pileus.services.identity.app import compliance, password_change, people, reach
 from pileus.services.identity.app.compliance import Rules
 from pileus.services.identity.app.directories import Directories, refuse_entry
+from pileus.services.identity.app.federation import links
+from pileus.services.identity.app.federation.links import ProviderLink
 from pileus.services.identity.app.passwords import LONGEST, Passwords
 from pileus.services.identity.model import Group, User
-from pileus.services.identity.store import directories, users
+from pileus.services.identity.store import directories, federation, users
 from pileus.services.identity.store import projects as project_rows
 
 SELF = "user_id:%(target.user.id)s"
@@ -51,6 +53,7 @@ class UserCreate(OpenBody):
     default_project_id: str | None = None
     description: str | None = None
     options: UserOptions = msgspec.field(default_factory=UserOptions)
+    federated: list[ProviderLink] = []
     extra: dict[str, Any] = {}
 
 
@@ -62,6 +65,7 @@ class UserUpdate(OpenBody):
     default_project_id: str | UnsetType | None = UNSET
     description: str | UnsetType | None = UNSET
     options: UserOptions | UnsetType = UNSET
+    federated: list[ProviderLink] | UnsetType = UNSET
     extra: dict[str, Any] = {}
 
 
@@ -78,7 +82,12 @@ def load_user(tx: Tx, ctx: Context, id: str) -> User:
 def user_views(tx: Tx, ctx: Context, runtime: Runtime, rows: list[User]) -> list[dict[str, Any]]:
     """Return the documents of users."""
     inactive = compliance.inactive(tx, runtime.part(Rules), rows)
-    return [user_view(ctx, row, inactive) for row in rows]
+    linked = links.links_of(tx, rows)
+    return [user_view(ctx, row, inactive) | _federated(linked.get(row.id)) for row in rows]
+
+
+def _federated(linked: list[dict[str, Any]] | None) -> dict[str, Any]:
+    return {"federated": linked} if linked else {}
 
 
 @api.get("/users", LIST_USERS, wrap="users")
@@ -92,6 +101,8 @@ async def list_users(ctx: Context, runtime: Runtime, db: Database, request: Requ
             statement = statement.where(User.domain_id == domain)
         if kept_elsewhere and asked is not None:
             statement = statement.where(User.id.not_in(directories.select_gone(asked, "user")))
+        if (linked := federation.select_linked(dict(request.query_items()))) is not None:
+            statement = statement.where(User.id.in_(linked))
         rows, marker = listing(tx, request, statement, User, FILTERS)
         return Page(user_views(tx, ctx, runtime, rows), marker)
 
@@ -129,7 +140,8 @@ async def create_user(ctx: Context, runtime: Runtime, body: UserCreate) -> InTra
             options=options.new(body.options),
             extra=kept,
         )
-        return user_view(ctx, row)
+        links.set_links(tx, row, body.federated)
+        return user_views(tx, ctx, runtime, [row])[0]
 
     return InTransaction(create)
 
@@ -138,6 +150,7 @@ async def create_user(ctx: Context, runtime: Runtime, body: UserCreate) -> InTra
 async def update_user(ctx: Context, runtime: Runtime, user: User, body: UserUpdate) -> InTransaction[dict[str, Any]]:
     given = changes(body)
     kept = extra(given.pop("extra"))
+    given.pop("federated", None)
     if isinstance(body.options, UserOptions):
         given["options"] = options.given(body.options)
     if "description" in given:
@@ -151,6 +164,8 @@ async def update_user(ctx: Context, runtime: Runtime, user: User, body: UserUpda
         refuse_entry(tx, user.id)
         row = load_user(tx, ctx, user.id)
         people.update_user(tx, ctx, runtime.part(Rules), row, dict(given), kept)
+        if isinstance(body.federated, list):
+            links.set_links(tx, row, body.federated)
         return user_views(tx, ctx, runtime, [row])[0]
 
     return InTransaction(update)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from collections.abc import Mapping as Mapping_
 from datetime import datetime
 from typing import Any
 
@@ -85,6 +86,14 @@ def providers_with(tx: Tx, protocol_id: str) -> list[IdentityProvider]:
     return list(tx.scalars(wanted.order_by(IdentityProvider.id)))
 
 
+def enabled_protocols(tx: Tx) -> list[Protocol]:
+    """Return the protocols of enabled providers, by provider."""
+    statement = select(Protocol).join(IdentityProvider, IdentityProvider.id == Protocol.provider_id)
+    return list(
+        tx.scalars(statement.where(IdentityProvider.enabled.is_(True)).order_by(Protocol.provider_id, Protocol.id))
+    )
+
+
 def get_mapping(tx: Tx, id: str) -> Mapping | None:
     """Return a mapping."""
     return tx.get(Mapping, id)
@@ -130,6 +139,14 @@ def federated_users_of(tx: Tx, user_ids: Sequence[str]) -> dict[str, list[Federa
     for row in tx.scalars(statement.order_by(FederatedUser.provider_id, FederatedUser.protocol_id)) if user_ids else ():
         found.setdefault(row.user_id, []).append(row)
     return found
+
+
+def select_linked(given: Mapping_[str, str]) -> Select[Any] | None:
+    """Return the statement of the users whom providers call so: by ``idp_id``, ``protocol_id``, ``unique_id``."""
+    row = FederatedUser
+    columns = {"idp_id": row.provider_id, "protocol_id": row.protocol_id, "unique_id": row.unique_id}
+    asked = [column == given[name] for name, column in columns.items() if name in given]
+    return select(row.user_id).where(*asked) if asked else None
 
 
 def users_only_of(tx: Tx, provider_id: str) -> list[str]:

@@ -47,6 +47,13 @@ class OpenIds:
             )
         return found
 
+    def all_choices(self, tx: Tx) -> list[tuple[str, str]]:
+        """Return ``(provider, protocol)`` of every enabled provider that a browser can be sent to."""
+        if not self._known:
+            return []
+        there = federation.enabled_protocols(tx)
+        return [(row.provider_id, row.id) for row in there if self.find(row.provider_id, row.id)]
+
     def choices(self, tx: Tx, protocol_id: str) -> list[str]:
         """Return the ids of the enabled providers that a browser can be sent to by a protocol."""
         return [row.id for row in federation.providers_with(tx, protocol_id) if self.find(row.id, protocol_id)]
