@@ -17,6 +17,8 @@ COMMANDS = {
     "doctor": "check this host and say how to mend what is missing",
     "logs": "print the cloud's logs",
     "explain": "tell what one request did, from its arrival to the end of all it began",
+    "backup": "copy the whole cloud into one file while it runs",
+    "restore": "make a cloud from a backup",
     "db": "show, upgrade or downgrade the schema of the database",
     "operations": "list what is under way; show one, retry or abandon a stuck one",
     "policy": "say who may do what and why not; print a sample policy.yaml; check the one in force",
@@ -66,6 +68,11 @@ def parser() -> argparse.ArgumentParser:
     )
     made["explain"].add_argument("id", help="the request, as x-openstack-request-id names it")
     _import_words(made["import"])
+    for name in ("backup", "restore"):
+        made[name].add_argument("file", help="the backup")
+    made["restore"].add_argument("--check", action="store_true", help="only read the backup and compare its sums")
+    made["restore"].add_argument("--replace", action="store_true", help="put a cloud that is there aside")
+    made["restore"].add_argument("--database", help="URL of the database to restore into, if not the backup's own")
     made["db"].add_argument(
         "verb", nargs="?", default="current", choices=["current", "upgrade", "downgrade", "revision", "baseline"]
     )

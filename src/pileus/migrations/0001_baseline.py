@@ -5,7 +5,7 @@ from alembic import op
 
 from pileus.kernel import db
 
-revision = "0001_ca90c3b193a5"
+revision = "0001_af5951307761"
 
 
 def upgrade() -> None:
@@ -779,6 +779,14 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_identity_trusts_redelegated_trust_id'), ['redelegated_trust_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_identity_trusts_trustee_user_id'), ['trustee_user_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_identity_trusts_trustor_user_id'), ['trustor_user_id'], unique=False)
+
+    op.create_table('identity_used_assertions',
+    sa.Column('digest', sa.String(length=64), nullable=False),
+    sa.Column('expires_at', db.UtcDateTime(), nullable=False),
+    sa.PrimaryKeyConstraint('digest', name=op.f('pk_identity_used_assertions'))
+    )
+    with op.batch_alter_table('identity_used_assertions', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_used_assertions_expires_at'), ['expires_at'], unique=False)
 
     op.create_table('identity_users',
     sa.Column('id', sa.String(length=64), nullable=False),

@@ -65,14 +65,15 @@ async def bring_up(db: Database, folder: Path = FOLDER) -> None:
     """Make the tables of a new database, or migrate an older one; return at once when there is nothing to do."""
     wanted = head(folder)
     try:
-        if await db.read(_stored) == wanted:
+        if await db.read(read_revision) == wanted:
             return
     except DBAPIError:
         log.debug("the database has no revision yet")
     await db.change_schema(partial(_settle, folder))
 
 
-def _stored(tx: Tx) -> str | None:
+def read_revision(tx: Tx) -> str | None:
+    """Return the revision of a database that has one."""
     return tx.connection().execute(text(f"select version_num from {TABLE}")).scalar()
 
 

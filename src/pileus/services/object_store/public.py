@@ -13,9 +13,10 @@ from pileus.kernel.db import Tx, after_commit
 from pileus.kernel.errors import NotFound, Unavailable
 from pileus.services.object_store import store
 from pileus.services.object_store.app import objects, tempurl
-from pileus.services.object_store.app.blobs import Arrived, Part, Sending, blobs_of
+from pileus.services.object_store.app.blobs import Arrived, Part, Sending, blobs_of, folder_of
 from pileus.services.object_store.app.objects import Details, Path
 from pileus.services.object_store.drivers.base import BLOCK_BYTES, Blob, BlobNotFound
+from pileus.services.object_store.drivers.sparing import copying
 
 if TYPE_CHECKING:
     from pileus.kernel.runtime import Runtime
@@ -26,10 +27,12 @@ __all__ = [
     "Arrived",
     "Path",
     "Sending",
+    "copying",
     "data_path",
     "delete",
     "ensure_container",
     "ensure_signing_key",
+    "folder_of",
     "get",
     "move",
     "put",

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
 from pileus.kernel import clock, ids
-from pileus.kernel.config import Settings
+from pileus.kernel.config import Configuration, Settings
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import ApiError, Invalid, TooLarge
 from pileus.services.object_store import store
 from pileus.services.object_store.drivers.base import Blob, Download, ObjectDriver, Sealed, Upload
 from pileus.services.object_store.drivers.directory import DirectoryDriver
 from pileus.services.object_store.drivers.fake import FakeDriver
+from pileus.services.object_store.drivers.sparing import removing
 
 if TYPE_CHECKING:
     from pileus.kernel.runtime import Runtime
@@ -40,6 +41,12 @@ class ObjectStoreSettings(Settings, frozen=True):
     folder: str | None = None
     """Where device folders lie; by default ``STATE/object_store``."""
     device: str = "d1"
+
+
+def folder_of(config: Configuration) -> Path:
+    """Return where the device folders lie."""
+    chosen = config.get(ObjectStoreSettings).folder
+    return Path(chosen) if chosen else config.state / "object_store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ class Blobs:
 
     def __init__(self, runtime: "Runtime") -> None:
         settings = runtime.config.get(ObjectStoreSettings)
-        folder = Path(settings.folder) if settings.folder else runtime.config.state / "object_store"
+        folder = self._folder = folder_of(runtime.config)
         self.db = runtime.db
         self.driver: ObjectDriver
         if settings.driver == "fake":
@@ -158,8 +165,11 @@ class Blobs:
             continue
         removed = 0
         while discarded := await self.db.read(store.list_discards, BATCH):
-            for blob in discarded:
-                await self.driver.ensure_gone(Blob.parse(blob))
+            with removing(self._folder) as allowed:
+                if not allowed:  # a backup copies all bytes: later
+                    break
+                for blob in discarded:
+                    await self.driver.ensure_gone(Blob.parse(blob))
             await self.db.write(store.delete_discards, discarded)
             removed += len(discarded)
         return removed
