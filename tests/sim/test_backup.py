@@ -71,8 +71,8 @@ def make_cloud(state: Path, database: str | None) -> Cloud:
 @pytest.fixture(
     params=[
         "sqlite",
-        pytest.param("postgresql", marks=pytest.mark.postgresql),
-        pytest.param("mariadb", marks=pytest.mark.mariadb),
+        pytest.param("postgresql", marks=[pytest.mark.postgresql, pytest.mark.slow]),
+        pytest.param("mariadb", marks=[pytest.mark.mariadb, pytest.mark.slow]),
     ]
 )
 def databases(request: pytest.FixtureRequest) -> Any:

@@ -5,7 +5,7 @@ from alembic import op
 
 from pileus.kernel import db
 
-revision = "0001_af5951307761"
+revision = "0001_797e4fbdb789"
 
 
 def upgrade() -> None:
@@ -481,6 +481,17 @@ def upgrade() -> None:
     with op.batch_alter_table('identity_credentials', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_identity_credentials_project_id'), ['project_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_identity_credentials_user_id'), ['user_id'], unique=False)
+
+    op.create_table('identity_directory_entries',
+    sa.Column('id', sa.String(length=64), nullable=False),
+    sa.Column('domain_id', sa.String(length=64), nullable=False),
+    sa.Column('kind', sa.String(length=8), nullable=False),
+    sa.Column('local_id', sa.String(length=255), nullable=False),
+    sa.Column('gone_at', db.UtcDateTime(), nullable=True),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_identity_directory_entries'))
+    )
+    with op.batch_alter_table('identity_directory_entries', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_identity_directory_entries_domain_id'), ['domain_id'], unique=False)
 
     op.create_table('identity_domain_options',
     sa.Column('domain_id', sa.String(length=64), nullable=False),
