@@ -9,7 +9,7 @@ from asyncio import gather
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from pileus.kernel.agent import AgentPart, Command, Handler, HostContext
@@ -20,6 +20,7 @@ from pileus.services.network.commands import (
     DescribeNetworkDriver,
     DescribeNetworks,
     EnsureNetworks,
+    FindNetworkDrift,
     Wired,
 )
 from pileus.services.network.drivers.base import HostNetworkError, NetworkDriver, StillInUse
@@ -35,8 +36,12 @@ KINDS = ("networks", "security_groups", "ports", "dhcp", "routers")
 """What an inventory lists, in the order in which it can be made; removal goes the other way."""
 
 
-Obey = Callable[[str, str, Callable[[], Awaitable[None]]], Awaitable[None]]
-"""Called with what a thing is, its id, and what to do about it."""
+class Obey(Protocol):
+    """Called with what a thing is, its id, what to do about it, and whether it is gone afterwards."""
+
+    def __call__(
+        self, kind: str, id: str, act: Callable[[], Awaitable[None]], *, gone: bool = False
+    ) -> Awaitable[None]: ...
 
 
 class NetworkPart(AgentPart):
@@ -48,6 +53,9 @@ class NetworkPart(AgentPart):
         self.driver = driver
         self._stamps: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._wirings: dict[str, PortWiring] = {}
+        self._made: dict[str, set[str]] = {kind: set() for kind in KINDS}
+        """What this process was told to make and has made."""
+        self._obeyed = 0
         self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     @property
@@ -56,6 +64,7 @@ class NetworkPart(AgentPart):
             EnsureNetworks: self.ensure_networks,
             DescribeNetworks: self.describe_networks,
             DescribeNetworkDriver: self.describe_driver,
+            FindNetworkDrift: self.find_drift,
         }
 
     async def start(self, host: HostContext) -> None:
@@ -94,6 +103,18 @@ class NetworkPart(AgentPart):
         except HostNetworkError as error:
             raise Unavailable(str(error)) from error
 
+    async def find_drift(self, command: FindNetworkDrift) -> list[str]:
+        """Compare what was made with what is here; say nothing while things are being changed."""
+        before = self._obeyed
+        found = await self.describe_networks(DescribeNetworks())
+        if self._obeyed != before or self._turns:
+            return []
+        lost = [f"{kind} {id}" for kind in KINDS for id in sorted(self._made[kind] - set(getattr(found, kind)))]
+        lost += [f"the rules of {chain}" for chain in found.bare]
+        if lost:
+            await self.driver.doubt()
+        return lost
+
     async def ensure_networks(self, command: EnsureNetworks) -> Wired:
         """Obey as far as possible; what the host refused is told together, after all else has been done."""
         refusals: list[str] = []
@@ -130,7 +151,7 @@ class NetworkPart(AgentPart):
         unwanted = await self._unwanted(command) if command.complete else {}
         for kind in reversed(KINDS):
             ids = {*getattr(command.gone, kind), *unwanted.get(kind, ())}
-            await gather(*(obey(kind, id, partial(removers[kind], id)) for id in sorted(ids)))
+            await gather(*(obey(kind, id, partial(removers[kind], id), gone=True) for id in sorted(ids)))
 
     async def _unwanted(self, command: EnsureNetworks) -> dict[str, set[str]]:
         """Tell what is here that a complete command does not name."""
@@ -147,7 +168,8 @@ class NetworkPart(AgentPart):
     def _obeyer(self, stamp: int, refusals: list[str]) -> Obey:
         """Make the function that acts on one thing, unless a later word about it was obeyed already."""
 
-        async def obey(kind: str, id: str, act: Callable[[], Awaitable[None]]) -> None:
+        async def obey(kind: str, id: str, act: Callable[[], Awaitable[None]], *, gone: bool = False) -> None:
+            self._obeyed += 1
             async with self._turns.setdefault((kind, id), asyncio.Lock()):
                 if self._stamps.get((kind, id), -1) > stamp:
                     return
@@ -159,6 +181,7 @@ class NetworkPart(AgentPart):
                 except HostNetworkError as error:
                     refusals.append(str(error))
                     return
+                (self._made[kind].discard if gone else self._made[kind].add)(id)
                 self._stamps[kind, id] = stamp
                 self._stamps.move_to_end((kind, id))
                 if len(self._stamps) > REMEMBERED:

@@ -62,5 +62,9 @@ class DescribeNetworks(Command[Inventory], frozen=True, kw_only=True):
     """List what of this cloud is on the host."""
 
 
+class FindNetworkDrift(Command[list[str]], frozen=True, kw_only=True):
+    """Tell what this host has been told to make, has made, and has lost since; it expects to be told all anew."""
+
+
 class DescribeNetworkDriver(Command[Facts], frozen=True, kw_only=True):
     """Tell what the host's driver is and can do."""

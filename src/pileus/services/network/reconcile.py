@@ -15,8 +15,8 @@ from pileus.kernel import clock
 from pileus.kernel.agent import hosts
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import ApiError
-from pileus.kernel.reconcile import World, reconciler
-from pileus.services.network.commands import EnsureNetworks
+from pileus.kernel.reconcile import World, nudge, reconciler
+from pileus.services.network.commands import EnsureNetworks, FindNetworkDrift
 from pileus.services.network.model import HostState
 from pileus.services.network.store import plans, routers, stamps, wiring, work
 from pileus.services.network.store.specs import CloudView
@@ -24,6 +24,7 @@ from pileus.services.network.store.specs import CloudView
 HOSTS = "network.hosts"
 EVERYTHING_EVERY = timedelta(minutes=10)
 PATIENCE_S = 120.0
+DRIFT_TIMEOUT_S = 30.0
 GATHER_S = 0.1
 """How long changes are gathered before hosts are told: a burst of boots becomes one order for each host."""
 log = logging.getLogger("pileus.network")
@@ -50,6 +51,33 @@ async def tell_hosts(world: World) -> None:
             task.cancel()
     if failed:
         raise failed[0]
+
+
+@reconciler("network.drift", every_s=60)
+async def find_drift(world: World) -> None:
+    """Ask every host what it has lost of what it made; one that has lost something is told everything anew."""
+    for host in await world.db.read(_carriers):
+        try:
+            lost = await world.bus.call(host, FindNetworkDrift(), timeout_s=DRIFT_TIMEOUT_S)
+        except ApiError as error:
+            log.warning("host %s does not tell what it has lost: %s", host, error.message, extra={"host": host})
+            continue
+        if lost:
+            told = "; ".join(lost[:10]) + (f"; and {len(lost) - 10} more" if len(lost) > 10 else "")
+            log.warning("host %s has lost %s; it is told everything anew", host, told, extra={"host": host})
+            await world.db.write(distrust, host)
+
+
+def _carriers(tx: Tx) -> list[str]:
+    return sorted(hosts.running(tx, "network"))
+
+
+def distrust(tx: Tx, host: str) -> None:
+    """Have a host told everything at once."""
+    state = tx.get(HostState, host)
+    if state is not None:
+        state.told_at = clock.now() - 2 * EVERYTHING_EVERY
+    nudge(tx, HOSTS)
 
 
 def place_routers(tx: Tx) -> None:

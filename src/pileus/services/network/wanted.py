@@ -215,6 +215,8 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     security_groups: tuple[str, ...] = ()
     dhcp: tuple[str, ...] = ()
     routers: tuple[str, ...] = ()
+    bare: tuple[str, ...] = ()
+    """Filters that are not there or have no rules, though every filter of ours has some: somebody has flushed them."""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):

@@ -49,6 +49,10 @@ class NetworkDriver(Protocol):
         """List what is here, read from the host itself, for reconcilers to compare with what is wanted."""
         ...
 
+    async def doubt(self) -> None:
+        """Forget what this process remembers of the host: somebody else has changed it."""
+        ...
+
     async def ensure_network(self, network: NetworkSpec) -> None:
         """Make the network's switch, with its tunnel or its physical uplink."""
         ...

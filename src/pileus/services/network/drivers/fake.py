@@ -101,6 +101,9 @@ class FakeNetworkDriver:
             port_id=port.id, interface=interface, guest_interface=guest_interface, mac=port.mac, mtu=network.mtu
         )
 
+    async def doubt(self) -> None:
+        self._called("doubt", "")
+
     async def ensure_port_rules(self, port: PortSpec) -> None:
         self._called("ensure_port_rules", port.id)
         if port.id not in self.ports:

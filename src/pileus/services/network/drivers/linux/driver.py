@@ -4,15 +4,25 @@ One rule: the kernel's state is the truth. What the driver remembers is only wha
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Concatenate, ParamSpec, TypeVar
 
-from pileus.services.network.drivers.linux import advertise, metadata, namespaces, nftables, ports, routers, switches
+from pileus.services.network.drivers.linux import (
+    advertise,
+    filters,
+    metadata,
+    namespaces,
+    nftables,
+    ports,
+    routers,
+    switches,
+)
 from pileus.services.network.drivers.linux import dhcp as dhcp_server
 from pileus.services.network.drivers.linux.advertise import Advertiser
 from pileus.services.network.drivers.linux.host import Host, Removal, Settings, alias_id
 from pileus.services.network.drivers.linux.metadata import MetadataProxy, MetadataUpstream
+from pileus.services.network.drivers.linux.netlink import Link
 from pileus.services.network.drivers.linux.watch import Watch
 from pileus.services.network.wanted import (
     DhcpSpec,
@@ -67,6 +77,9 @@ class LinuxNetworkDriver:
 
     async def inventory(self) -> Inventory:
         return await self._do(_inventory)
+
+    async def doubt(self) -> None:
+        await self._do(Host.doubt)
 
     async def ensure_network(self, network: NetworkSpec) -> None:
         await self._do(switches.ensure, network)
@@ -192,7 +205,22 @@ def _inventory(host: Host) -> Inventory:
         security_groups=tuple(sorted(ports.groups(host))),
         dhcp=tuple(sorted({id for _, kind, id in spaces if kind == "dhcp"} | {*ids("dhcp")})),
         routers=tuple(sorted({id for _, kind, id in spaces if kind == "router"} | {*ids("router")})),
+        bare=tuple(_bare(host, links)) if host.prepared else (),
     )
+
+
+def _bare(host: Host, links: Sequence[Link]) -> list[str]:
+    """List the chains that should have rules and have none."""
+    present = {link.name for link in links}
+    ports = [name for name in host.numbers if name in present]
+    bridges = [link.name for link in links if alias_id(link, "network") is not None]
+    wanted = {"inet": filters.inet_chains(ports, bridges), "bridge": filters.bridge_chains(ports)}
+    found: list[str] = []
+    for family, chains in wanted.items():
+        listing = host.nft.list(f"table {family} {host.table}")
+        ruled = {entry["rule"]["chain"] for entry in listing if "rule" in entry}
+        found += [f"{family} {chain}" for chain in chains if chain not in ruled]
+    return found
 
 
 def _ensure_all_gone(host: Host) -> None:

@@ -98,6 +98,17 @@ add rule inet {table} to_host iifname @bridges drop
 """
 
 
+def inet_chains(ports: Iterable[str], bridges: Iterable[str]) -> list[str]:
+    """Name the chains of the inet table that have rules for as long as these interfaces are there."""
+    base = ["zone", "from_guest", "to_guest", "to_host", "out_first", "in_first"]
+    return [*base, *(f"{way}_{port}" for port in ports for way in ("out", "in")), *(f"zone_{name}" for name in bridges)]
+
+
+def bridge_chains(ports: Iterable[str]) -> list[str]:
+    """Name the chains of the bridge table that have rules for as long as these interfaces are there."""
+    return ["prerouting", "forward", *(f"{way}_{port}" for port in ports for way in ("guard", "to"))]
+
+
 def bridge(table: str, name: str, zone: int) -> str:
     return f"""
 add chain inet {table} zone_{name}

@@ -82,9 +82,17 @@ class Host:
             return
         self.settings.folder.mkdir(parents=True, exist_ok=True)
         self._filter_bridges()
-        self.nft.apply(filters.tables(self.table))
+        bridges = [link for link in self.links() if alias_id(link, "network") is not None]
+        made = [filters.bridge(self.table, link.name, zone_of(link.index)) for link in bridges]
+        self.nft.apply("\n".join([filters.tables(self.table), *made]))
         self._read_ports()
         self.prepared = True
+
+    def doubt(self) -> None:
+        """Believe nothing of what was read or written before: the next verb prepares the host anew."""
+        self.prepared = False
+        self.numbers.clear()
+        self.port_groups.clear()
 
     def forget(self) -> None:
         """Start from nothing again: the tables are gone, and so shall be the files."""
