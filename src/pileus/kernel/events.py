@@ -26,6 +26,7 @@ KEEP = timedelta(days=7)
 CHUNK = 100
 PRUNE_EVERY_S = 3600
 GAP_PATIENCE = timedelta(seconds=5)
+RETRY_S = 1.0
 GATHER_S = 0.02
 """How long consumers wait for what comes with the first event of a burst."""
 
@@ -271,17 +272,23 @@ def _prune(tx: Tx) -> None:
 
 
 async def consume_forever(runtime: "Runtime") -> None:
-    """Feed every durable consumer; one worker of the cloud runs this (a reconciler's lease says which)."""
+    """Feed every durable consumer, whatever fails in between; a cursor moves in one transaction with its work, so
+    that several processes may do this side by side."""
     pruned = clock.monotonic()
     positions: dict[str, int] = {}
     while True:
         seen = signals()
-        await consume_once(runtime, positions)
+        try:
+            await consume_once(runtime, positions)
+            if clock.monotonic() - pruned > PRUNE_EVERY_S:
+                pruned = clock.monotonic()
+                await runtime.db.write(_prune)
+        except Exception:
+            log.exception("events could not be read; they are tried again in %s s", RETRY_S)
+            await clock.sleep(RETRY_S)
+            continue
         await changed(10, seen)
         await clock.sleep(GATHER_S)
-        if clock.monotonic() - pruned > PRUNE_EVERY_S:
-            pruned = clock.monotonic()
-            await runtime.db.write(_prune)
 
 
 async def consume_once(runtime: "Runtime", positions: dict[str, int] | None = None) -> None:

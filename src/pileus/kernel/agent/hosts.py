@@ -8,7 +8,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import String, select, update
+from sqlalchemy import String, bindparam, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pileus.kernel import clock
@@ -146,17 +146,26 @@ def _register(tx: Tx, registration: Registration, now: datetime) -> bool:
     return came
 
 
+_host: Any = HostRow.__table__
+_named = _host.c.name.in_(bindparam("names", expanding=True))
+_HEARD = update(_host).where(_named).values(last_seen_at=bindparam("now"))
+_BACK = select(_host.c.name).where(_named, _host.c.state == DOWN).order_by(_host.c.name)
+_SILENT = select(_host.c.name).where(_host.c.state == UP, _host.c.last_seen_at < bindparam("silent_since"))
+_SILENT = _SILENT.order_by(_host.c.name)
+_TURN = update(_host).where(_named).values(state=bindparam("new_state"), changed_at=bindparam("now"))
+
+
 def _beat(tx: Tx, seen: list[str], now: datetime, silent_since: datetime) -> tuple[list[str], list[str]]:
     came: list[str] = []
+    connection = tx.connection()
     if seen:
-        was_down = HostRow.name.in_(seen), HostRow.state == DOWN
-        came = list(tx.scalars(select(HostRow.name).where(*was_down)))
-        tx.execute(update(HostRow).where(HostRow.name.in_(seen)).values(last_seen_at=now))
+        came = list(connection.scalars(_BACK, {"names": seen}))
+        connection.execute(_HEARD, {"names": seen, "now": now})
         if came:
-            tx.execute(update(HostRow).where(HostRow.name.in_(came)).values(state=UP, changed_at=now))
-    went = list(tx.scalars(select(HostRow.name).where(HostRow.state == UP, HostRow.last_seen_at < silent_since)))
+            connection.execute(_TURN, {"names": came, "new_state": UP, "now": now})
+    went = list(connection.scalars(_SILENT, {"silent_since": silent_since}))
     if went:
-        tx.execute(update(HostRow).where(HostRow.name.in_(went)).values(state=DOWN, changed_at=now))
+        connection.execute(_TURN, {"names": went, "new_state": DOWN, "now": now})
     return came, went
 
 

@@ -25,7 +25,7 @@ from pileus.kernel.rest.limits import LimitSettings, Rates, Room
 from pileus.kernel.rest.mounts import Mounted
 from pileus.kernel.rest.proxies import Proxies
 from pileus.kernel.rest.routing import Api
-from pileus.kernel.rest.tree import Node, Tree
+from pileus.kernel.rest.tree import Node, Tree, tree_of
 from pileus.kernel.rest.versions import LAST, Version
 from pileus.kernel.rest.writes import as_asked, asked
 
@@ -53,7 +53,7 @@ class App:
         self.trees[explain.MOUNT], self.names[explain.MOUNT] = Tree([explain.api]), "pileus"
         for service in runtime.services:
             if service.apis:
-                self.trees[service.path.strip("/")] = Tree(list(service.apis))
+                self.trees[service.path.strip("/")] = tree_of(service.apis)
                 self.names[service.path.strip("/")] = service.type
             for path, name in service.mounts.items():
                 self.mounts[path.strip("/")] = Mounted(runtime, name)

@@ -1,5 +1,6 @@
 """Finds the endpoint for a path: one dictionary look-up per segment."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pileus.kernel.rest.binding import Endpoint, bind
@@ -57,6 +58,17 @@ class Tree:
             return None
         node, values = found
         return node, dict(zip(node.names, values, strict=True))
+
+
+_trees: dict[tuple[int, ...], Tree] = {}
+
+
+def tree_of(apis: Sequence[Api]) -> Tree:
+    """Return the tree of these APIs with the routes they have now, made once however many clouds this process runs."""
+    key = tuple(number for api in apis for number in (id(api), len(api.routes)))
+    if key not in _trees:
+        _trees[key] = Tree(list(apis))  # its endpoints hold the APIs, so that no other gets their place in memory
+    return _trees[key]
 
 
 def _walk(node: Node, segments: list[str], at: int, values: tuple[str, ...]) -> tuple[Node, tuple[str, ...]] | None:
