@@ -105,7 +105,8 @@ class Hypervisor(Protocol):
     async def ensure_disk_attached(self, guest_id: str, disk: Disk) -> None: ...
 
     async def ensure_disk_detached(self, guest_id: str, disk_id: str, timeout_s: float = 20.0) -> None:
-        """Take the disk out. Conflict if the running guest does not let go of it in time; it keeps it then."""
+        """Take the disk out; nothing to do where the guest has none such, or is not there. Conflict if the running
+        guest does not let go of it in time, or is suspended with it; it keeps it then."""
         ...
 
     async def ensure_nic_attached(self, guest_id: str, nic: Nic) -> None: ...

@@ -100,6 +100,8 @@ class HypervisorContract:
         assert (await driver.suspend(spec.id)).power is Power.SUSPENDED
         with pytest.raises(Conflict, match="resume it first"):
             await driver.ensure_disk_attached(spec.id, blank())
+        await driver.ensure_disk_detached(spec.id, "ephemeral0")
+        await driver.ensure_nic_detached(spec.id, str(uuid4()))
         assert (await driver.resume(spec.id)).power is Power.RUNNING
         await driver.suspend(spec.id)
         assert (await driver.power_on(spec.id)).power is Power.RUNNING
@@ -162,6 +164,8 @@ class HypervisorContract:
         for verb in (driver.power_on, driver.power_off, driver.pause, driver.resume, driver.console_log):
             with pytest.raises(NotFound, match=stranger):
                 await verb(stranger)
+        await driver.ensure_disk_detached(stranger, "root")
+        await driver.ensure_nic_detached(stranger, str(uuid4()))
 
     async def test_a_new_process_finds_the_guests(
         self, driver: Hypervisor, again: Callable[[], Awaitable[Hypervisor]], image: Image

@@ -292,7 +292,11 @@ class QemuHypervisor:
         await devices.attach_disk(guest, disk)
 
     async def ensure_disk_detached(self, guest_id: str, disk_id: str, timeout_s: float = 20.0) -> None:
+        if guest_id not in self._guests:
+            return
         async with self._locked(guest_id) as guest:
+            if not guest.alive and all(disk.id != disk_id for disk in guest.record.spec.disks):
+                return
             _expect_awake(guest)
             if guest.alive:
                 await devices.detach_disk(guest, disk_id, timeout_s)
@@ -307,7 +311,11 @@ class QemuHypervisor:
             self._keep(guest, nics=(*others, nic))
 
     async def ensure_nic_detached(self, guest_id: str, port_id: str, timeout_s: float = 20.0) -> None:
+        if guest_id not in self._guests:
+            return
         async with self._locked(guest_id) as guest:
+            if not guest.alive and all(nic.port_id != port_id for nic in guest.record.spec.nics):
+                return
             _expect_awake(guest)
             if guest.alive:
                 await devices.detach_nic(guest, port_id, timeout_s)
