@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from pileus.kernel.db import Tx
-from pileus.kernel.errors import NotFound
+from pileus.kernel.errors import Conflict, NotFound
 from pileus.services.compute import metadata, ports
 from pileus.services.compute.commands import Disk, DiskSource, FromImage, GuestSpec, Nic
 from pileus.services.compute.model import BlockDevice, Flavor, Server
@@ -137,6 +137,14 @@ def nic_of(port_id: str, mac: str, wire: Wire, model: str = "virtio") -> Nic:
     return Nic(port_id=port_id, mac=mac, tap=wire.tap, mtu=wire.mtu, model=model)  # type: ignore[arg-type]
 
 
+def wires_by_port(wires: list[Wire], wanted: list[str], host: str) -> dict[str, Wire]:
+    """Return wires by port; raise Conflict when the host made none for a port, since its owner has deleted it."""
+    found = {wire.port_id: wire for wire in wires}
+    if lost := [port_id for port_id in wanted if port_id not in found]:
+        raise Conflict(f"Port {lost[0]} was deleted before host {host} plugged it.")
+    return found
+
+
 def spec_of(plan: GuestPlan, wires: list[Wire], image_path: str | None, disks: list[PlannedDisk]) -> GuestSpec:
     """Return the whole guest; ``disks`` are connected now, beside those of the plan."""
     found: list[Disk] = []
@@ -145,7 +153,7 @@ def spec_of(plan: GuestPlan, wires: list[Wire], image_path: str | None, disks: l
         source = FromImage(**root, size_gib=plan.root_gib)
         found.append(Disk(id="root", source=source, serial=plan.server_id, boot_index=0, bus=plan.bus))  # type: ignore[arg-type]
     found += [volume_disk(disk.volume_id, disk.source, disk.boot_index, plan.bus) for disk in (*plan.disks, *disks)]
-    by_port = {wire.port_id: wire for wire in wires}
+    by_port = wires_by_port(wires, [nic.port_id for nic in plan.nics], plan.host)
     return GuestSpec(
         id=plan.server_id,
         name=plan.name,

@@ -8,7 +8,7 @@ from pileus.kernel.operations import Operation, operation
 from pileus.services.compute import ports
 from pileus.services.compute.commands import EnsureNicAttached, EnsureNicDetached
 from pileus.services.compute.ending import changed
-from pileus.services.compute.guests import nic_of
+from pileus.services.compute.guests import nic_of, wires_by_port
 from pileus.services.compute.store import servers as store
 from pileus.services.compute.wanted import NicInput
 
@@ -25,7 +25,7 @@ async def attach_interface(op: Operation, input: NicInput) -> None:
     if input.host is None:
         raise NotFound(f"Instance {input.server_id} is on no host.")
     nic = await op.commit("find", find_nic, input)
-    wires = {wire.port_id: wire for wire in await ports.wire(op, input.host, nic.wiring)}
+    wires = wires_by_port(await ports.wire(op, input.host, nic.wiring), [input.port_id], input.host)
     await op.command(
         "plug",
         input.host,
