@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from pileus.cli.terminal import say, table
+from pileus.simulation.mutations import MUTATIONS, find
 from pileus.simulation.plan import Plan, plan_of
 from pileus.simulation.run import Result, World, merged
-from pileus.simulation.shrink import shrink
+from pileus.simulation.shrink import kind_of, shrink
 
 STORY_LINES = 60
 
@@ -23,6 +24,8 @@ def run(words: argparse.Namespace) -> int:
     seeds = range(words.first, words.first + words.seeds)
     if words.story:
         return _tell(seeds[0])
+    if words.mutations:
+        return _plant(seeds)
     began = time.monotonic()
     results: list[Result] = []
     failed: list[Result] = []
@@ -83,6 +86,18 @@ def _tell(seed: int) -> int:
     say(f"\n{result.plan}\n{result.violation or 'Nothing was violated.'}\ntrace {result.digest}")
     world.close()
     return 1 if result.violation else 0
+
+
+def _plant(seeds: range) -> int:
+    world = World()
+    rows = []
+    for mutation in MUTATIONS:
+        found = find(world, mutation, seeds)
+        seen = kind_of(found.violation) if found.violation else "NOT FOUND"
+        say(f"| {mutation.name}: {mutation.says} | {found.seeds if found.violation else '-'} | {seen} |")
+        rows.append(found)
+    world.close()
+    return 1 if any(found.violation is None for found in rows) else 0
 
 
 def _report(results: list[Result], took_s: float) -> None:

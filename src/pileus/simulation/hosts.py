@@ -11,6 +11,8 @@ from contextlib import suppress
 from random import Random
 from typing import Any
 
+import msgspec
+
 from pileus.kernel import clock
 from pileus.kernel.agent import AgentPart
 from pileus.kernel.agent.host import Host
@@ -31,6 +33,10 @@ FOREVER_S = 5 * 3600.0
 
 class DriverBroke(Exception):
     """A driver's failure, made up by the simulation."""
+
+
+SMALL = {"memory_mib": 2048, "vcpus": 8}
+"""What a host has, so that a cloud may be full."""
 
 
 class FaultyDriver:
@@ -65,14 +71,19 @@ class DriverFaults:
     def around(self, verb: str, act: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         """Return ``act`` with faults around it."""
 
+        async def plain(*args: Any, **kwargs: Any) -> Any:
+            result = await act(*args, **kwargs)
+            small = verb == "facts" and hasattr(result, "memory_mib")
+            return msgspec.structs.replace(result, **SMALL) if small else result
+
         async def faulty(*args: Any, **kwargs: Any) -> Any:
             if self.calm:
-                return await act(*args, **kwargs)
+                return await plain(*args, **kwargs)
             plan, random = self._plan, self._random
             await self._pass_time(verb)
             if random.random() < plan.fail_before or clock.monotonic() < self.broken_until:
                 raise self._broken("failed before", verb)
-            result = await act(*args, **kwargs)
+            result = await plain(*args, **kwargs)
             if random.random() < plan.fail_after:
                 raise self._broken("failed after", verb)
             await self._pass_time(verb)

@@ -83,7 +83,9 @@ class World:
             violation = run.to_verdict()
         finally:
             logging.getLogger("pileus").removeHandler(run.log)
+            logging.disable()  # what remains of processes cannot end in order, and says so
             loop.discard([*run.cloud.processes, loop.outside])
+            logging.disable(logging.NOTSET)
             loop.close()
             ids.seed(None)
             clock.use(before)
