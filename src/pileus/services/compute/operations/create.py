@@ -62,8 +62,8 @@ def create_failed(tx: Tx, input: CreateServer, reason: str) -> None:
     store.delete_devices(tx, server.id)
     ports.unplug_all(tx, server)
     inventory.release(tx, server.id)
-    # Its room there is given back: a rebuild or a hard reboot would run it where nothing is set aside for it.  Also when
-    # it is being deleted already, since that may fail.
+    # Its room there is given back: a rebuild or a hard reboot would run it where nothing is set aside for it.
+    # Also when it is being deleted already, since that may fail.
     store.touch(server, host=None)
     tx.flush()
     fail(tx, CREATE, server.id, reason, broken=True)
