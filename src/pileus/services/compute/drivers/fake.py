@@ -148,7 +148,8 @@ class FakeHypervisor:
     async def ensure_disk_detached(self, guest_id: str, disk_id: str, timeout_s: float = 20.0) -> None:
         there = self._kept.get(guest_id)
         if there is None or all(disk.id != disk_id for disk in there.spec.disks):
-            return self._called("ensure_disk_detached", guest_id)
+            self._called("ensure_disk_detached", guest_id)
+            return
         kept = self._awake("ensure_disk_detached", guest_id)
         kept.spec = msgspec.structs.replace(
             kept.spec, disks=tuple(disk for disk in kept.spec.disks if disk.id != disk_id)
@@ -164,7 +165,8 @@ class FakeHypervisor:
     async def ensure_nic_detached(self, guest_id: str, port_id: str, timeout_s: float = 20.0) -> None:
         there = self._kept.get(guest_id)
         if there is None or all(nic.port_id != port_id for nic in there.spec.nics):
-            return self._called("ensure_nic_detached", guest_id)
+            self._called("ensure_nic_detached", guest_id)
+            return
         kept = self._awake("ensure_nic_detached", guest_id)
         kept.spec = msgspec.structs.replace(
             kept.spec, nics=tuple(nic for nic in kept.spec.nics if nic.port_id != port_id)
