@@ -142,8 +142,9 @@ def _mortal_consumers() -> list[Patch]:
 
     async def consume(of: Any) -> None:
         while True:
+            seen = events.signals()
             await events.consume_once(of)
-            await events.changed(10)
+            await events.changed(10, seen)
 
     return [(runtime, "consume_forever", consume)]
 
