@@ -1,6 +1,11 @@
 """Users, groups, projects, domains, roles and the catalog: made, found, changed, removed; bad input changes nothing."""
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from pileus.kernel import clock
+from pileus.services.identity.model import Membership, User
 
 LONG = "x" * 70_000
 KINDS = {
@@ -144,6 +149,49 @@ async def test_pages(admin):
         url = answer["links"]["next"]
     assert ids == every
     assert (await admin.get("users?marker=none")).status_code == 400
+    assert (await admin.get("users?limit=many")).status_code == 400
+    assert (await admin.get("users?limit=2")).json()["truncated"] is True
+    assert "truncated" not in (await admin.get("users?limit=0")).json()
+
+
+async def test_lists_are_sorted(admin):
+    for query, names in (
+        ("sort_key=name", ["admin", "alt_demo", "demo"]),
+        ("sort_key=name&sort_dir=desc", ["demo", "alt_demo", "admin"]),
+        ("sort_key=enabled,name&sort_dir=asc&limit=1", ["admin"]),
+    ):
+        assert [row["name"] for row in (await admin.get(f"users?{query}")).json()["users"]] == names
+    first = (await admin.get("users?sort_key=name&sort_dir=desc&limit=2")).json()
+    assert [row["name"] for row in (await admin.get(first["links"]["next"])).json()["users"]] == ["admin"]
+    for wrong in ("sort_key=colour", "sort_key=name&sort_dir=sideways"):
+        assert (await admin.get(f"users?{wrong}")).status_code == 400
+
+
+async def test_a_change_of_a_group_rewrites_none_of_its_members(cloud, admin):
+    group = (await make(admin, "groups"))["id"]
+    written = []
+
+    def fill(tx):
+        people = [User(id=f"u{n}", domain_id="default", name=f"u{n}", created_at=clock.now()) for n in range(300)]
+        tx.add_all(people)
+        tx.flush()
+        tx.add_all(Membership(user_id=row.id, group_id=group) for row in people)
+
+    def count(connection, cursor, statement, parameters, context, many):
+        if not statement.lstrip().lower().startswith("select"):
+            written.append(max(cursor.rowcount, 0))
+
+    await cloud.db.write(fill)
+    role, project = await id_of(admin, "roles", "member"), await id_of(admin, "projects", "demo")
+    event.listen(Engine, "after_cursor_execute", count)
+    try:
+        changed = await admin.patch(f"groups/{group}", json={"group": {"name": "crew"}})
+        given = await admin.put(f"projects/{project}/groups/{group}/roles/{role}")
+        left = await admin.delete(f"groups/{group}/users/u0")
+    finally:
+        event.remove(Engine, "after_cursor_execute", count)
+    assert (changed.status_code, given.status_code, left.status_code) == (200, 204, 204)
+    assert sum(written) < 40
 
 
 async def test_unicode_names_live(admin):

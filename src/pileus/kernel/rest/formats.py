@@ -115,11 +115,15 @@ def link_page(plural: str, items: list[Any], marker: str | None, request: Reques
 def identity_page(
     plural: str, items: list[Any], marker: str | None, request: Request, context: Context
 ) -> dict[str, Any]:
-    """``{"users": [...], "links": {"self": ..., "previous": null, "next": null}}``: Identity."""
+    """``{"users": [...], "links": {"self": ..., "previous": null, "next": null}}``: Identity.
+
+    A list that was cut short has ``"truncated": true`` beside them.
+    """
     query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
     following = next_url(request, context, marker) if marker is not None else None
     links = {"self": f"{context.base_url}{request.path}{query}", "previous": None, "next": following}
-    return {"links": links, plural: items}
+    cut = {"truncated": True} if marker is not None else {}
+    return {"links": links, plural: items, **cut}
 
 
 def plain_page(plural: str, items: list[Any], marker: str | None, request: Request, context: Context) -> dict[str, Any]:

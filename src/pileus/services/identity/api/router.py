@@ -14,7 +14,7 @@ from pileus.kernel import clock
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx, UtcDateTime, case_insensitive_like
 from pileus.kernel.errors import Invalid, NotFound
-from pileus.kernel.rest import Api, Page, Request, identity_page, page
+from pileus.kernel.rest import Api, Page, Request, identity_page, page, sort_order
 from pileus.services.identity.app.telling import tell_of_change
 
 api = Api("identity", "/v3", page=identity_page, hide_foreign=False, judge_missing=True, written=tell_of_change)
@@ -48,21 +48,36 @@ def missing(noun: str, id: str) -> NoReturn:
 def listing(
     tx: Tx, request: Request, statement: Select[Any], row: Any, columns: Mapping[str, Any]
 ) -> tuple[list[Any], str | None]:
-    """Return the rows of a listing, filtered by the URL's parameters, and the next page's marker.
+    """Return the rows of a listing, filtered and sorted by the URL's parameters, and the next page's marker.
 
-    ``columns`` maps the API's names of filters to columns.  ``name__contains`` and the like compare text.
+    ``columns`` maps the API's names of filters and sort keys to columns.  ``name__contains`` and the like compare
+    text.
     """
     limit, marker = None, None
+    keys: list[str] = []
+    directions: list[str] = []
     for key, value in request.query_items():
         name, _, comparison = key.partition("__")
-        if key == "limit" and value.isdigit():
-            limit = int(value)
+        if key == "limit":
+            limit = _count(value)
         elif key == "marker":
             marker = value
+        elif key == "sort_key":
+            keys.extend(value.split(","))
+        elif key == "sort_dir":
+            directions.extend(value.split(","))
         elif name in columns:
             statement = statement.where(_compare(columns[name], comparison, value))
-    first = next(iter(columns.values()))
-    return page(tx, statement, row, order=[(first, False)], limit=limit, marker=marker, max_limit=EVERYTHING)
+    first = next(iter(columns))
+    order = sort_order(keys or [first], directions, dict(columns))
+    return page(tx, statement, row, order=order, limit=limit, marker=marker, max_limit=EVERYTHING)
+
+
+def _count(value: str) -> int | None:
+    """Return the rows of a page at most; 0 asks for all, as nothing does."""
+    if not value.isdigit():
+        raise Invalid(f"limit must be a number, not {value[:64]!r}.")
+    return min(int(value), EVERYTHING) or None
 
 
 def truth(value: str) -> bool:

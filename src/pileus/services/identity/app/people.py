@@ -3,6 +3,7 @@
 Rule: whatever takes somebody's access away ends the tokens that rest on it, in the same transaction.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from pileus.kernel import clock, events, ids
@@ -48,13 +49,36 @@ def name_taken(noun: str, name: str, domain_id: str) -> Conflict:
     )
 
 
+_FIND: dict[str, Callable[[Tx, str, str], User | Group | None]] = {"user": users.find_user, "group": users.find_group}
+
+
+def _require_free(tx: Tx, noun: str, name: str, domain_id: str) -> None:
+    """Raise Conflict when the name of a user or a group is taken in the domain."""
+    if _FIND[noun](tx, name, domain_id) is not None:
+        raise name_taken(noun, name, domain_id)
+
+
+def _check_change(tx: Tx, noun: str, row: User | Group, given: dict[str, Any]) -> None:
+    """Raise Invalid for a user or a group that would change its domain, Conflict for a name that is taken there."""
+    if given.get("domain_id", row.domain_id) != row.domain_id:
+        raise Invalid(f"Cannot change Domain ID: {noun} {row.id} stays in domain {row.domain_id}.")
+    if (name := given.get("name", row.name)) != row.name:
+        _require_free(tx, noun, name, row.domain_id)
+
+
+def _apply(tx: Tx, row: User | Group, given: dict[str, Any], kept: dict[str, Any]) -> None:
+    for field, value in given.items():
+        setattr(row, field, value)
+    row.extra = {**row.extra, **kept}
+    tx.flush()
+
+
 def create_user(
     tx: Tx, ctx: Context, rules: Rules, *, name: str, domain_id: str, password_hash: str | None, **more: Any
 ) -> User:
     """Add a user; raise Conflict when the name is taken in the domain."""
     require_domain(tx, domain_id)
-    if users.find_user(tx, name, domain_id) is not None:
-        raise name_taken("user", name, domain_id)
+    _require_free(tx, "user", name, domain_id)
     _check_default_project(tx, more.get("default_project_id"))
     row = User(id=ids.new_hex_id(), name=name, domain_id=domain_id, created_at=clock.now(), **more)
     compliance.set_password(tx, rules, row, password_hash, chosen=False)
@@ -81,11 +105,7 @@ def _check_default_project(tx: Tx, id: str | None) -> None:
 
 def update_user(tx: Tx, ctx: Context, rules: Rules, row: User, given: dict[str, Any], kept: dict[str, Any]) -> None:
     """Change a user; a new password or a disabled user ends the tokens there are."""
-    if given.get("domain_id", row.domain_id) != row.domain_id:
-        raise Invalid(f"Cannot change Domain ID: user {row.id} stays in domain {row.domain_id}.")
-    name = given.get("name", row.name)
-    if name != row.name and users.find_user(tx, name, row.domain_id) is not None:
-        raise name_taken("user", name, row.domain_id)
+    _check_change(tx, "user", row, given)
     _check_default_project(tx, given.get("default_project_id"))
     ends = "password_hash" in given or given.get("enabled") is False
     if "options" in given:
@@ -94,10 +114,7 @@ def update_user(tx: Tx, ctx: Context, rules: Rules, row: User, given: dict[str, 
         compliance.set_password(tx, rules, row, given.pop("password_hash"), chosen=False)
     if given.get("enabled"):
         compliance.reinstate(tx, rules, row)
-    for field, value in given.items():
-        setattr(row, field, value)
-    row.extra = {**row.extra, **kept}
-    tx.flush()
+    _apply(tx, row, given, kept)
     if ends:
         tokens.insert_revocation(tx, clock.now(), user_id=row.id)
     else:
@@ -134,8 +151,7 @@ def replace_password(tx: Tx, ctx: Context, rules: Rules, row: User, hashed: str)
 def create_group(tx: Tx, ctx: Context, *, name: str, domain_id: str, **more: Any) -> Group:
     """Add a group; raise Conflict when the name is taken in the domain."""
     require_domain(tx, domain_id)
-    if users.find_group(tx, name, domain_id) is not None:
-        raise name_taken("group", name, domain_id)
+    _require_free(tx, "group", name, domain_id)
     row = Group(id=ids.new_hex_id(), name=name, domain_id=domain_id, **more)
     tx.add(row)
     events.emit(tx, "identity.group.created", row.id, ctx=ctx)
@@ -145,16 +161,9 @@ def create_group(tx: Tx, ctx: Context, *, name: str, domain_id: str, **more: Any
 
 def update_group(tx: Tx, ctx: Context, row: Group, given: dict[str, Any], kept: dict[str, Any]) -> None:
     """Change a group."""
-    if given.get("domain_id", row.domain_id) != row.domain_id:
-        raise Invalid(f"Cannot change Domain ID: group {row.id} stays in domain {row.domain_id}.")
-    name = given.get("name", row.name)
-    if name != row.name and users.find_group(tx, name, row.domain_id) is not None:
-        raise name_taken("group", name, row.domain_id)
-    for field, value in given.items():
-        setattr(row, field, value)
-    row.extra = {**row.extra, **kept}
+    _check_change(tx, "group", row, given)
+    _apply(tx, row, given, kept)
     events.emit(tx, "identity.group.updated", row.id, ctx=ctx)
-    tx.flush()
 
 
 def delete_group(tx: Tx, ctx: Context, row: Group) -> None:
