@@ -170,10 +170,11 @@ async def test_a_request_counts_once(nobody, admin, consumer, project):
 
 @pytest.mark.parametrize(
     "more",
-    [{"timestamp": str(int(time.time()) + seconds)} for seconds in (-1000, 1000)]
-    + [{"timestamp": "now"}, {"timestamp": "-5"}, {"nonce": ""}],
+    [{"timestamp": -1000}, {"timestamp": 1000}, {"timestamp": "now"}, {"timestamp": "-5"}, {"nonce": ""}],
 )
 async def test_times_and_nonces_must_make_sense(nobody, consumer, project, more):
+    if isinstance(more.get("timestamp"), int):
+        more = {"timestamp": str(int(time.time()) + more["timestamp"])}
     assert (await ask(nobody, consumer, project, **more)).status_code == 401
 
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from pileus.kernel.testing import client
+from pileus.kernel.testing import client, running
 from pileus.services.identity.app.memory import Memory
 from pileus.services.identity.app.validation import Tokens
+from pileus.services.identity.service import SERVICE
 from pileus.services.identity.testing import auth_body, login, password_of
 
 TOKENS = "/identity/v3/auth/tokens"
@@ -151,6 +152,28 @@ async def test_a_token_of_a_token_ends_no_later_and_remembers_its_origin(cloud):
     assert new["project"]["name"] == "demo"
 
 
+async def rescope(cloud, token, scope):
+    identity = {"methods": ["token"], "token": {"id": token}}
+    return await authenticate(cloud, {"auth": {"identity": identity, "scope": scope}})
+
+
+async def test_a_token_of_the_system_makes_none_of_a_project_or_domain(cloud):
+    system = await login(cloud, "admin", scope={"system": {"all": True}})
+    for scope in ({"project": {"name": "admin", "domain": {"id": "default"}}}, {"domain": {"id": "default"}}):
+        assert (await rescope(cloud, system, scope)).status_code == 403
+    assert (await rescope(cloud, system, "unscoped")).status_code == 201
+    assert (await rescope(cloud, system, {"system": {"all": True}})).status_code == 201
+
+
+async def test_rescoping_can_be_forbidden(tmp_path):
+    async with running(tmp_path, [SERVICE], {"identity": {"allow_rescope_scoped_token": False}}) as cloud:
+        scoped = await login(cloud, "demo")
+        assert (await rescope(cloud, scoped, DEMO)).status_code == 403
+        assert (await rescope(cloud, scoped, "unscoped")).status_code == 403
+        answer = await authenticate(cloud, auth_body("demo", password_of(cloud, "demo"), "unscoped"))
+        assert (await rescope(cloud, answer.headers["x-subject-token"], DEMO)).status_code == 201
+
+
 async def validate(cloud, token, subject, query="", method="GET"):
     async with client(cloud, token) as http:
         return await http.request(method, TOKENS + query, headers={"X-Subject-Token": subject})
@@ -192,9 +215,6 @@ async def test_harmed_tokens_are_401(cloud, harm):
 
 
 async def test_a_token_of_another_cloud_is_401(cloud, tmp_path_factory):
-    from pileus.kernel.testing import running
-    from pileus.services.identity.service import SERVICE
-
     async with running(tmp_path_factory.mktemp("other"), [SERVICE]) as other:
         token = await login(other)
     assert not await is_good(cloud, token)

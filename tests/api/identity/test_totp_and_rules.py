@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from pileus.kernel import clock
-from pileus.kernel.testing import client
+from pileus.kernel.testing import client, running
+from pileus.services.identity.service import SERVICE
 from pileus.services.identity.testing import auth_body, login, password_of
 from tests.api.identity.passcodes import SECRET, passcode
 
@@ -188,3 +189,16 @@ async def test_a_changed_password_ends_receipts(cloud, admin, enrolled):
 async def test_rules_that_ask_for_nothing_more_lock_nobody_out(cloud, admin, options, status):
     await ask_for_both(admin, **options)
     assert (await password_only(cloud)).status_code == status
+
+
+async def test_wrong_passcodes_lock_a_user_out_as_wrong_passwords_do(tmp_path):
+    table = {"identity": {"security_compliance": {"lockout_failure_attempts": 3, "lockout_duration": 600}}}
+    async with running(tmp_path, [SERVICE], table) as cloud:
+        async with client(cloud, await login(cloud, "demo")) as http:
+            body = {"credential": {"type": "totp", "blob": SECRET}}
+            assert (await http.post("/identity/v3/credentials", json=body)).status_code == 201
+        for _ in range(3):
+            assert (await post(cloud, totp("000000"))).status_code == 401
+        assert (await post(cloud, totp(passcode()))).status_code == 401
+        assert (await password_only(cloud)).status_code == 401
+        assert (await password_only(cloud, "alt_demo")).status_code == 201

@@ -3,6 +3,7 @@
 Rule: until an identity is proven every refusal is the same sentence; after that it says what is missing.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -11,15 +12,18 @@ from msgspec import UNSET, UnsetType
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, Unauthenticated
 from pileus.kernel.rest.schema import decode
+from pileus.kernel.runtime import Runtime
 from pileus.services.identity.app import compliance, documents, mfa, receipts, scope
 from pileus.services.identity.app.compliance import Rules
-from pileus.services.identity.app.fernet import REFUSAL
+from pileus.services.identity.app.fernet import REFUSAL, Payload
 from pileus.services.identity.app.issuing import issue
+from pileus.services.identity.app.memory import Memory
 from pileus.services.identity.app.methods import METHODS
 from pileus.services.identity.app.methods.proof import Attempt, Proof
 from pileus.services.identity.app.passwords import Passwords
-from pileus.services.identity.app.scope import Scope
-from pileus.services.identity.model import Project, User
+from pileus.services.identity.app.scope import Chosen, Scope
+from pileus.services.identity.app.validation import Named
+from pileus.services.identity.model import IdentitySettings, User
 from pileus.services.identity.store import projects, users
 
 MOST_METHODS = 16
@@ -33,11 +37,26 @@ class Auth(msgspec.Struct):
     scope: Scope | str | UnsetType | None = UNSET
 
 
+@dataclass(frozen=True, slots=True)
+class Person:
+    """An enabled user, as far as all its log-ins need it."""
+
+    id: str
+    name: str
+    domain: Named
+    rules: list[list[str]]
+    """Which methods must come together."""
+
+
 async def issue_token(attempt: Attempt, auth: Auth, *, with_catalog: bool) -> tuple[str, dict[str, Any]]:
     """Return the text and the document of a new token; raise Unauthenticated when the proof fails."""
     given = _given(auth.identity)
     db, passwords = attempt.runtime.db, attempt.runtime.part(Passwords)
-    proofs = await db.read(_prove, attempt, given)
+    uses_trust = isinstance(auth.scope, Scope) and auth.scope.trust is not None  # a trust counts its uses
+    writes = uses_trust or attempt.runtime.part(Rules).records_logins
+    proofs = await db.read(_prove, attempt, auth, given, with_catalog, at_once=not writes)
+    if isinstance(proofs, tuple):
+        return proofs
     for proof in proofs:
         if proof.ask is not None:
             proof.user_id = await proof.ask()
@@ -49,14 +68,21 @@ async def issue_token(attempt: Attempt, auth: Auth, *, with_catalog: bool) -> tu
                 if proof.failed is not None:
                     await db.write(proof.failed)
                 raise Unauthenticated(REFUSAL)
-    if len({proof.user_id for proof in proofs}) != 1:
-        raise Unauthenticated(REFUSAL)
-    uses_trust = isinstance(auth.scope, Scope) and auth.scope.trust is not None  # a trust counts its uses
+    await _require_one_user(attempt, proofs)
     for spend in [proof.spend for proof in proofs if proof.spend is not None]:
         await db.write(spend)
-    writes = uses_trust or attempt.runtime.part(Rules).records_logins or any(proof.writes for proof in proofs)
-    run = db.write if writes else db.read
+    run = db.write if writes or any(proof.writes for proof in proofs) else db.read
     return await run(_issue, attempt, auth, tuple(given), proofs, with_catalog)
+
+
+async def _require_one_user(attempt: Attempt, proofs: list[Proof]) -> None:
+    """Raise Unauthenticated unless all proofs are of one user; what failed is recorded."""
+    if len({proof.user_id for proof in proofs}) == 1 and proofs[0].user_id is not None:
+        return
+    for proof in proofs:
+        if proof.user_id is None and proof.failed is not None:
+            await attempt.runtime.db.write(proof.failed)
+    raise Unauthenticated(REFUSAL)
 
 
 def _given(identity: dict[str, Any]) -> dict[str, msgspec.Struct]:
@@ -75,38 +101,75 @@ def _given(identity: dict[str, Any]) -> dict[str, msgspec.Struct]:
     return found
 
 
-def _prove(tx: Tx, attempt: Attempt, given: dict[str, msgspec.Struct]) -> list[Proof]:
-    return [METHODS[name].prove(tx, attempt, body) for name, body in given.items()]
+def _prove(
+    tx: Tx, attempt: Attempt, auth: Auth, given: dict[str, msgspec.Struct], with_catalog: bool, *, at_once: bool
+) -> list[Proof] | tuple[str, dict[str, Any]]:
+    """Return what the methods show, or the token itself where that is all there is to do."""
+    proofs = [METHODS[name].prove(tx, attempt, body) for name, body in given.items()]
+    user_id = proofs[0].user_id
+    open_end = any(
+        proof.ask or proof.needs_secret or proof.spend or proof.writes or proof.user_id != user_id for proof in proofs
+    )
+    if not at_once or open_end or user_id is None:
+        return proofs
+    return _issue(tx, attempt, auth, tuple(given), proofs, with_catalog)
 
 
 def _issue(
     tx: Tx, attempt: Attempt, auth: Auth, methods: tuple[str, ...], proofs: list[Proof], with_catalog: bool
 ) -> tuple[str, dict[str, Any]]:
-    user = users.get_user(tx, proofs[0].user_id or "")
-    domain = projects.get_domain(tx, user.domain_id) if user else None
-    if user is None or domain is None or not user.enabled or not domain.enabled:
-        raise Unauthenticated(REFUSAL)
+    runtime, user_id = attempt.runtime, proofs[0].user_id or ""
+    person = runtime.part(Memory).recall(tx, ("person", user_id), lambda: _person(tx, user_id))
     for proof in proofs:
         if proof.settle is not None:
-            proof.settle(tx, user)
+            proof.settle(tx)
     parent = next((proof.parent for proof in proofs if proof.parent), None)
-    methods = _shown(tx, attempt, user, domain, (*methods, *(parent.methods if parent else ())))
+    methods = _shown(tx, attempt, person, (*methods, *(parent.methods if parent else ())))
+    text, token = issue(tx, runtime, _scope(tx, runtime, auth, person, proofs, parent), methods, parent)
+    if (rules := runtime.part(Rules)).records_logins:
+        compliance.record_login(tx, rules, person.id)
+    return text, documents.token_document(tx, runtime, attempt.ctx, token, with_catalog=with_catalog)
+
+
+def _user(tx: Tx, id: str) -> User:
+    user = users.get_user(tx, id)
+    if user is None:
+        raise Unauthenticated(REFUSAL)
+    return user
+
+
+def _person(tx: Tx, id: str) -> Person:
+    user = _user(tx, id)
+    domain = projects.get_domain(tx, user.domain_id)
+    if domain is None or not user.enabled or not domain.enabled:
+        raise Unauthenticated(REFUSAL)
+    return Person(user.id, user.name, Named(domain.id, domain.name), mfa.rules_of(user))
+
+
+def _scope(tx: Tx, runtime: Runtime, auth: Auth, person: Person, proofs: list[Proof], parent: Payload | None) -> Chosen:
+    """Return what the token is for; what a user asked for before and still may have is remembered."""
+    fixed = next((proof.chosen for proof in proofs if proof.chosen), None)
+    if fixed is not None:
+        return fixed
+    if parent is not None:
+        allowed = runtime.config.get(IdentitySettings).allow_rescope_scoped_token
+        scope.check_rescoping(parent, auth.scope, scoped_allowed=allowed)
     credential_id = next((proof.credential_id for proof in proofs if proof.credential_id), None)
-    chosen = next((proof.chosen for proof in proofs if proof.chosen), None)
-    chosen = chosen or scope.choose(tx, user, auth.scope, credential_id, parent)
-    text, token = issue(tx, attempt.runtime, chosen, methods, parent)
-    if (rules := attempt.runtime.part(Rules)).records_logins:
-        compliance.record_login(tx, rules, user.id)
-    document = documents.token_document(tx, attempt.runtime, attempt.ctx, token, with_catalog=with_catalog)
-    return text, document
+
+    def choose() -> Chosen:
+        return scope.choose(tx, _user(tx, person.id), auth.scope, credential_id)
+
+    if credential_id is not None or (isinstance(auth.scope, Scope) and auth.scope.trust is not None):
+        return choose()
+    asked = b"" if auth.scope is UNSET else msgspec.msgpack.encode(auth.scope)
+    return runtime.part(Memory).recall(tx, ("scope", person.id, asked), choose)
 
 
-def _shown(tx: Tx, attempt: Attempt, user: User, domain: Project, methods: tuple[str, ...]) -> tuple[str, ...]:
+def _shown(tx: Tx, attempt: Attempt, person: Person, methods: tuple[str, ...]) -> tuple[str, ...]:
     """Return all methods shown, by a receipt too; raise MoreMethodsNeeded when the user's rules ask for others."""
     receipt = attempt.request.headers.get(receipts.HEADER.lower())
-    earlier = receipts.methods_of(tx, attempt.runtime, receipt, user) if receipt else ()
+    earlier = receipts.methods_of(tx, attempt.runtime, receipt, person.id, person.domain.id) if receipt else ()
     shown = tuple(dict.fromkeys((*methods, *earlier)))
-    rules = mfa.rules_of(user)
-    if not mfa.enough(rules, shown, METHODS):
-        raise receipts.make(attempt.runtime, user, domain, shown, rules)
+    if not mfa.enough(person.rules, shown, METHODS):
+        raise receipts.make(attempt.runtime, person.id, person.name, person.domain, shown, person.rules)
     return shown

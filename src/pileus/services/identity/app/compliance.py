@@ -81,6 +81,15 @@ def check_password_counts(tx: Tx, rules: Rules, user: User) -> None:
         raise Unauthenticated(f"The password is expired and needs to be changed for user: {user.id}.")
 
 
+def check_unlocked(tx: Tx, rules: Rules, user_id: str) -> None:
+    """Raise Unauthenticated for a user who is locked out."""
+    if rules.attempts is None:
+        return
+    user = users.get_user(tx, user_id)
+    if user is None or is_locked(rules, user, accounts.find_account(tx, user_id)):
+        raise Unauthenticated(REFUSAL)
+
+
 def is_expired(user: User) -> bool:
     """Tell whether a user has to change its password before it logs in."""
     ends = user.password_expires_at

@@ -46,5 +46,6 @@ def issue(
         thumbprint=chosen.thumbprint,
         whence=whence,
     )
-    token = issuer.look_up(tx, payload)
+    # Nothing can have ended a token that rests on no other.
+    token = issuer.look_up(tx, payload) if parent is not None else issuer.standing(tx, payload)
     return issuer.keys.seal(payload), token

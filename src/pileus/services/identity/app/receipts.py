@@ -14,8 +14,8 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Unauthenticated
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.app.fernet import LONGEST, REFUSAL, microseconds
-from pileus.services.identity.app.validation import Tokens
-from pileus.services.identity.model import IdentitySettings, Project, User
+from pileus.services.identity.app.validation import Named, Tokens
+from pileus.services.identity.model import IdentitySettings
 from pileus.services.identity.store import facts
 
 HEADER = "Openstack-Auth-Receipt"
@@ -42,23 +42,23 @@ class MoreMethodsNeeded(Unauthenticated):
 
 
 def make(
-    runtime: Runtime, user: User, domain: Project, methods: tuple[str, ...], rules: list[list[str]]
+    runtime: Runtime, user_id: str, user_name: str, domain: Named, methods: tuple[str, ...], rules: list[list[str]]
 ) -> MoreMethodsNeeded:
     """Return the refusal that carries a new receipt."""
     now = clock.now()
     expires = now + timedelta(seconds=runtime.config.get(IdentitySettings).receipt_lifetime_s)
-    receipt = Receipt(KIND, user.id, methods, microseconds(now), microseconds(expires))
+    receipt = Receipt(KIND, user_id, methods, microseconds(now), microseconds(expires))
     text = runtime.part(Tokens).keys.encrypt(msgspec.msgpack.encode(receipt)).rstrip(b"=").decode()
     shown = {
         "methods": list(methods),
-        "user": {"id": user.id, "name": user.name, "domain": {"id": domain.id, "name": domain.name}},
+        "user": {"id": user_id, "name": user_name, "domain": {"id": domain.id, "name": domain.name}},
         "issued_at": f"{clock.iso_micro(now)}Z",
         "expires_at": f"{clock.iso_micro(expires)}Z",
     }
     return MoreMethodsNeeded(text, {"receipt": shown, "required_auth_methods": rules})
 
 
-def methods_of(tx: Tx, runtime: Runtime, text: str, user: User) -> tuple[str, ...]:
+def methods_of(tx: Tx, runtime: Runtime, text: str, user_id: str, domain_id: str) -> tuple[str, ...]:
     """Return what a user has proven by a receipt; raise Unauthenticated for one that is not good (any more)."""
     if len(text) > LONGEST or not text.isascii():
         raise Unauthenticated(REFUSAL)
@@ -67,15 +67,15 @@ def methods_of(tx: Tx, runtime: Runtime, text: str, user: User) -> tuple[str, ..
         receipt = msgspec.msgpack.decode(content, type=Receipt)
     except (InvalidToken, msgspec.DecodeError, ValueError):
         raise Unauthenticated(REFUSAL) from None
-    if receipt.kind != KIND or receipt.user_id != user.id or microseconds(clock.now()) >= receipt.expires_us:
+    if receipt.kind != KIND or receipt.user_id != user_id or microseconds(clock.now()) >= receipt.expires_us:
         raise Unauthenticated(REFUSAL)
     if facts.is_revoked(
         tx,
         audit_id="",
         audit_chain_id="",
-        user_ids={user.id},
+        user_ids={user_id},
         project_id=None,
-        domain_ids={user.domain_id},
+        domain_ids={domain_id},
         issued_at=datetime.fromtimestamp(receipt.issued_us / 1e6, UTC),
     ):
         raise Unauthenticated(REFUSAL)

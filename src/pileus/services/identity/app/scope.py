@@ -65,12 +65,18 @@ class Chosen:
     thumbprint: str | None = None
 
 
-def choose(
-    tx: Tx, user: User, asked: Scope | str | UnsetType | None, credential_id: str | None, parent: Payload | None
-) -> Chosen:
-    """Return what a new token is for; raise Unauthenticated where the user has no role."""
-    if parent is not None and parent.trust_id is not None:
+def check_rescoping(parent: Payload, asked: Scope | str | UnsetType | None, *, scoped_allowed: bool) -> None:
+    """Raise Forbidden where a token may not make another one for this scope."""
+    if parent.trust_id is not None:
         raise Forbidden("A token of a trust makes no other tokens: the trustee logs in again.")
+    if parent.scope and not scoped_allowed:
+        raise Forbidden("A token with a scope makes no other tokens here (allow_rescope_scoped_token): log in again.")
+    if parent.scope == "s" and isinstance(asked, Scope) and (asked.project or asked.domain):
+        raise Forbidden("A token of the system makes none of a project or a domain: log in for that one.")
+
+
+def choose(tx: Tx, user: User, asked: Scope | str | UnsetType | None, credential_id: str | None) -> Chosen:
+    """Return what a new token is for; raise Unauthenticated where the user has no role."""
     if credential_id is not None:
         project_id = _credential_project(tx, asked, credential_id)
         return Chosen("p", project_id, user.id, application_credential_id=credential_id)

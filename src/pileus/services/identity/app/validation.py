@@ -133,7 +133,6 @@ class Tokens:
 
     def look_up(self, tx: Tx, payload: Payload) -> Token:
         """Return what a payload proves now; raise Unauthenticated when anything it rests on is gone or disabled."""
-        compliance.check_active(tx, self._rules, payload.user_id)
         token = self.standing(tx, payload)
         if is_revoked(tx, token):
             raise Unauthenticated(REFUSAL)
@@ -141,6 +140,7 @@ class Tokens:
 
     def standing(self, tx: Tx, payload: Payload) -> Token:
         """Return what a payload proves, revocations left aside: the same for all tokens of a user for one scope."""
+        compliance.check_active(tx, self._rules, payload.user_id)
         made_by = payload.application_credential_id, payload.trust_id, payload.access_token_id, payload.whence
         key = "standing", payload.user_id, payload.scope, payload.scope_id, *made_by
 

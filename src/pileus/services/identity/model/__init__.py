@@ -57,6 +57,8 @@ class IdentitySettings(Settings, frozen=True):
     limit_model: Literal["flat", "strict_two_level"] = "flat"
     """``strict_two_level``: no project may have more than its domain, and projects nest two deep at most."""
     token_lifetime_s: int = 3600
+    allow_rescope_scoped_token: bool = True
+    """Whether a token for one project or domain makes another for a different one."""
     allow_expired_window_s: int = 172800
     """How long after its end a token may still be validated with ``allow_expired``, for work that outlasts it."""
     password_hash_rounds: int = ROUNDS

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Select, delete, select, union_all, update
+from sqlalchemy import CompoundSelect, Select, bindparam, delete, select, union_all, update
 
 from pileus.kernel import clock
 from pileus.kernel.db import Tx
@@ -16,9 +16,12 @@ def get_user(tx: Tx, id: str) -> User | None:
     return tx.get(User, id)
 
 
+_FIND = select(User).where(User.domain_id == bindparam("domain_id"), User.name == bindparam("name"))
+
+
 def find_user(tx: Tx, name: str, domain_id: str) -> User | None:
     """Return the user of that name in a domain."""
-    return tx.scalar(select(User).where(User.domain_id == domain_id, User.name == name))
+    return tx.scalar(_FIND, {"domain_id": domain_id, "name": name})
 
 
 def select_users() -> Select[Any]:

@@ -6,7 +6,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, Unauthenticated
 from pileus.services.identity.app.fernet import REFUSAL
 from pileus.services.identity.app.methods.proof import Attempt, Proof, UserReference, find_user
-from pileus.services.identity.model import ApplicationCredential, User
+from pileus.services.identity.model import ApplicationCredential
 from pileus.services.identity.store import application_credentials
 
 
@@ -33,7 +33,7 @@ def prove(tx: Tx, attempt: Attempt, given: CredentialMethod) -> Proof:
         return Proof(secret=given.secret, needs_secret=True)
     id, hashed = row.id, row.secret_hash
 
-    def settle(tx: Tx, user: User) -> None:
+    def settle(tx: Tx) -> None:
         row = application_credentials.get_application_credential(tx, id)
         if row is None or row.secret_hash != hashed:
             raise Unauthenticated(REFUSAL)  # it was taken away while it was being checked

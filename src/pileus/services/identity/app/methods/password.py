@@ -13,7 +13,7 @@ from pileus.services.identity.app.fernet import REFUSAL
 from pileus.services.identity.app.methods.proof import Attempt, Proof, UserReference, find_user
 from pileus.services.identity.app.scope import find_domain
 from pileus.services.identity.model import User
-from pileus.services.identity.store import directories
+from pileus.services.identity.store import directories, tokens, users
 
 
 class UserWithPassword(UserReference):
@@ -34,12 +34,13 @@ def prove(tx: Tx, attempt: Attempt, given: PasswordMethod) -> Proof:
     if (elsewhere := _of_directory(tx, attempt, given.user, user)) is not None:
         return elsewhere
     user_id, hashed = (user.id, user.password_hash) if user else (None, None)
-    rules = attempt.runtime.part(Rules)
+    rules, revision = attempt.runtime.part(Rules), tokens.revision(tx)
 
-    def settle(tx: Tx, user: User) -> None:
-        if user.password_hash != hashed:
+    def settle(tx: Tx) -> None:
+        now = user if tokens.revision(tx) == revision else users.get_user(tx, user_id or "")
+        if now is None or now.password_hash != hashed:
             raise Unauthenticated(REFUSAL)  # it was changed while it was being checked
-        compliance.check_password_counts(tx, rules, user)
+        compliance.check_password_counts(tx, rules, now)
 
     return Proof(
         user_id=user_id,

@@ -52,7 +52,7 @@ class Proof:
     """Asks somebody else, in no transaction, and returns the id of the user who it is, or None."""
     failed: Callable[[Tx], None] | None = None
     """Runs in a transaction of its own that writes, when the secret did not fit."""
-    settle: Callable[[Tx, User], None] | None = None
+    settle: Callable[[Tx], None] | None = None
     """Runs in the transaction that makes the token, once all proofs held; raises Unauthenticated."""
     writes: bool = False
     """``settle`` changes something."""
@@ -84,5 +84,7 @@ def find_user(tx: Tx, given: UserReference) -> User | None:
         raise Invalid("Who logs in must be named by user.id, or by user.name and user.domain.")
     if given.domain is None or not (given.domain.id or given.domain.name):
         raise Invalid("user.domain with an id or a name is needed beside user.name.")
+    if given.domain.id:
+        return users.find_user(tx, given.name, given.domain.id)
     domain = find_domain(tx, given.domain)
     return users.find_user(tx, given.name, domain.id) if domain is not None else None

@@ -1,11 +1,13 @@
 """A passcode of RFC 6238 (SHA-1, six digits, 30 s), from a secret that is a credential of type ``totp``.
 
-Rule: a passcode counts once; it takes as long to refuse one for a user who is there as for one who is not.
+Rule: a passcode counts once; wrong ones lock a user out as wrong passwords do; it takes as long to refuse one for a
+user who is there as for one who is not.
 """
 
 import base64
 import binascii
 import hmac
+from functools import partial
 
 import msgspec
 
@@ -13,6 +15,8 @@ from pileus.kernel import clock, ids
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Unauthenticated
 from pileus.kernel.runtime import Runtime
+from pileus.services.identity.app import compliance
+from pileus.services.identity.app.compliance import Rules
 from pileus.services.identity.app.fernet import REFUSAL
 from pileus.services.identity.app.methods.proof import Attempt, Proof, UserReference, find_user
 from pileus.services.identity.app.secrets import TOTP, CredentialKeys
@@ -52,15 +56,20 @@ def prove(tx: Tx, attempt: Attempt, given: TotpMethod) -> Proof:
         step = _step(runtime, text, given.user.passcode, range(now - windows, now + 1))
         if step is not None and id:
             found = id, step
+    rules = runtime.part(Rules)
     if user is None or found is None:
-        return Proof()
-    credential_id, step = found
+        failed = partial(compliance.count_failure, rules=rules, user_id=user.id if user is not None else "")
+        return Proof(failed=failed if rules.attempts is not None else None)
+    user_id, (credential_id, step) = user.id, found
 
     def spend(tx: Tx) -> None:
         if not credentials.spend_passcode(tx, credential_id, step):
             raise Unauthenticated(REFUSAL)
 
-    return Proof(user_id=user.id, spend=spend)
+    def settle(tx: Tx) -> None:
+        compliance.check_unlocked(tx, rules, user_id)
+
+    return Proof(user_id=user_id, spend=spend, settle=settle)
 
 
 def _step(runtime: Runtime, sealed: str, passcode: str, steps: range) -> int | None:
