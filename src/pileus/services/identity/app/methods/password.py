@@ -54,6 +54,8 @@ def prove(tx: Tx, attempt: Attempt, given: PasswordMethod) -> Proof:
 
 def _of_directory(tx: Tx, attempt: Attempt, given: UserWithPassword, user: User | None) -> Proof | None:
     """Return the proof of somebody whose password a directory knows; None for everybody else."""
+    if user is not None and user.password_hash is not None:
+        return None
     known = directories.get_entry(tx, user.id) if user is not None else None
     if user is not None and known is None:
         return None  # made here, before the domain had a directory
