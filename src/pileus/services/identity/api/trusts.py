@@ -117,23 +117,28 @@ def list_trusts(tx: Tx, ctx: Context, query: TrustQuery) -> Page:
     return Page([_summary(ctx, row) for row in trusts.list_trusts(tx, query.trustor_user_id, query.trustee_user_id)])
 
 
-@api.get("/OS-TRUST/trusts/{trust}", GET, wrap="trust")
+@api.get("/OS-TRUST/trusts/{trust}", SIGNED_IN, wrap="trust")
 def show_trust(tx: Tx, ctx: Context, trust: Trust) -> dict[str, Any]:
+    """A trust that is gone is so for everybody, so that both parties learn of its end."""
+    ctx.require(GET, trust)
     return _view(tx, ctx, trust)
 
 
-@api.delete("/OS-TRUST/trusts/{trust}", DELETE)
+@api.delete("/OS-TRUST/trusts/{trust}", SIGNED_IN)
 def delete_trust(tx: Tx, ctx: Context, trust: Trust) -> None:
+    ctx.require(DELETE, trust)
     trusting.delete_trust(tx, ctx, trust)
 
 
-@api.get("/OS-TRUST/trusts/{trust}/roles", LIST_ROLES, wrap="roles")
+@api.get("/OS-TRUST/trusts/{trust}/roles", SIGNED_IN, wrap="roles")
 def list_trust_roles(tx: Tx, ctx: Context, trust: Trust) -> Page:
+    ctx.require(LIST_ROLES, trust)
     return Page(_roles(tx, ctx, trust))
 
 
-@api.get("/OS-TRUST/trusts/{trust}/roles/{role}", GET_ROLE, wrap="role")
+@api.get("/OS-TRUST/trusts/{trust}/roles/{role}", SIGNED_IN, wrap="role")
 def show_trust_role(ctx: Context, trust: Trust, role: Role) -> dict[str, Any]:
+    ctx.require(GET_ROLE, trust)
     if role.id not in trust.role_ids:
         raise NotFound(f"Could not find role: {role.id}. It is not in trust {trust.id}.")
     return role_view(ctx, role)
