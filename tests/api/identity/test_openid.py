@@ -12,10 +12,14 @@ import pytest
 from keystoneauth1 import session as keystone_session
 from keystoneauth1.exceptions import http as refusals
 from keystoneauth1.identity import v3
+from sqlalchemy import select
 
 from pileus.kernel import clock
+from pileus.kernel.events import Event
 from pileus.kernel.service import find_services
 from pileus.kernel.testing import client, running
+from pileus.services.identity.app.audit import AUTHENTICATE
+from pileus.services.identity.app.sign_ins import SignIns
 from pileus.services.identity.service import SERVICE
 from pileus.services.identity.testing import login
 from tests.api.identity.openid_provider import CLIENT, PASSWORD, REDIRECT, SECRET, STRANGER
@@ -119,6 +123,27 @@ async def test_who_comes_again_is_the_same_user_and_others_are_others(cloud, adm
     assert ids[0] == ids[1] != ids[2]
     john = (await arrive(cloud, openid.token("john")["access_token"])).json()["token"]
     assert john["user"]["OS-FEDERATION"]["groups"] == []
+
+
+async def test_log_ins_are_audited_good_or_bad(cloud, admin, openid):
+    await set_up(admin, openid)
+    good = (await arrive(cloud, openid.token()["access_token"])).json()["token"]["user"]["id"]
+    await arrive(cloud, tampered(openid.token()["access_token"]))
+    await cloud.part(SignIns).write()
+    rows = await cloud.db.read(lambda tx: list(tx.scalars(select(Event).where(Event.kind == AUTHENTICATE))))
+    found = [(row.resource_id, row.payload["outcome"]) for row in rows if row.payload["methods"] == ["mapped"]]
+    assert found == [(good, "success"), ("unknown", "failure")]
+
+
+async def test_old_clients_rescope_by_the_method_mapped(cloud, admin, openid):
+    await set_up(admin, openid)
+    text = (await arrive(cloud, openid.token()["access_token"])).headers["x-subject-token"]
+    statuses = []
+    for proof in ({"id": text}, {"identity_provider": "corp", "protocol": "openid"}):
+        auth = {"identity": {"methods": ["mapped"], "mapped": proof}, "scope": DEMO}
+        async with client(cloud) as http:
+            statuses.append((await http.post("/identity/v3/auth/tokens", json={"auth": auth})).status_code)
+    assert statuses == [201, 401]
 
 
 async def test_who_was_linked_beforehand_is_that_user(cloud, admin, openid):

@@ -1,13 +1,16 @@
 """Logging in with what an identity provider gave, and what the token then reaches (OS-FEDERATION)."""
 
 import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
 from pileus.kernel.context import Context
 from pileus.kernel.db import Database, Tx
-from pileus.kernel.errors import Unauthenticated
+from pileus.kernel.errors import ApiError, Unauthenticated
 from pileus.kernel.policy import ANYONE, Rule
 from pileus.kernel.rest import Page, Request, Response, json_response
 from pileus.kernel.runtime import Runtime
@@ -19,6 +22,7 @@ from pileus.services.identity.app.federation.openid import assertion_of as openi
 from pileus.services.identity.app.federation.providers import require_protocol
 from pileus.services.identity.app.federation.saml import Samls
 from pileus.services.identity.app.federation.saml import assertion_of as saml_names
+from pileus.services.identity.app.sign_ins import SignIns
 from pileus.services.identity.drivers.saml import ECP_TYPE, LEEWAY_S
 from pileus.services.identity.model.federation import SamlProvider
 
@@ -40,11 +44,26 @@ async def log_in(
 ) -> Response:
     await db.read(open_for, provider, protocol)
     settings = runtime.part(Samls).find(provider, protocol)
-    if settings is not None:
-        text, document = await _by_assertion(runtime, ctx, request, settings, provider, protocol)
-    else:
-        text, document = await _by_access_token(runtime, ctx, request, provider, protocol)
+    async with noted(runtime, ctx, request) as arrived:
+        if settings is not None:
+            text, document = await _by_assertion(runtime, ctx, request, settings, provider, protocol)
+        else:
+            text, document = await _by_access_token(runtime, ctx, request, provider, protocol)
+        arrived.append(document["user"]["id"])
     return json_response({"token": document}, 201, [("X-Subject-Token", text), ("Vary", "X-Auth-Token")])
+
+
+@asynccontextmanager
+async def noted(runtime: Runtime, ctx: Context, request: Request) -> AsyncIterator[list[str]]:
+    """Let the audit know of a log-in: who came is put into the list that is yielded."""
+    arrived: list[str] = []
+    note = partial(runtime.part(SignIns).note, ctx, request, {"methods": ["mapped"]})
+    try:
+        yield arrived
+    except ApiError as error:
+        note(user_id=None, error=error)
+        raise
+    note(user_id=arrived[0], error=None)
 
 
 async def _by_access_token(

@@ -5,7 +5,7 @@ from pileus.kernel.db import Database
 from pileus.kernel.errors import NotFound
 from pileus.kernel.rest import Request, Response
 from pileus.kernel.runtime import Runtime
-from pileus.services.identity.api.federation_auth import open_for
+from pileus.services.identity.api.federation_auth import noted, open_for
 from pileus.services.identity.api.router import api
 from pileus.services.identity.app.federation import websso
 from pileus.services.identity.app.federation.openid import OpenIds
@@ -37,4 +37,7 @@ async def sign_on_with(
 
 @api.get(f"{BASE}/openid/callback", None)
 async def come_back(ctx: Context, request: Request, runtime: Runtime) -> Response:
-    return await websso.come_back(runtime, ctx, request)
+    async with noted(runtime, ctx, request) as arrived:
+        user_id, page = await websso.come_back(runtime, ctx, request)
+        arrived.append(user_id)
+    return page

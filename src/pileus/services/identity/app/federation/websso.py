@@ -93,8 +93,8 @@ def _cookie(ctx: Context, value: str, life_s: int) -> str:
     return f"{COOKIE}={value}; Path={CALLBACK}; Max-Age={life_s}; HttpOnly; SameSite=Lax{secure}"
 
 
-async def come_back(runtime: Runtime, ctx: Context, request: Request) -> Response:
-    """Return the page that carries the token to the dashboard; raise Unauthenticated."""
+async def come_back(runtime: Runtime, ctx: Context, request: Request) -> tuple[str, Response]:
+    """Return who came and the page that carries the token to the dashboard; raise Unauthenticated."""
     given = dict(request.query_items())
     journey = _journey(runtime, request)
     if journey is None or given.get("state") != journey.state:
@@ -107,10 +107,10 @@ async def come_back(runtime: Runtime, ctx: Context, request: Request) -> Respons
     claims = await openid.claims_of_code(
         given["code"], redirect_uri=journey.redirect_uri, nonce=journey.nonce, verifier=journey.verifier
     )
-    text, _ = await arrive(
+    text, document = await arrive(
         runtime, ctx, journey.provider, journey.protocol, openid.settings.issuer, assertion_of(claims)
     )
-    return _page(ctx, journey.origin, text)
+    return document["user"]["id"], _page(ctx, journey.origin, text)
 
 
 def _journey(runtime: Runtime, request: Request) -> _Journey | None:
