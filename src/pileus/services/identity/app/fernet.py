@@ -78,7 +78,7 @@ _decode = msgspec.msgpack.Decoder(Payload).decode
 
 
 class KeyFolder:
-    """Fernet keys in a folder; another process's rotation is noticed by the folder's time of change."""
+    """Keys in a folder, of Fernet unless a subclass makes others; another process's rotation is noticed."""
 
     def __init__(self, folder: Path, max_active: int | None) -> None:
         self.folder = folder
@@ -110,7 +110,7 @@ class KeyFolder:
         part.unlink(missing_ok=True)
         handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as file:
-            file.write(base64.urlsafe_b64encode(ids.random_bytes(32)))
+            file.write(self._make())
             file.flush()
             os.fsync(file.fileno())
         part.rename(path)
@@ -118,8 +118,16 @@ class KeyFolder:
     def _load(self) -> None:
         with self._locked():
             self._stamp = self.folder.stat().st_mtime_ns
-            keys = [Fernet((self.folder / str(number)).read_bytes()) for number in reversed(self._numbers())]
-        self._fernet = MultiFernet(keys)
+            keys = [(self.folder / str(number)).read_bytes() for number in reversed(self._numbers())]
+        self._use(keys)
+
+    def _make(self) -> bytes:
+        """Return a new key as its file holds it."""
+        return base64.urlsafe_b64encode(ids.random_bytes(32))
+
+    def _use(self, keys: list[bytes]) -> None:
+        """Use these keys from now on, the signing one first."""
+        self._fernet = MultiFernet([Fernet(key) for key in keys])
 
     def rotate(self, older_than_s: float = 0) -> bool:
         """Let the next key sign from now on, make a new next one, forget those beyond the number kept (if any).

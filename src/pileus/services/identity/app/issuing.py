@@ -48,4 +48,4 @@ def issue(
     )
     # Nothing can have ended a token that rests on no other.
     token = issuer.look_up(tx, payload) if parent is not None else issuer.standing(tx, payload)
-    return issuer.keys.seal(payload), token
+    return issuer.seal(payload), token

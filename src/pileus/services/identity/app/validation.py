@@ -20,6 +20,7 @@ from pileus.services.identity.app import access, certificates, compliance, feder
 from pileus.services.identity.app.access import Allowed
 from pileus.services.identity.app.compliance import Rules
 from pileus.services.identity.app.fernet import REFUSAL, Payload, TokenKeys, microseconds
+from pileus.services.identity.app.jws import JwsKeys
 from pileus.services.identity.app.memory import NEVER, Memory
 from pileus.services.identity.model import LONGEST_LIFETIME_S, NO_DOMAIN, ApplicationCredential, IdentitySettings, Trust
 from pileus.services.identity.model.oauth1 import AccessToken
@@ -102,6 +103,9 @@ class Tokens:
     def __init__(self, runtime: Runtime) -> None:
         settings = runtime.config.get(IdentitySettings)
         self.keys = TokenKeys(runtime)
+        self.signs = settings.token_provider == "jws"
+        self.jws = JwsKeys(runtime) if self.signs or JwsKeys.are_in(runtime.config.state) else None
+        """Also where tokens are sealed now but were signed before: they live on."""
         if not 0 < settings.token_lifetime_s + settings.allow_expired_window_s <= LONGEST_LIFETIME_S:
             raise ConfigError(
                 f"table [identity]: token_lifetime_s and allow_expired_window_s together may be {LONGEST_LIFETIME_S} "
@@ -117,18 +121,31 @@ class Tokens:
         """Return who a token stands for; raise Unauthenticated when it is not good (any more)."""
 
         def learn() -> Caller:
-            payload = self.keys.open(text)
+            payload = self.open(text)
             if microseconds(clock.now()) >= payload.expires_us + (self.window_us if allow_expired else 0):
                 raise Unauthenticated(REFUSAL)
             return caller_of(self.look_up(tx, payload))
 
         return self.memory.recall(tx, text, learn, lambda caller: caller.token.until_us)
 
+    def seal(self, payload: Payload) -> str:
+        """Return a token's text, by the provider that is configured."""
+        return self.jws.seal(payload) if self.jws is not None and self.signs else self.keys.seal(payload)
+
+    def open(self, text: str) -> Payload:
+        """Return what a token says, whichever provider made it; raise Unauthenticated for what none of ours did."""
+        if text.count(".") == 2:
+            if self.jws is None:
+                raise Unauthenticated(REFUSAL)
+            return self.jws.open(text)
+        return self.keys.open(text)
+
     async def rotate_keys_forever(self) -> None:
         """Let a new key sign whenever the present one has signed for long enough."""
         while True:
-            if self.keys.rotate(self._rotation_s):
-                log.info("token keys rotated")
+            for keys in (self.keys, self.jws):
+                if keys is not None and keys.rotate(self._rotation_s):
+                    log.info("keys rotated: %s", keys.folder)
             await clock.sleep(min(ROTATION_CHECK_S, self._rotation_s))
 
     def look_up(self, tx: Tx, payload: Payload) -> Token:

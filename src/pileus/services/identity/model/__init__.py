@@ -57,6 +57,8 @@ class IdentitySettings(Settings, frozen=True):
     limit_model: Literal["flat", "strict_two_level"] = "flat"
     """``strict_two_level``: no project may have more than its domain, and projects nest two deep at most."""
     token_lifetime_s: int = 3600
+    token_provider: Literal["fernet", "jws"] = "fernet"
+    """Fernet seals tokens for this cloud's eyes; JWS signs them for all to read. Tokens of the other one live on."""
     allow_rescope_scoped_token: bool = True
     """Whether a token for one project or domain makes another for a different one."""
     allow_expired_window_s: int = 172800
