@@ -27,6 +27,8 @@ from pileus.kernel.rest.schema import decode, trim
 
 T = TypeVar("T")
 Work = Callable[[Tx], Response]
+NOWHERE = "00000000-0000-4000-8000-000000000000"
+"""The id of nothing."""
 NAMED = ("tx", "ctx", "request", "runtime", "db", "socket")
 
 
@@ -78,7 +80,7 @@ class Endpoint:
             if found is None:
                 raise TypeError(f"the loader of {row.__name__} must raise NotFound, not return None")
         if self.route.rule is not None:
-            self._authorise(ctx, target, request)
+            self._authorise(tx, ctx, target, request)
         for name in self.texts:
             arguments[name] = request.params[name]
         for name, kind in self.settings:
@@ -100,16 +102,15 @@ class Endpoint:
                 arguments[name] = runtime.db
         return arguments
 
-    def _authorise(self, ctx: Context, target: Any, request: Request) -> None:
+    def _authorise(self, tx: Tx, ctx: Context, target: Any, request: Request) -> None:
         assert self.route.rule is not None
         try:
             ctx.require(self.route.rule, target)
         except Forbidden:
             owner = attribute(target, "project_id") if target is not None else None
             if self.api.hide_foreign and owner is not None and owner != ctx.project_id and not ctx.is_admin:
-                name, _, _ = self.loads[0]
-                noun = name.replace("_", " ").capitalize()
-                raise NotFound(f"{noun} {request.params[name]} could not be found.") from None
+                name, _, load = self.loads[0]
+                raise _absent(load, tx, ctx, name, request.params[name]) from None
             raise
 
     def _decode_body(self, raw: Any, ctx: Context) -> Any:
@@ -146,6 +147,16 @@ class Endpoint:
         else:
             content = {route.wrap: result} if route.wrap else result
         return json_response(content, route.status or 200)
+
+
+def _absent(load: Callable[..., Any], tx: Tx, ctx: Context, name: str, id: str) -> NotFound:
+    """Return the very refusal of a thing that does not exist, so that nobody learns that this one does."""
+    try:
+        load(tx, ctx, NOWHERE)
+    except NotFound as error:
+        error.message = error.message.replace(NOWHERE, id)
+        return error
+    return NotFound(f"{name.replace('_', ' ').capitalize()} {id} could not be found.")
 
 
 def bind(api: Api, route: Route) -> Endpoint:

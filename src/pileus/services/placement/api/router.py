@@ -36,6 +36,7 @@ api = Api(
     error=error,
     page=plain_page,
     hide_foreign=False,
+    judge_missing=True,
 )
 
 
