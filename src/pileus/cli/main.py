@@ -22,6 +22,7 @@ COMMANDS = {
     "db": "show, upgrade or downgrade the schema of the database",
     "operations": "list what is under way; show one, retry or abandon a stuck one",
     "policy": "say who may do what and why not; print a sample policy.yaml; check the one in force",
+    "identity": "mend the administrator, reset passwords, unlock people, rotate keys",
     "import": "take over an existing Keystone: people, projects, roles, catalog, secrets",
     "openrc": "print the shell exports that point clients at the cloud",
     "simulate": "play whole clouds on virtual time, with faults, and look for anything that breaks a promise",
@@ -73,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     made["restore"].add_argument("--check", action="store_true", help="only read the backup and compare its sums")
     made["restore"].add_argument("--replace", action="store_true", help="put a cloud that is there aside")
     made["restore"].add_argument("--database", help="URL of the database to restore into, if not the backup's own")
+    _identity_words(made["identity"])
     made["db"].add_argument(
         "verb", nargs="?", default="current", choices=["current", "upgrade", "downgrade", "revision", "baseline"]
     )
@@ -82,6 +84,13 @@ def parser() -> argparse.ArgumentParser:
     _simulate(made["simulate"])
     made["test"].add_argument("arguments", nargs=argparse.REMAINDER, help="arguments for pytest")
     return top
+
+
+def _identity_words(command: argparse.ArgumentParser) -> None:
+    command.add_argument("verb", choices=["bootstrap", "locked", "unlock", "set-password", "rotate-keys"])
+    command.add_argument("user", nargs="?", help="unlock, set-password: whom, by id, name or name@domain")
+    command.add_argument("--generate", action="store_true", help="make the password up and print it")
+    command.add_argument("--credentials", action="store_true", help="rotate the keys of credentials instead")
 
 
 def _import_words(command: argparse.ArgumentParser) -> None:

@@ -9,8 +9,10 @@ import pytest
 from pileus.cli.openrc import exports
 from pileus.cli.state import Cloud, State
 from pileus.kernel.testing import client
+from pileus.services.identity.app import secrets
 from pileus.services.identity.keystone.source import SourceError, open_source
 from pileus.services.identity.keystone.takeover import Choices, take_over
+from pileus.services.identity.model.oauth1 import Consumer
 from pileus.services.identity.testing import auth_body
 
 RECORDED = json.loads((Path(__file__).parent / "data" / "keystone.json").read_text())
@@ -141,6 +143,8 @@ async def test_secrets_are_opened_and_sealed_anew(cloud, admin, old):
     assert answer.status_code == 200, answer.text
     ec2 = answer.json()["credential"]
     assert (ec2["secret"], ec2["tenant_id"]) == (MADE["ec2"]["secret"], MADE["web"])
+    consumer = await cloud.db.read(lambda tx: tx.get(Consumer, MADE["con"]["id"]))
+    assert secrets.unseal(cloud, consumer.sealed_secret) == MADE["con"]["secret"]
 
 
 async def test_programs_log_in_with_the_secrets_they_had(cloud, old):

@@ -34,13 +34,19 @@ class Person:
     standings: tuple[Standing, ...]
 
 
-def find_person(tx: Tx, text: str) -> Person | None:
-    """Return who an id, a ``name`` (of the default domain) or a ``name@domain`` means."""
+def find_user_row(tx: Tx, text: str) -> User | None:
+    """Return the user that an id, a ``name`` (of the default domain) or a ``name@domain`` means."""
     row = users.get_user(tx, text) or users.find_user(tx, text, DEFAULT_DOMAIN)
     if row is None and "@" in text:
         name, _, named = text.rpartition("@")
         domain = projects.find_domain(tx, named) or projects.get_domain(tx, named)
         row = users.find_user(tx, name, domain.id) if domain is not None else None
+    return row
+
+
+def find_person(tx: Tx, text: str) -> Person | None:
+    """Return who an id, a ``name`` (of the default domain) or a ``name@domain`` means."""
+    row = find_user_row(tx, text)
     if row is None:
         return None
     domain = projects.get_domain(tx, row.domain_id)

@@ -14,6 +14,7 @@ from pileus.services.identity.keystone.merge import Merge
 from pileus.services.identity.keystone.source import Source, SourceError, json_of, json_value
 from pileus.services.identity.keystone.tenancy import moment
 from pileus.services.identity.model import AccessRule, ApplicationCredential, Credential, Trust
+from pileus.services.identity.model.oauth1 import Consumer
 
 NULL_KEY = b"A" * 43 + b"="
 """What Keystone encrypts with when nobody has made keys: 32 zero bytes."""
@@ -68,6 +69,22 @@ def _opens_to(ours: CredentialKeys, sealed: str, blob: bytes) -> bool:
         return ours.decrypt(sealed.encode()) == blob
     except InvalidToken:
         return False
+
+
+def take_consumers(merge: Merge, source: Source, ours: CredentialKeys) -> None:
+    """Bring in OAuth consumers; tokens they were given end with the old Keystone."""
+    rows = merge.rows(Consumer)
+    for row in source["consumer"]:
+        secret, there = row["secret"].encode(), rows.get((row["id"],))
+        sealed = there.sealed_secret if there is not None and _opens_to(ours, there.sealed_secret, secret) else None
+        merge.put(
+            "consumers",
+            Consumer,
+            {"id": row["id"]},
+            description=row["description"],
+            sealed_secret=sealed or ours.encrypt(secret).decode(),
+            extra=json_of(row["extra"]),
+        )
 
 
 def take_application_credentials(merge: Merge, source: Source, roles: dict[str, str]) -> None:

@@ -66,8 +66,7 @@ def _take_over(tx: Tx, runtime: Runtime, source: Source, choices: Choices) -> Re
     delegation.take_trusts(merge, source, roles)
     federation.take_domain_configs(merge, source, ours)
     federation.take_providers(merge, source)
-    for row in source["consumer"]:
-        merge.report.leave_out("consumers", f"OAuth consumer {row['id']} ({row['description']}): make it anew.")
+    delegation.take_consumers(merge, source, ours)
     tx.flush()
     if choices.trial:
         raise TrialIsOver(merge.report)
