@@ -48,31 +48,35 @@ def main() -> int:
     told = [story for story in STORIES if not chosen.only or chosen.only in story.name]
     label, world = WORLDS[chosen.world]
     began = time.monotonic()
-    cells, wrong = asyncio.run(run(world, told))
-    text = report(f"{label}, {datetime.now(UTC):%Y-%m-%d}", cells, wrong, time.monotonic() - began)
-    print(text)
-    if chosen.report:
-        marks = f"matrix {chosen.world}: begin, written by python -m tests.matrix", f"matrix {chosen.world}: end"
-        write_into(chosen.report, *marks, text)
+    cells: dict[str, Counter[str]] = {}
+    wrong: dict[str, list[str]] = {}
+
+    def tell() -> str:
+        text = report(f"{label}, {datetime.now(UTC):%Y-%m-%d}", cells, wrong, time.monotonic() - began)
+        if chosen.report:  # as far as it has come: a run that is cut short has told something
+            marks = f"matrix {chosen.world}: begin, written by python -m tests.matrix", f"matrix {chosen.world}: end"
+            write_into(chosen.report, *marks, text)
+        return text
+
+    for story in told:
+        asyncio.run(run(world, story, cells, wrong))
+        tell()
+    print(tell())
     return 1 if wrong else 0
 
 
-async def run(world: World, stories: list[Story]) -> tuple[dict[str, Counter[str]], dict[str, list[str]]]:
-    """Walk every story on a fresh world; return how many cases passed, and what went wrong, by operation."""
-    cells: dict[str, Counter[str]] = {}
-    wrong: dict[str, list[str]] = {}
-    for story in stories:
-        began = time.monotonic()
-        try:
-            cases = await _walk(world, story)
-        except Exception as error:  # a story that breaks off is a red row; the others are told all the same
-            cases = []
-            for kind in story.kinds:
-                wrong.setdefault(kind, []).append(f"{story.name}: {type(error).__name__}: {error}")
+async def run(world: World, story: Story, cells: dict[str, Counter[str]], wrong: dict[str, list[str]]) -> None:
+    """Walk a story on a fresh world; add how many cases passed, and what went wrong, by operation."""
+    began = time.monotonic()
+    try:
+        cases = await _walk(world, story)
+    except Exception as error:  # a story that breaks off is a red row; the others are told all the same
+        cases = []
         for kind in story.kinds:
-            cells.setdefault(kind, Counter()).update(column(case) for case in cases if case.kind in ("", kind))
-        print(f"  {story.name}: {len(cases)} cases in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    return cells, wrong
+            wrong.setdefault(kind, []).append(f"{story.name}: {type(error).__name__}: {error}")
+    for kind in story.kinds:
+        cells.setdefault(kind, Counter()).update(column(case) for case in cases if case.kind in ("", kind))
+    print(f"  {story.name}: {len(cases)} cases in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
 
 
 async def _walk(world: World, story: Story) -> list[Case]:

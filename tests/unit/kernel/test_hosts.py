@@ -1,12 +1,15 @@
 """Hosts come, are heard, fall silent, come back; commands find them or say that they are away."""
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 import pytest
 
 from pileus.kernel import errors
-from pileus.kernel.agent import AgentPart, Command, hosts
+from pileus.kernel.agent import AgentPart, Command, Handler, hosts
+from pileus.kernel.agent import host as host_module
 from pileus.kernel.agent.host import Host
 from pileus.kernel.agent.hosts import Hosts
 from pileus.kernel.agent.local import LocalHosts
@@ -18,7 +21,7 @@ from pileus.kernel.db import open_database
 from .toy import Block, EnsureBlock, EnsureBlockGone, Yard
 
 
-class Ring(Command[str]):
+class Ring(Command[str], frozen=True):
     times: int
 
 
@@ -31,7 +34,7 @@ class Bell(AgentPart):
         self.stopped: list[int] = []
 
     @property
-    def handles(self):
+    def handles(self) -> Mapping[type[Command[Any]], Handler]:
         return {Ring: self.ring}
 
     async def ring(self, command: Ring) -> str:
@@ -169,6 +172,15 @@ async def test_a_higher_epoch_stops_what_a_lower_one_left_running(place):
     assert bell.stopped == [11]
     with pytest.raises(errors.Unavailable, match="stopped the command Ring"):
         await first
+
+
+async def test_a_command_that_hangs_gives_up_its_place(place, monkeypatch):
+    _, bus, _, _, bell = place
+    monkeypatch.setattr(host_module, "LONGEST_CALL_S", 0.05)
+    with pytest.raises(errors.Unavailable, match="Ring did not end within 0 s and was stopped"):
+        await bus.call("fake-1", Ring(times=11), timeout_s=5)
+    assert bell.stopped == [11]
+    assert await bus.call("fake-1", Ring(times=1)) == "ding"
 
 
 async def test_an_expired_command_is_not_started(place):

@@ -24,6 +24,8 @@ AT_ONCE = 64
 """Commands one host runs side by side; the others queue."""
 QUEUE = 1024
 """Commands that may queue; beyond it the sender is told to come back."""
+LONGEST_COMMAND_S, LONGEST_CALL_S = 7200.0, 300.0
+"""How long a step of an operation, and any other question, may take: what hangs must not keep its place for ever."""
 
 
 class Registration(msgspec.Struct, frozen=True):
@@ -136,8 +138,16 @@ class Host:
             "epoch": caller.epoch,
             "request_id": caller.request_id,
         }
+        limit_s = LONGEST_COMMAND_S if caller.operation else LONGEST_CALL_S
+        bound = asyncio.timeout(limit_s)
         try:
-            answer = answer_with(envelope.id, await handler(msgspec.msgpack.decode(envelope.payload, type=kind)))
+            async with bound:
+                answer = answer_with(envelope.id, await handler(msgspec.msgpack.decode(envelope.payload, type=kind)))
+        except TimeoutError as error:
+            told = f"did not end within {limit_s:.0f} s and was stopped" if bound.expired() else "waited for too long"
+            log.warning("command %s %s", envelope.command, told, extra=fields)
+            message = f"Host {self.name}: the command {envelope.command} {told}."
+            return answer_failed(envelope.id, Unavailable(message) if bound.expired() else error)
         except ApiError as error:
             log.warning("command %s refused: %s", envelope.command, error.message, extra=fields)
             return answer_failed(envelope.id, error)

@@ -23,6 +23,9 @@ RESTORING = "restoring"
 PAGES = 2000
 Progress = Callable[[float], None]
 
+LONGEST_S = 6 * 3600.0
+"""How long a database may take to be written out or read in."""
+
 
 class Failed(Unavailable):
     """A copy that could not be made or read."""
@@ -106,7 +109,11 @@ def _client(url: URL) -> list[str]:
 def _run(words: list[str], *, password: str | None = None, stdin: int = subprocess.DEVNULL) -> None:
     environment = {**os.environ, **({"MYSQL_PWD": password} if password else {})}
     try:
-        done = subprocess.run(words, stdin=stdin, capture_output=True, text=True, check=False, env=environment)
+        done = subprocess.run(
+            words, stdin=stdin, capture_output=True, text=True, check=False, env=environment, timeout=LONGEST_S
+        )
+    except subprocess.TimeoutExpired:
+        raise Failed(f"{words[0]} did not end within {LONGEST_S / 3600:.0f} hours and was stopped.") from None
     except FileNotFoundError:
         package = "postgresql-client" if words[0].startswith("pg_") else "mariadb-client"
         raise Failed(f"The program {words[0]} is not here: apt-get install {package}.") from None

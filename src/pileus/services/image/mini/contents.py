@@ -228,4 +228,5 @@ def password_hash(shelf: Shelf, password: str = "gocubsgo") -> str:
         capture_output=True,
         text=True,
         check=True,
+        timeout=60,
     ).stdout.strip()

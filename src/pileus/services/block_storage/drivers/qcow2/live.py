@@ -17,6 +17,7 @@ from pileus.kernel.errors import ApiError, NotFound, OutOfSpace, Unavailable
 from pileus.services.block_storage.drivers.qcow2 import qemu_img
 
 CONNECT_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 30.0
 POLL_S = 0.05
 
 
@@ -33,7 +34,18 @@ async def _monitor(path: str) -> AsyncIterator[QMPClient]:
     except ExecuteError as error:
         raise _error(str(error)) from error
     finally:
-        await client.disconnect()
+        with contextlib.suppress(QMPError, OSError, EOFError, TimeoutError):  # it had gone before us, or hangs
+            await asyncio.wait_for(client.disconnect(), CONNECT_TIMEOUT_S)
+
+
+async def _ask(client: QMPClient, command: str, arguments: dict[str, Any] | None = None) -> Any:
+    """Run a command with a time limit: a process that hangs must not hold up its volumes' other work for ever."""
+    try:
+        return await asyncio.wait_for(client.execute(command, arguments), ANSWER_TIMEOUT_S)
+    except TimeoutError as error:
+        raise Unavailable(
+            f"The process that has the volume open did not answer {command} within {ANSWER_TIMEOUT_S:.0f} s."
+        ) from error
 
 
 async def holds(monitor: str | None, path: str) -> bool:
@@ -69,9 +81,10 @@ async def copy(monitor: str, path: str, target: str, job: str) -> None:
         await qemu_img.run("create", "-q", "-f", "qcow2", target, str(size_bytes), timeout_s=60)
         await asyncio.to_thread(_lend, target, path)
         file = {"driver": "file", "filename": target}
-        await client.execute("blockdev-add", {"driver": "qcow2", "node-name": job, "file": file})
+        await _ask(client, "blockdev-add", {"driver": "qcow2", "node-name": job, "file": file})
         try:
-            await client.execute(
+            await _ask(
+                client,
                 "blockdev-backup",
                 {"job-id": job, "device": node, "target": job, "sync": "full", "auto-dismiss": False},
             )
@@ -79,7 +92,7 @@ async def copy(monitor: str, path: str, target: str, job: str) -> None:
         except BaseException:
             await _cancel(client, job)
             raise
-        await client.execute("blockdev-del", {"node-name": job})
+        await _ask(client, "blockdev-del", {"node-name": job})
 
 
 def _lend(target: str, path: str) -> None:
@@ -93,11 +106,11 @@ async def resize(monitor: str, path: str, size_bytes: int) -> None:
     """Grow the volume under its user; the guest sees the new size at once."""
     async with _monitor(monitor) as client:
         node, _ = await _node(client, path)
-        await client.execute("block_resize", {"node-name": node, "size": size_bytes})
+        await _ask(client, "block_resize", {"node-name": node, "size": size_bytes})
 
 
 async def _node(client: QMPClient, path: str) -> tuple[str, int]:
-    nodes: Any = await client.execute("query-named-block-nodes", {"flat": True})
+    nodes: Any = await _ask(client, "query-named-block-nodes", {"flat": True})
     for node in nodes:
         if node["drv"] == "qcow2" and _same_file(node["file"], path):
             return node["node-name"], node["image"]["virtual-size"]
@@ -114,7 +127,7 @@ async def _finish(client: QMPClient, job: str) -> None:
         if found is None:
             raise Unavailable("The copy of the volume was cancelled by its user's process.")
         if found["status"] == "concluded":
-            await client.execute("job-dismiss", {"id": job})
+            await _ask(client, "job-dismiss", {"id": job})
             if found.get("error"):
                 raise _error(found["error"])
             return
@@ -122,7 +135,7 @@ async def _finish(client: QMPClient, job: str) -> None:
 
 
 async def _job(client: QMPClient, job: str) -> dict[str, Any] | None:
-    jobs: Any = await client.execute("query-jobs")
+    jobs: Any = await _ask(client, "query-jobs")
     return next((found for found in jobs if found["id"] == job), None)
 
 
@@ -130,11 +143,11 @@ async def _cancel(client: QMPClient, job: str) -> None:
     while (found := await _job(client, job)) is not None:
         with contextlib.suppress(ExecuteError):  # the job may conclude between the question and the order
             verb = "job-dismiss" if found["status"] == "concluded" else "job-cancel"
-            await client.execute(verb, {"id": job})
+            await _ask(client, verb, {"id": job})
         await asyncio.sleep(POLL_S)
-    nodes: Any = await client.execute("query-named-block-nodes", {"flat": True})
+    nodes: Any = await _ask(client, "query-named-block-nodes", {"flat": True})
     if any(node["node-name"] == job for node in nodes):
-        await client.execute("blockdev-del", {"node-name": job})
+        await _ask(client, "blockdev-del", {"node-name": job})
 
 
 def _error(reason: str) -> ApiError:

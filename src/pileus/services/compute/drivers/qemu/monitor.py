@@ -16,6 +16,7 @@ from pileus.kernel.errors import ApiError, Unavailable
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)  # a guest that ends is no error of ours
 
 Event = dict[str, Any]
+_GOODBYE_S = 5.0
 
 
 class Refused(ApiError):
@@ -71,6 +72,6 @@ class Monitor:
         if self._events:
             self._events.cancel()
         try:
-            await self._client.disconnect()
-        except (QMPError, OSError, EOFError):
-            return  # it had gone before us
+            await asyncio.wait_for(self._client.disconnect(), _GOODBYE_S)
+        except (QMPError, OSError, EOFError, TimeoutError):
+            return  # it had gone before us, or hangs
