@@ -72,6 +72,9 @@ class Cloud:
         self.dead_owners: set[str] = set()
         self.processes: list[Process] = []
         self.committed: Callable[[], None] = lambda: None
+        self.broken: Callable[[Exception], None] = self._give_up
+        """Called with what keeps a process from starting, other than a database that is away."""
+        self._failure: Exception | None = None
         self._all_up = asyncio.Event()
         self._starts = 0
         self._requests = 0
@@ -88,6 +91,8 @@ class Cloud:
         for number in range(1, self.plan.controls + 1):
             self.start_control(f"c{number}")
         await self._all_up.wait()
+        if self._failure is not None:
+            raise self._failure
 
     def start_agent(self, machine: Machine) -> None:
         """Start a host's agent."""
@@ -123,6 +128,12 @@ class Cloud:
         except Unavailable as error:
             self.trace.tell(f"{control.process.name} could not start: {error}")
             self.loop.call_in(self.loop.outside, 1.0, lambda: self._start_again(control))
+        except Exception as error:
+            self.broken(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self._failure = error
+        self._all_up.set()
 
     def _start_again(self, control: Control) -> None:
         """Do as a supervisor does with a process that has ended by itself."""

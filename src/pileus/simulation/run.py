@@ -135,6 +135,7 @@ class _Run:
         self.cloud = Cloud(plan, loop, store, state, list(template.services), trace)
         self.auditor = Auditor(self.cloud, template, self.violated)
         self.cloud.committed = self.auditor.look
+        self.cloud.broken = lambda error: self.violated(Violation(f"a process does not start: {error!r}"))
         self.cloud.wire.weather = Weather(drop=plan.drop, delay=plan.delay, double=plan.double)
         self.mischief = Mischief(self.cloud)
         self.log = _Log(self)
@@ -200,7 +201,7 @@ class _Run:
     async def _rest(self) -> None:
         """Wait until nothing is under way and nothing is wrong."""
         began = self.loop.time()
-        pause_s = 2.0
+        pause_s = 0.5
         while True:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.5, 120.0)
@@ -217,12 +218,16 @@ class _Run:
 
     async def _wipe(self) -> None:
         """Have every project delete all it has: nothing may refuse to go or be left."""
-        for belongings in {id(user.mine): user.mine for user in self.users}.values():
-            self.trace.tell("wiping a project")
-            wipe = Wipe(self.cloud, belongings)
-            await wipe.servers()
+        projects = {id(user.mine): user.mine for user in self.users}.values()
+        wipes = [Wipe(self.cloud, belongings) for belongings in projects]
+        self.trace.tell("wiping")
+        await asyncio.gather(*(wipe.servers() for wipe in wipes))
+        await self._rest()
+        for kind in ("backups", "snapshots", "volumes"):
+            await asyncio.gather(*(wipe.volumes(kind) for wipe in wipes))
             await self._rest()
-            await wipe.rest(self._rest)
+        await asyncio.gather(*(wipe.rest() for wipe in wipes))
+        await self._rest()
         left = left_over(self.cloud)
         if left:
             raise Violation("left after everything was deleted: " + "; ".join(left))

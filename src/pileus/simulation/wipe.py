@@ -37,12 +37,13 @@ class Wipe:
             await self._ask("POST", f"{COMPUTE}/servers/{server['id']}/action", {"unlock": None})
             await self._ask("DELETE", f"{COMPUTE}/servers/{server['id']}")
 
-    async def rest(self, settle: Any) -> None:
+    async def volumes(self, kind: str) -> None:
+        """Delete all of a kind: backups, snapshots, volumes, in this order."""
+        for one in await self._all(f"{VOLUME}/{kind}", kind):
+            await self._ask("DELETE", f"{VOLUME}/{kind}/{one['id']}")
+
+    async def rest(self) -> None:
         """Delete the rest, what depends on others first."""
-        for kind in ("backups", "snapshots", "volumes"):
-            for one in await self._all(f"{VOLUME}/{kind}", kind):
-                await self._ask("DELETE", f"{VOLUME}/{kind}/{one['id']}")
-            await settle()
         for image in await self._all(f"{IMAGE}/images", "images"):
             if image["visibility"] != "public":
                 await self._ask("DELETE", f"{IMAGE}/images/{image['id']}")
@@ -66,7 +67,6 @@ class Wipe:
             await self._ask("DELETE", f"{COMPUTE}/os-keypairs/{pair['keypair']['name']}")
         for group in await self._all(f"{COMPUTE}/os-server-groups", "server_groups"):
             await self._ask("DELETE", f"{COMPUTE}/os-server-groups/{group['id']}")
-        await settle()
 
     async def _clear_router(self, id: str) -> None:
         ports = (await self._ask("GET", f"{NETWORK}/ports"))["ports"]

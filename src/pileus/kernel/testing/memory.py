@@ -100,6 +100,10 @@ class SimulatedDatabase:
     async def create_schema(self) -> None:
         Row.metadata.create_all(self._engine)
 
+    async def change_schema(self, work: Callable[[Connection], T]) -> T:
+        with self._connection.begin():
+            return work(self._connection)
+
     async def close(self) -> None:
         self._snapshot.close()
         self._connection.close()
