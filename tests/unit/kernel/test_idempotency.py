@@ -11,6 +11,7 @@ from pileus.kernel.operations.model import OperationRow
 from pileus.kernel.requests import RequestRow
 from pileus.kernel.rest import idempotency
 from pileus.kernel.rest.idempotency import IdempotencyKey
+from pileus.kernel.service import find_services
 from pileus.kernel.testing import client, running
 from pileus.services.identity.testing import login
 
@@ -149,12 +150,17 @@ async def test_streams_refuse_a_key_and_a_dry_run(cloud, demo):
     assert "Idempotency-Key" in keyed.text
 
 
-async def count(cloud, row):
-    return await cloud.db.read(lambda tx: tx.scalar(select(func.count()).select_from(row)))
+async def left_by(cloud, answer):
+    """What the database holds of a request: its events, its operations, itself."""
+    id = answer.headers["x-openstack-request-id"]
+    columns = (events.Event.request_id, OperationRow.request_id, RequestRow.id)
+    return [
+        await cloud.db.read(lambda tx, column=column: tx.scalar(select(func.count()).where(column == id)))
+        for column in columns
+    ]
 
 
 async def test_a_dry_run_tells_what_would_be_done_and_changes_nothing(cloud, demo):
-    before = [await count(cloud, row) for row in (events.Event, OperationRow, RequestRow)]
     answer = await demo.post(f"{VOLUME}?dry_run=true", json={"volume": {"size": 3}})
     assert answer.status_code == 200
     told = answer.json()["dry_run"]
@@ -168,8 +174,10 @@ async def test_a_dry_run_tells_what_would_be_done_and_changes_nothing(cloud, dem
     assert told["operations"][0]["resource"].endswith(told["answer"]["volume"]["id"])
     assert {(change["action"], change["table"]) for change in told["changes"]} == {("create", "block_storage_volumes")}
     assert told["events"][0]["kind"] == "block_storage.volume.created"
-    assert before == [await count(cloud, row) for row in (events.Event, OperationRow, RequestRow)]
+    assert await left_by(cloud, answer) == [0, 0, 0]
     assert await volumes(demo) == []
+    really = await demo.post(VOLUME, json={"volume": {"size": 3}})
+    assert all(await left_by(cloud, really))
 
 
 async def test_a_dry_run_tells_the_refusal(demo):
@@ -215,3 +223,20 @@ async def test_a_dry_run_makes_no_user_and_shows_no_hash(cloud):
         assert answer.json()["dry_run"]["status"] == 201
         assert "$2" not in answer.text
         assert (await admin.get("/identity/v3/users?name=dry")).json()["users"] == []
+
+
+async def test_servers_of_databases_keep_duplicates_apart_too(tmp_path, server_url):
+    """There transactions truly run side by side: all but one of them collide, and give its answer."""
+    async with running(tmp_path, find_services(["identity"]), database=server_url) as cloud:
+        token = await login(cloud, "admin")
+        async with client(cloud, token) as admin:
+            body = {"project": {"name": "once"}}
+            answers = await asyncio.gather(
+                *(admin.post("/identity/v3/projects", json=body, headers=KEY) for _ in range(6))
+            )
+            assert {answer.status_code for answer in answers} == {201}
+            assert len({answer.content for answer in answers}) == 1
+            told = (await admin.post("/identity/v3/projects?dry_run=true", json={"project": {"name": "dry"}})).json()
+            assert told["dry_run"]["status"] == 201
+            found = (await admin.get("/identity/v3/projects")).json()["projects"]
+            assert [project["name"] for project in found if project["name"] in ("once", "dry")] == ["once"]
