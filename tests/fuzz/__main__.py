@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="put the result into docs/reliability.md")
     words = parser.parse_args()
     console = Console()
-    whole = json.loads(_document())
+    whole = json.loads(document_of_a_cloud())
     chosen = {**whole, "paths": {path: entry for path, entry in whole["paths"].items() if words.only in path}}
     operations = Operations(chosen)
     tallies = asyncio.run(attack(words, whole, operations, console))
@@ -53,7 +53,7 @@ def main() -> int:
     return 1 if any(tally.findings for tally in tallies.values()) else 0
 
 
-def _document() -> bytes:
+def document_of_a_cloud() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         return document(Runtime(Configuration(Path(folder), fake=True)).app)
 

@@ -25,7 +25,7 @@ class Sent:
 
     def told(self) -> str:
         """Return it in one line, for a report."""
-        query = f"?{urlencode(self.query)}" if self.query else ""
+        query = f"?{urlencode(self.query, errors='replace')}" if self.query else ""
         extra = {name: value for name, value in self.headers.items() if name not in ("x-auth-token", "content-type")}
         return f"{self.method} {self.path[:300]}{query[:300]} {extra or ''} {self.body[:300]!r}"
 
