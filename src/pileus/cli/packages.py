@@ -40,6 +40,7 @@ TEST_NEEDS = [
     Need("tests of federation by SAML", ("xmlsec1",)),
     Need("tests of directories (LDAP)", ("slapd", "ldap-utils")),
     Need("tests on MariaDB", ("mariadb-server",)),
+    Need("tests of power failures", ("gcc", "libc6-dev")),
     Need("tests of the dashboard in a real browser", ("chromium", "chromium-driver")),
     Need("a second opinion on our archives", ("cpio",)),
 ]

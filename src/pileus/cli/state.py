@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pileus.cli.terminal import Problem
+from pileus.kernel.files import write_durably
 
 ROLES = ("server", "agent")
 
@@ -146,13 +147,7 @@ def started_at(pid: int) -> str | None:
 
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
     """Replace ``path`` so that a crash leaves either the old or the new text."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_durably(path, text.encode(), mode)
 
 
 def port_is_free(host: str, port: int) -> bool:

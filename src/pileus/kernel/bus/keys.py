@@ -4,11 +4,12 @@
 host that may connect; a host keeps ``<name>.secret`` and a copy of ``control.public``.  Keys are Z85 text.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import zmq
+
+from pileus.kernel.files import write_durably
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,7 @@ def ensure_pair(folder: Path, name: str) -> KeyPair:
     if not secret.exists():
         made_public, made_secret = zmq.curve_keypair()
         public.write_bytes(made_public)
-        scratch = folder / f".{name}.secret"
-        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(made_secret)
-        scratch.rename(secret)
+        write_durably(secret, made_secret)
     read = secret.read_bytes().strip()
     return KeyPair(zmq.curve_public(read), read)
 

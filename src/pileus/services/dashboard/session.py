@@ -13,6 +13,8 @@ from cryptography.fernet import Fernet, InvalidToken
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pileus.kernel.files import sync_folder
+
 COOKIE = "pileus_session"
 MAX_AGE_S = 12 * 3600
 
@@ -71,4 +73,5 @@ def _key(path: Path) -> bytes:
         file.write(Fernet.generate_key())
         file.flush()
         os.fsync(file.fileno())
+    sync_folder(path.parent)
     return path.read_bytes()

@@ -3,7 +3,6 @@
 Rule: it only adds what is missing; what an operator changed or removed by choice of value stays so.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from sqlalchemy import select
 
 from pileus.kernel import clock, events, ids
 from pileus.kernel.db import Tx
+from pileus.kernel.files import write_durably
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.app.audit import CONSUMER
 from pileus.services.identity.app.passwords import hash_now
@@ -131,13 +131,7 @@ def _credentials(runtime: Runtime) -> dict[str, dict[str, str]]:
         }
         for name, grants in PEOPLE.items()
     }
-    part = path.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(found)))
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(path)
+    write_durably(path, msgspec.json.format(msgspec.json.encode(found)))
     return found
 
 

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from pileus.kernel import ids
+from pileus.kernel.files import sync_folder, write_durably
 
 PATH = "/metadata"
 """Where the API answers what the hosts' proxies forward: `/metadata/latest/...`, `/metadata/openstack/...`."""
@@ -37,9 +38,9 @@ def shared_secret(state: Path) -> bytes:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(f".{os.getpid()}")
-        fresh.touch(mode=0o600)
-        fresh.write_text(ids.new_secret())
+        write_durably(fresh, ids.new_secret().encode())
         with contextlib.suppress(FileExistsError):
             os.link(fresh, path)
         fresh.unlink()
+        sync_folder(path.parent)
     return path.read_text().encode()

@@ -18,6 +18,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from pileus.kernel import clock, ids
 from pileus.kernel.errors import Unauthenticated
+from pileus.kernel.files import write_durably
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.model import IdentitySettings
 
@@ -105,15 +106,7 @@ class KeyFolder:
         return sorted(int(path.name) for path in self.folder.glob("*") if path.name.isdigit())
 
     def _write(self, number: int) -> None:
-        path = self.folder / str(number)
-        part = path.with_suffix(".part")
-        part.unlink(missing_ok=True)
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(self._make())
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(path)
+        write_durably(self.folder / str(number), self._make())
 
     def _load(self) -> None:
         with self._locked():

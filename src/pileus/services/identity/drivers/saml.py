@@ -14,6 +14,7 @@ from typing import Any
 
 from pileus.kernel import clock, ids
 from pileus.kernel.errors import Unauthenticated, Unavailable
+from pileus.kernel.files import write_durably
 
 PACKAGES = ("xmlsec1",)
 """Debian packages that signing and checking needs."""
@@ -71,15 +72,9 @@ def _generate(keys: Keys, name: str) -> None:
         .not_valid_after(now + datetime.timedelta(days=365 * _CERTIFICATE_YEARS))
         .sign(private, hashes.SHA256())
     )
-    keys.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    part = keys.key.with_suffix(".part")
-    part.touch(mode=0o600)
-    part.write_bytes(
-        private.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    part.rename(keys.key)
+    write_durably(keys.certificate, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    plain = serialization.NoEncryption()
+    write_durably(keys.key, private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
 
 
 def _xmlsec() -> str:

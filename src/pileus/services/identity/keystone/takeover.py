@@ -3,7 +3,6 @@
 Rule: a trial run does everything and rolls it back, so that its table is what would happen.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import msgspec
 
 from pileus.kernel import events
 from pileus.kernel.db import Tx
+from pileus.kernel.files import write_durably
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.app.secrets import CredentialKeys
 from pileus.services.identity.bootstrap import credentials_file
@@ -84,10 +84,4 @@ def _rename_credentials(path: Path, report: Report) -> None:
     for entry in found.values():
         entry["user"] = new.get(("user", entry["user"]), entry["user"])
         entry["project"] = new.get(("project", entry["project"]), entry["project"])
-    part = path.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(found)))
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(path)
+    write_durably(path, msgspec.json.format(msgspec.json.encode(found)))

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from pileus.kernel.errors import Invalid
+from pileus.kernel.files import write_durably
 from pileus.services.compute.commands import Blank, DiskSource, FromImage, GuestSpec, LocalFile, NbdSocket
 from pileus.services.compute.drivers.qemu.arguments import DiskFile
 from pileus.services.compute.drivers.qemu.slots import Slots
@@ -83,12 +84,7 @@ class GuestFolder:
             return None
 
     def save(self, record: Record) -> None:
-        unnamed = self.path / f"{_RECORD}.part"
-        with unnamed.open("wb") as file:
-            file.write(msgspec.json.encode(record))
-            file.flush()
-            os.fsync(file.fileno())
-        unnamed.rename(self.path / _RECORD)
+        write_durably(self.path / _RECORD, msgspec.json.encode(record), 0o644)
 
     def own_file(self, disk_id: str, source: DiskSource) -> Path | None:
         """Return the file of a disk of the guest's own, None for a volume."""
