@@ -98,7 +98,7 @@ async def one_round(
         async with running(Path(folder)) as runtime:
             target = Target(runtime, persona)
             await target.prepare(whole)
-            while time.monotonic() < until:
+            while True:
                 if not queue:
                     queue += random.sample(operations.all, len(operations.all))
                 operation = queue.pop()
@@ -108,7 +108,7 @@ async def one_round(
                 tell()
                 if random.random() < 0.05:
                     await target.look(whole)
-                if not await target.alive():
+                if time.monotonic() >= until or not await target.alive():
                     return
 
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import time
 from random import Random
 
 import pytest
@@ -32,8 +31,7 @@ async def test_a_planted_defect_is_found(failures, monkeypatch):
     path = "/volume/v3/types/default"
     operations = Operations({**whole, "paths": {path: whole["paths"][path]}})
     tally = Tally()
-    until = time.monotonic() + 2
-    await one_round("member", NOTHING_TO_LIST, operations, [], Random(1), until, tally, failures, lambda: None)
+    await one_round("member", NOTHING_TO_LIST, operations, [], Random(1), 0, tally, failures, lambda: None)
     assert tally.requests > 0
     (finding,) = tally.findings.values()
     assert "ZeroDivisionError" in finding.cause
@@ -46,7 +44,6 @@ async def test_a_sound_operation_is_found_sound(failures):
     path = "/volume/v3/types"
     operations = Operations({**whole, "paths": {path: whole["paths"][path]}})
     tally = Tally()
-    until = time.monotonic() + 2
-    await one_round("member", NOTHING_TO_LIST, operations, [], Random(1), until, tally, failures, lambda: None)
+    await one_round("member", NOTHING_TO_LIST, operations, [], Random(1), 0, tally, failures, lambda: None)
     assert tally.findings == {}
     assert set(tally.statuses) & {200, 400}
