@@ -92,8 +92,10 @@ class Directories:
         if directory is None:
             return False
         asked_at = clock.monotonic()
+        if asked_at - self._read_at.get(domain_id, float("-inf")) < directory.settings.stale_s:
+            return True
         async with self._busy.setdefault(domain_id, asyncio.Lock()):
-            if self._read_at.get(domain_id, -1.0) >= asked_at:
+            if self._read_at.get(domain_id, float("-inf")) >= asked_at:
                 return True  # somebody else has just read it, after we asked
             began = clock.monotonic()
             found = await self.ask(directory.read_all)

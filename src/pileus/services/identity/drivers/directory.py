@@ -171,9 +171,11 @@ class Directory:
     def _teams(self, connection: Any, person: Person | None = None) -> Iterator[Team]:
         settings = self.settings
         members = settings.group_member_attribute
-        wanted = [settings.group_id_attribute, settings.group_name_attribute, settings.group_desc_attribute, members]
+        wanted = [settings.group_id_attribute, settings.group_name_attribute, settings.group_desc_attribute]
         condition = ""
-        if person is not None:
+        if person is None:
+            wanted.append(members)
+        else:  # the question says who is in them: no need to fetch all the others
             condition = _equals(members, person.local_id if settings.group_members_are_ids else person.dn)
         search = f"(&(objectClass={settings.group_objectclass}){settings.group_filter or ''}{condition})"
         for _, values in self._search(connection, self._groups_base, search, wanted):
@@ -181,6 +183,8 @@ class Directory:
             if not id or not name:
                 continue
             named = values.get(members.lower(), [])
+            if person is not None:
+                named = [person.local_id if settings.group_members_are_ids else person.dn]
             known = named if settings.group_members_are_ids else [normal_dn(one) for one in named]
             yield Team(id, name, _first(values, settings.group_desc_attribute), frozenset(known))
 
@@ -218,7 +222,12 @@ def _equals(attribute: str, value: str) -> str:
 
 
 def normal_dn(dn: str) -> str:
-    """Return a distinguished name in the form in which equal ones are equal."""
-    from ldap3.utils.dn import safe_dn
+    """Return a distinguished name in the form in which equal ones are equal; what is none stays as it is."""
+    from ldap3.core.exceptions import LDAPInvalidDnError
+    from ldap3.utils.dn import parse_dn
 
-    return safe_dn(dn).lower()
+    try:
+        parts = parse_dn(dn, strip=True)
+    except LDAPInvalidDnError:
+        return dn
+    return "".join(f"{name}={value}{separator}" for name, value, separator in parts).lower()

@@ -47,6 +47,8 @@ class DirectorySettings(Settings, frozen=True):
     use_tls: bool = False
     tls_cacertfile: str | None = None
     tls_req_cert: Literal["demand", "allow", "never"] = "demand"
+    stale_s: int = 0
+    """How old what a listing shows may be; by default the directory is read for each."""
     mirror_s: int = 300
     """How often all that is known of the directory is read again."""
 
