@@ -18,7 +18,7 @@ from pileus.kernel import ids
 from pileus.kernel.config import Configuration
 from pileus.kernel.errors import ApiError
 from pileus.kernel.runtime import Runtime
-from pileus.services.identity.public import CredentialKeys, TokenKeys, administration
+from pileus.services.identity.public import administration
 
 
 def run(words: argparse.Namespace) -> None:
@@ -71,11 +71,11 @@ def rotate_keys(state: State, config: Configuration, words: argparse.Namespace) 
     """Let the next key sign tokens; or, with ``--credentials``, seal every credential with a new key."""
     runtime = Runtime(config)
     if not words.credentials:
-        runtime.part(TokenKeys).rotate()
+        administration.rotate_token_keys(runtime)
         asyncio.run(runtime.db.close())
         say("The next token key signs from now on; tokens of the last keys stay good until they end.")
         return
-    runtime.part(CredentialKeys).rotate()
+    administration.rotate_credential_keys(runtime)
     asyncio.run(runtime.db.close())
     say(f"{_write(config, administration.seal_anew)} secrets are sealed with a new key. Keep the old ones for backups.")
 

@@ -8,11 +8,12 @@ import pytest
 
 from pileus.cli.openrc import exports
 from pileus.cli.state import Cloud, State
-from pileus.kernel.testing import client
+from pileus.kernel.testing import client, running
 from pileus.services.identity.app import secrets
 from pileus.services.identity.keystone.source import SourceError, open_source
 from pileus.services.identity.keystone.takeover import Choices, take_over
 from pileus.services.identity.model.oauth1 import Consumer
+from pileus.services.identity.service import SERVICE
 from pileus.services.identity.testing import auth_body
 
 RECORDED = json.loads((Path(__file__).parent / "data" / "keystone.json").read_text())
@@ -78,6 +79,18 @@ async def test_people_log_in_with_the_passwords_they_had(cloud, old, name, passw
     _, token = await log_in(cloud, auth_body(name, password, domain=domain))
     assert token["user"]["name"] == name
     await log_in(cloud, auth_body(name, f"x{password}", domain=domain), good=False)
+
+
+async def test_a_password_of_the_past_may_not_come_back(tmp_path, old):
+    strict = {"identity": {"security_compliance": {"unique_last_password_count": 3}}}
+    (tmp_path / "strict").mkdir()
+    async with running(tmp_path / "strict", [SERVICE], strict) as cloud:
+        await bring_in(cloud, old)
+        async with client(cloud) as http:
+            change = {"original_password": "alice secret 2", "password": "alice secret"}
+            path = f"/identity/v3/users/{MADE['alice']}/password"
+            assert (await http.post(path, json={"user": change})).status_code == 400
+            assert (await http.post(path, json={"user": {**change, "password": "alice secret 3"}})).status_code == 204
 
 
 async def test_who_could_not_log_in_still_cannot(cloud, old):

@@ -6,18 +6,14 @@ from pileus.kernel.db import Tx
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.app import administration
 from pileus.services.identity.app.federation.openid import OpenIds
-from pileus.services.identity.app.fernet import TokenKeys
 from pileus.services.identity.app.roles import with_implied
-from pileus.services.identity.app.secrets import CredentialKeys
 from pileus.services.identity.app.standings import Person, Standing, find_person
 from pileus.services.identity.model import DEFAULT_DOMAIN, NO_DOMAIN
 from pileus.services.identity.store import projects, roles, users
 
 __all__ = [
-    "CredentialKeys",
     "Person",
     "Standing",
-    "TokenKeys",
     "administration",
     "expand_roles",
     "find_person",

@@ -18,6 +18,7 @@ from pileus.services.identity.app.passwords import hash_now
 from pileus.services.identity.app.people import update_user
 from pileus.services.identity.app.secrets import CredentialKeys
 from pileus.services.identity.app.standings import find_user_row
+from pileus.services.identity.app.validation import Tokens
 from pileus.services.identity.model import (
     BASE_ROLES,
     DEFAULT_DOMAIN,
@@ -166,6 +167,19 @@ def _restore_roles(tx: Tx, done: list[str]) -> dict[str, str]:
                 tx.add(ImpliedRole(prior_role_id=role_ids[prior], implied_role_id=role_ids[name]))
                 done.append(f"let role {prior} imply {name}")
     return role_ids
+
+
+def rotate_token_keys(runtime: Runtime) -> None:
+    """Let the next key sign tokens from now on; running servers notice by themselves."""
+    issuer = runtime.part(Tokens)
+    for keys in (issuer.keys, issuer.jws):
+        if keys is not None:
+            keys.rotate()
+
+
+def rotate_credential_keys(runtime: Runtime) -> None:
+    """Have a new key for what is sealed from now on; none of the old is forgotten."""
+    runtime.part(CredentialKeys).rotate()
 
 
 def seal_anew(tx: Tx, runtime: Runtime) -> int:

@@ -21,6 +21,7 @@ from pileus.services.identity.model import (
     Role,
     User,
 )
+from pileus.services.identity.model.accounts import FormerPassword
 
 ROOT = "<<keystone.domain.root>>"
 NO_ROLE_DOMAIN = "<<null>>"
@@ -148,6 +149,7 @@ def take_people(merge: Merge, source: Source) -> None:
             extra=json_of(row["extra"]),
             created_at=moment(row["created_at"]) or datetime.fromtimestamp(0, UTC),
         )
+        _former_passwords(merge, row["id"], history)
     take_groups(merge, source)
 
 
@@ -155,7 +157,7 @@ def _password(merge: Merge, name: str, history: list[KSRow]) -> dict[str, Any]:
     """Return the newest password of a user in the columns of ours."""
     if not history:
         return {"password_hash": None, "password_changed_at": None, "password_expires_at": None}
-    row = max(history, key=lambda row: (row.get("created_at_int") or 0, row["id"]))
+    row = max(history, key=_age)
     text = row.get("password_hash") or row.get("password")
     hashed = adopted(text) if text else None
     if text and hashed is None:
@@ -165,6 +167,22 @@ def _password(merge: Merge, name: str, history: list[KSRow]) -> dict[str, Any]:
         "password_changed_at": moment(row.get("created_at_int") or row["created_at"]),
         "password_expires_at": moment(row.get("expires_at_int") or row["expires_at"]),
     }
+
+
+def _former_passwords(merge: Merge, user_id: str, history: list[KSRow]) -> None:
+    """Bring in the passwords before the newest, so that a rule against their use again goes on to hold."""
+    there = {(row.user_id, row.hashed) for row in merge.rows(FormerPassword).values()}
+    for row in sorted(history, key=_age)[:-1]:
+        hashed = adopted(row.get("password_hash") or "")
+        if hashed is None:
+            continue
+        merge.report.count("former passwords", "same" if (user_id, hashed) in there else "new")
+        if (user_id, hashed) not in there:
+            merge.tx.add(FormerPassword(user_id=user_id, hashed=hashed))
+
+
+def _age(row: KSRow) -> tuple[int, int]:
+    return row.get("created_at_int") or 0, row["id"]
 
 
 def take_groups(merge: Merge, source: Source) -> None:
