@@ -6,13 +6,14 @@ Rule: nothing here is global, so that several clouds can live in one process (te
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, ref
 
 from sqlalchemy import Engine
 
 from pileus import __version__
-from pileus.kernel import telemetry
+from pileus.kernel import clock, telemetry
 from pileus.kernel.agent.host import Host
 from pileus.kernel.agent.hosts import Hosts
 from pileus.kernel.agent.local import LocalHosts
@@ -35,6 +36,8 @@ from pileus.kernel.rest.openapi import document
 from pileus.kernel.service import AgentSettings, Service, agent_parts, find_services
 
 log = logging.getLogger(__name__)
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+"""How long a background task that failed rests before it begins again."""
 T = TypeVar("T")
 _runtimes: "WeakKeyDictionary[Database | Engine, ref[Runtime]]" = WeakKeyDictionary()
 
@@ -95,7 +98,7 @@ class Runtime:
             await self.local_hosts.start()
         await self.worker.start()
         await self.reconcilers.start()
-        self.spawn(consume_forever(self), "event consumers")
+        self.keep(partial(consume_forever, self), "event consumers")
         self.ready = True
 
     def _bootstrap(self, tx: Tx) -> None:
@@ -140,6 +143,10 @@ class Runtime:
         task.add_done_callback(self._ended)
         return task
 
+    def keep(self, make: Callable[[], Coroutine[Any, Any, Any]], name: str) -> asyncio.Task[Any]:
+        """Run ``make()``, which has no end, until ``stop``; when it fails (a database that is away), begin it again."""
+        return self.spawn(_again_and_again(make, name), name)
+
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -165,6 +172,20 @@ class Runtime:
                     self._openapi = document(self.app)
                 return Response(200, self._openapi)
         raise NotFound(f"There is nothing at {request.path}; the services are listed at {ctx.base_url}/.")
+
+
+async def _again_and_again(make: Callable[[], Coroutine[Any, Any, Any]], name: str) -> None:
+    pause_s = FIRST_PAUSE_S
+    while True:
+        began = clock.monotonic()
+        try:
+            return await make()
+        except Exception:
+            if clock.monotonic() - began > LONGEST_PAUSE_S:
+                pause_s = FIRST_PAUSE_S
+            log.exception("%s failed; it begins again in %s s", name, pause_s)
+        await clock.sleep(pause_s)
+        pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
 
 def _nobody(tx: Tx, request: Request, runtime: Runtime) -> Caller:

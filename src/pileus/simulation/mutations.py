@@ -146,7 +146,10 @@ def _mortal_consumers() -> list[Patch]:
             await events.consume_once(of)
             await events.changed(10, seen)
 
-    return [(runtime, "consume_forever", consume)]
+    def once(self: Any, make: Any, name: str) -> Any:
+        return self.spawn(make(), name)
+
+    return [(runtime, "consume_forever", consume), (runtime.Runtime, "keep", once)]
 
 
 def _keep_host() -> list[Patch]:

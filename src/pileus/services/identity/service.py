@@ -75,8 +75,8 @@ DECLARING = (
 
 async def start(runtime: Runtime) -> None:
     """Have the keys and the threads before the first request."""
-    runtime.spawn(runtime.part(Tokens).rotate_keys_forever(), "identity.keys")
-    runtime.spawn(runtime.part(Directories).mirror_forever(), "identity.directories")
+    runtime.keep(runtime.part(Tokens).rotate_keys_forever, "identity.keys")
+    runtime.keep(runtime.part(Directories).mirror_forever, "identity.directories")
     runtime.part(Passwords)
     runtime.part(Auditor)
     runtime.part(SignIns)

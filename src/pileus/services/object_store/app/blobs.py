@@ -190,7 +190,7 @@ class Blobs:
     async def start(self, runtime: "Runtime") -> None:
         """Settle what a crash left before the first request, then clean in the background."""
         await self.sweep()
-        self._cleaner = runtime.spawn(self.clean_forever(), "object_store.clean")
+        self._cleaner = runtime.keep(self.clean_forever, "object_store.clean")
 
     async def close(self) -> None:
         """Stop cleaning, let uploads that are committing end, then the driver."""
