@@ -24,6 +24,19 @@ def test_version_2_of_the_general_reference():
     assert of_request(request, SECRET, host) == "i91nKc4PWAt0JJIdXwz9HxZCJDdiy6cf/Mj6vPxyYIs="
 
 
+def test_version_2_with_names_and_values_to_escape():
+    """As python-keystoneclient's signer signs them."""
+    params = {
+        "Action": "Describe",
+        "SignatureVersion": "2",
+        "Timestamp": "2026-01-01T00:00:00Z",
+        "Ünï": "a b/ü~",
+        "a.b": "1",
+    }
+    request = SignedRequest("a", None, "h:80", "GET", "/x", params)
+    assert of_request(request, SECRET, "h:80") == "wHC6vBrOaidpTIHxirV8sQgpPeAIXe/N4xUZ50bKVhg="
+
+
 def version_4(**more):
     authorization = (
         "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, "

@@ -8,6 +8,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -50,12 +51,13 @@ def _params(request: SignedRequest) -> dict[str, str]:
     return {name: str(value) for name, value in request.params.items() if name not in SIGNATURES}
 
 
-def _query(params: dict[str, str]) -> str:
-    pairs = (
-        (quote(name, safe="-_~", errors="replace"), quote(params[name], safe="-_~", errors="replace"))
-        for name in params
-    )
-    return "&".join(f"{name}={value}" for name, value in sorted(pairs))
+def _query(params: dict[str, str], names: Iterable[str]) -> str:
+    """Return parameters as both versions escape them, in the order of ``names``."""
+
+    def escaped(text: str) -> str:
+        return quote(text, safe="-_~", errors="replace")
+
+    return "&".join(f"{escaped(name)}={escaped(params[name])}" for name in names)
 
 
 def of_request(request: SignedRequest, secret: str, host: str) -> str:
@@ -71,7 +73,8 @@ def of_request(request: SignedRequest, secret: str, host: str) -> str:
             text = "".join(name + params[name] for name in sorted(params, key=str.lower))
             return _base64(_hmac(key, text, "sha1"))
         case "2":
-            text = "\n".join((request.verb, host, request.path, _query({**params, "SignatureMethod": "HmacSHA256"})))
+            params["SignatureMethod"] = "HmacSHA256"
+            text = "\n".join((request.verb, host, request.path, _query(params, sorted(params))))
             return _base64(_hmac(key, text, "sha256"))
         case None if _parts(request)["algorithm"] == V4:
             return _version_4(request, secret, host)
@@ -109,7 +112,8 @@ def _version_4(request: SignedRequest, secret: str, host: str) -> str:
     if "host" in headers and host:
         headers["host"] = host
     signed = [f"{name}:{headers[name]}" for name in parts["headers"].split(";") if name in headers]
-    query = "" if request.verb.upper() == "POST" else _query(_params(request))
+    params = _params(request)
+    query = "" if request.verb.upper() == "POST" else _query(params, sorted(params, key=quote))
     canonical = "\n".join((request.verb.upper(), request.path, query, *signed, "", parts["headers"], request.body_hash))
     digest = hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
     return _sign_version_4("\n".join((V4, parts["date"], scope, digest)), scope, secret)
