@@ -7,6 +7,7 @@ from pileus.cli.agent import configuration
 from pileus.cli.state import State
 from pileus.cli.terminal import Problem, say, table
 from pileus.kernel.config import Configuration
+from pileus.kernel.db.schema import bring_up
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.keystone.merge import Report
 from pileus.services.identity.keystone.source import SourceError, open_source
@@ -27,7 +28,7 @@ async def _run(config: Configuration, connection: str, choices: Choices) -> Repo
     source = await open_source(connection)
     runtime = Runtime(config)
     try:
-        await runtime.db.create_schema()
+        await bring_up(runtime.db)
         return await take_over(runtime, source, choices)
     finally:
         await runtime.db.close()
