@@ -169,6 +169,34 @@ async def test_an_assertion_for_another_cloud_is_refused(pair):
     assert (await pair.present(answer.text)).status_code == 401
 
 
+async def test_clouds_that_know_the_address_of_shibboleth_get_a_session(pair):
+    shibboleth = f"{pair.east_url.removesuffix('/identity/v3')}/Shibboleth.sso/SAML2/ECP"
+    async with administrator(pair.west) as http:
+        old = {"auth_url": pair.auth_url, "sp_url": shibboleth, "enabled": True}
+        await http.put("OS-FEDERATION/service_providers/old", json={"service_provider": old})
+    message = (await pair.assertion(provider="old")).text
+    async with httpx.AsyncClient() as http:
+        taken = await http.post(shibboleth, content=message, headers={"Content-Type": saml.ECP_TYPE})
+        assert (taken.status_code, taken.headers["location"]) == (302, pair.auth_url)
+        answer = await http.get(pair.auth_url, headers={"Content-Type": saml.ECP_TYPE})
+        assert answer.status_code == 201, answer.text
+        assert (await http.get(pair.auth_url)).status_code == 401  # good once
+        spoiled = message.replace(">demo<", ">admin<", 1)
+        assert (await http.post(shibboleth, content=spoiled)).status_code == 401
+        assert (await http.get(shibboleth)).status_code == 404
+    home = v3.Password(
+        pair.west_url,
+        username="demo",
+        password=password_of(pair.west, "demo"),
+        user_domain_id="default",
+        project_name="demo",
+        project_domain_id="default",
+    )
+    abroad = v3.Keystone2Keystone(home, "old", project_name="alt_demo", project_domain_id="default")
+    access = await asyncio.to_thread(abroad.get_access, keystone_session.Session(abroad))
+    assert access.project_name == "alt_demo"
+
+
 async def test_only_project_tokens_are_exchanged_and_only_for_enabled_clouds(pair):
     unscoped = await login(pair.west, "demo", scope={"unscoped": {}})
     assert (await pair.assertion(token=unscoped)).status_code == 403

@@ -100,5 +100,6 @@ SERVICE = Service(
     bootstrap=bootstrap,
     start=start,
     stop=stop,
+    mounts={"/Shibboleth.sso": "pileus.services.identity.api.shibboleth:make_shibboleth"},
     order=0,
 )

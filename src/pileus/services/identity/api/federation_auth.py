@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
+from pileus.kernel import clock
 from pileus.kernel.context import Context
 from pileus.kernel.db import Database, Tx
 from pileus.kernel.errors import ApiError, Unauthenticated
@@ -20,10 +21,11 @@ from pileus.services.identity.app.federation.arrival import arrive, enabled_prov
 from pileus.services.identity.app.federation.openid import OpenIds
 from pileus.services.identity.app.federation.openid import assertion_of as openid_names
 from pileus.services.identity.app.federation.providers import require_protocol
-from pileus.services.identity.app.federation.saml import Samls
+from pileus.services.identity.app.federation.saml import COOKIE, Presented, Samls
 from pileus.services.identity.app.federation.saml import assertion_of as saml_names
+from pileus.services.identity.app.federation.sealed import opened
 from pileus.services.identity.app.sign_ins import SignIns
-from pileus.services.identity.drivers.saml import ECP_TYPE, LEEWAY_S
+from pileus.services.identity.drivers.saml import ECP_TYPE, LEEWAY_S, Assertion
 from pileus.services.identity.model.federation import SamlProvider
 
 PROJECTS = Rule("identity:get_auth_projects", ANYONE)
@@ -84,6 +86,9 @@ async def _by_assertion(
     runtime: Runtime, ctx: Context, request: Request, settings: SamlProvider, provider: str, protocol: str
 ) -> tuple[str, dict[str, Any]]:
     """Take an assertion as the enhanced client (ECP) or as a form brings it."""
+    presented = opened(runtime, request, COOKIE, Presented) if request.method == "GET" else None
+    if presented is not None and (presented.provider, presented.protocol) == (provider, protocol):
+        return await _arrive_once(runtime, ctx, provider, protocol, presented.assertion)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = await request.read()
     try:
@@ -96,8 +101,16 @@ async def _by_assertion(
         raise Unauthenticated(f"Send the provider's SAML response: as {ECP_TYPE}, or in the form field SAMLResponse.")
     consumer_url = f"{ctx.base_url}{request.path}"
     checked = await runtime.part(Samls).check(
-        ctx, settings, consumer_url, message, enveloped=media_type != "application/x-www-form-urlencoded"
+        ctx.base_url, settings, consumer_url, message, enveloped=media_type != "application/x-www-form-urlencoded"
     )
+    return await _arrive_once(runtime, ctx, provider, protocol, checked)
+
+
+async def _arrive_once(
+    runtime: Runtime, ctx: Context, provider: str, protocol: str, checked: Assertion
+) -> tuple[str, dict[str, Any]]:
+    if checked.until + LEEWAY_S < clock.now().timestamp():
+        raise Unauthenticated("The SAML assertion was refused: it has ended.")
     once = checked.id, datetime.fromtimestamp(checked.until, UTC) + timedelta(seconds=2 * LEEWAY_S)
     return await arrive(runtime, ctx, provider, protocol, checked.issuer, saml_names(checked), once=once)
 

@@ -22,6 +22,8 @@ from pileus.services.identity.model.federation import FederationSettings, SamlPr
 from pileus.services.identity.store import projects, users
 
 BASE = "/identity/v3/OS-FEDERATION"
+COOKIE = "pileus-assertion"
+"""Of a client that showed its assertion at another address."""
 
 
 class Samls:
@@ -40,10 +42,22 @@ class Samls:
         return found if found is not None and found.protocol == protocol_id else None
 
     async def check(
-        self, ctx: Context, settings: SamlProvider, consumer_url: str, message: str, *, enveloped: bool
+        self, base_url: str, settings: SamlProvider, consumer_url: str, message: str, *, enveloped: bool
     ) -> Assertion:
         """Return what a message proves; raise Unauthenticated."""
-        return await asyncio.to_thread(self._check, ctx.base_url, settings, consumer_url, message, enveloped)
+        return await asyncio.to_thread(self._check, base_url, settings, consumer_url, message, enveloped)
+
+    async def whose(self, base_url: str, consumer_url: str, message: str) -> "Presented":
+        """Return what a message in an envelope proves, and by which provider; raise Unauthenticated."""
+        refusal = Unauthenticated("No identity provider of this cloud speaks SAML.")
+        for id, settings in self._settings.saml.items():
+            try:
+                checked = await self.check(base_url, settings, consumer_url, message, enveloped=True)
+            except Unauthenticated as error:
+                refusal = error
+            else:
+                return Presented(provider=id, protocol=settings.protocol, assertion=checked)
+        raise refusal
 
     def _check(
         self, base_url: str, settings: SamlProvider, consumer_url: str, message: str, enveloped: bool
@@ -86,6 +100,14 @@ def assertion_of(checked: Assertion) -> dict[str, list[str]]:
         found[f"MELLON_{_NO_LETTER.sub('_', name)}"] = values
     found["Shib-Identity-Provider"] = found["MELLON_IDP"] = [checked.issuer]
     return found
+
+
+class Presented(msgspec.Struct):
+    """A checked assertion on its way to where the token is made."""
+
+    provider: str
+    protocol: str
+    assertion: Assertion
 
 
 @dataclass(frozen=True, slots=True)

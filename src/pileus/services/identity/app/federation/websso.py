@@ -10,7 +10,6 @@ import html
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
-from cryptography.fernet import InvalidToken
 
 from pileus.kernel import clock, ids
 from pileus.kernel.context import Context
@@ -19,7 +18,7 @@ from pileus.kernel.rest import Request, Response
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.app.federation.arrival import arrive
 from pileus.services.identity.app.federation.openid import OpenIds, assertion_of
-from pileus.services.identity.app.secrets import CredentialKeys
+from pileus.services.identity.app.federation.sealed import opened, seal
 from pileus.services.identity.drivers.openid import new_verifier
 from pileus.services.identity.model.federation import FederationSettings
 
@@ -83,7 +82,7 @@ async def set_out(runtime: Runtime, ctx: Context, provider: str, protocol: str, 
     location = await openid.authorization_url(
         redirect_uri=journey.redirect_uri, state=journey.state, nonce=journey.nonce, verifier=journey.verifier
     )
-    sealed = runtime.part(CredentialKeys).encrypt(msgspec.json.encode(journey)).decode()
+    sealed = seal(runtime, journey)
     headers = [("Location", location), ("Set-Cookie", _cookie(ctx, sealed, PATIENCE_S)), ("Cache-Control", "no-store")]
     return Response(302, b"", headers, media_type=None)
 
@@ -114,13 +113,8 @@ async def come_back(runtime: Runtime, ctx: Context, request: Request) -> tuple[s
 
 
 def _journey(runtime: Runtime, request: Request) -> _Journey | None:
-    pairs = (pair.strip().partition("=") for pair in request.headers.get("cookie", "").split(";"))
-    sealed = next((value for name, _, value in pairs if name == COOKIE), "")
-    try:
-        journey = msgspec.json.decode(runtime.part(CredentialKeys).decrypt(sealed.encode()), type=_Journey)
-    except (InvalidToken, msgspec.DecodeError):
-        return None
-    return journey if clock.now().timestamp() < journey.until else None
+    journey = opened(runtime, request, COOKIE, _Journey)
+    return journey if journey is not None and clock.now().timestamp() < journey.until else None
 
 
 def _page(ctx: Context, origin: str, token: str) -> Response:
