@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 import uvicorn
+from starlette.websockets import WebSocket
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from pileus.kernel import policy
 from pileus.kernel.context import ANONYMOUS, Caller, Context
@@ -20,6 +23,7 @@ from pileus.kernel.rest.limits import REMEMBERED, LimitSettings, Rates
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import Service
 from pileus.kernel.testing import client, running
+from pileus.services.dashboard import live
 
 api = Api("load", "/v1")
 ANY = Rule("load:any", policy.ANYONE)
@@ -45,6 +49,12 @@ async def slow() -> dict[str, str]:
 @api.get("/large", ANY)
 async def large() -> Response:
     return Response(200, bytes(30 << 20))
+
+
+@api.websocket("/socket")
+async def listen(socket: WebSocket) -> None:
+    await socket.accept()
+    await socket.receive_text()
 
 
 @api.get("/many", ANY)
@@ -237,6 +247,30 @@ async def test_beyond_its_places_the_server_says_when_to_come_back(serve):
         assert b"200 OK" in await asyncio.wait_for(reader.readline(), 5)
         writer.close()
     assert await serve.serves()
+
+
+async def test_websockets_have_places_too(serve):
+    url = f"ws://127.0.0.1:{serve.port}/load/v1/socket"
+    async with connect(url) as first:
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(url)
+        assert refused.value.response.status_code == 503
+        assert refused.value.response.headers["retry-after"] == "1"
+        await first.send("enough")
+        await first.wait_closed()
+    async with connect(url) as again:
+        await again.send("enough")
+
+
+async def test_live_pages_have_places_too(tmp_path):
+    async with running(tmp_path, [SERVICE], {"limits": {"watchers": 1}}) as runtime:
+        first = live._messages(runtime, "p", None)
+        assert await anext(first) == "retry: 2000\n\n"
+        assert [line async for line in live._messages(runtime, "p", None)] == [f"retry: {live.FULL_RETRY_MS}\n\n"]
+        await first.aclose()
+        again = live._messages(runtime, "p", None)
+        assert await anext(again) == "retry: 2000\n\n"
+        await again.aclose()
 
 
 async def test_a_project_has_its_rate_and_others_theirs(tmp_path):

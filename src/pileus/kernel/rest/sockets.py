@@ -4,6 +4,7 @@ import logging
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pileus.kernel.errors import ApiError, NotFound
@@ -43,4 +44,7 @@ async def serve_socket(
         log.info("websocket closed by its client", extra={"request_id": ctx.request_id})
     except ApiError as error:
         log.info("websocket refused: %s", error.message, extra={"request_id": ctx.request_id})
+        if error.status == 503 and "websocket.http.response" in scope.get("extensions", {}):
+            text, headers = error.message, error.headers
+            return await socket.send_denial_response(PlainTextResponse(text, error.status, headers))
         await socket.close(REFUSED, error.message[:120])

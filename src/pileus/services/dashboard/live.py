@@ -4,7 +4,7 @@ Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from starlette.responses import StreamingResponse
 
@@ -25,7 +25,7 @@ def stream(runtime: Runtime, project_id: str, after: int | None) -> StreamingRes
     return StreamingResponse(_messages(runtime, project_id, after), media_type="text/event-stream", headers=headers)
 
 
-async def _messages(runtime: Runtime, project_id: str, after: int | None) -> AsyncIterator[str]:
+async def _messages(runtime: Runtime, project_id: str, after: int | None) -> AsyncGenerator[str, None]:
     room = runtime.app.watchers
     try:
         room.enter()
