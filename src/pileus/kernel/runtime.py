@@ -81,7 +81,7 @@ class Runtime:
         self.ready = False
         self._parts: dict[Any, Any] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._openapi: bytes | None = None
+        self._openapi: asyncio.Future[bytes] | None = None
 
     async def start(self) -> None:
         """Bring the schema and the services up; when this returns every API answers."""
@@ -156,6 +156,12 @@ class Runtime:
         """Return the context of work that no request asked for; it may do everything."""
         return internal(self.policy, project_id=project_id, user_id=user_id)
 
+    async def _document(self) -> bytes:
+        """Return the OpenAPI document, made once, on a thread of its own: it takes a second."""
+        if self._openapi is None or (self._openapi.done() and self._openapi.exception() is not None):
+            self._openapi = asyncio.ensure_future(asyncio.to_thread(document, self.app))
+        return await asyncio.shield(self._openapi)
+
     async def root_response(self, request: Request, ctx: Context) -> Response:
         """Answer what belongs to no service: the list of services, health, metrics, the OpenAPI document."""
         match request.path.rstrip("/"):
@@ -168,9 +174,7 @@ class Runtime:
             case "/metrics":
                 return Response(200, telemetry.metrics_page(), [], "text/plain; version=0.0.4; charset=utf-8")
             case "/openapi.json":
-                if self._openapi is None:
-                    self._openapi = document(self.app)
-                return Response(200, self._openapi)
+                return Response(200, await self._document())
         raise NotFound(f"There is nothing at {request.path}; the services are listed at {ctx.base_url}/.")
 
 
