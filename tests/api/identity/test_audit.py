@@ -112,6 +112,20 @@ async def test_log_ins_are_told_good_and_bad(cloud):
         assert "typed here" not in json.dumps(told)
 
 
+async def test_programs_that_log_in_by_oauth_are_told_too(cloud, demo):
+    me = (await demo.get("auth/tokens", headers={"X-Subject-Token": demo.headers["X-Auth-Token"]})).json()["token"]
+    body = {"application_credential": {"name": "c", "secret": "app-secret"}}
+    path = f"users/{me['user']['id']}/application_credentials"
+    id = (await demo.post(path, json=body)).json()["application_credential"]["id"]
+    async with client(cloud) as http:
+        for secret, outcome in (("app-secret", "success"), ("wrong", "failure")):
+            form = {"grant_type": "client_credentials", "client_id": id, "client_secret": secret}
+            await http.post("/identity/v3/OS-OAUTH2/token", data=form)
+            told = await newest(cloud, "authenticate")
+            assert (told["outcome"], told["methods"]) == (outcome, ["oauth2"])
+            assert told["initiator"]["user_id"] == me["user"]["id"]
+
+
 async def test_log_ins_are_written_by_themselves_and_none_is_lost_by_a_stop(tmp_path):
     async with running(tmp_path, [SERVICE]) as cloud:
         await login(cloud, "demo")

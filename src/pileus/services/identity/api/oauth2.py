@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -13,6 +14,7 @@ from pileus.services.identity.api.router import api
 from pileus.services.identity.app import certificates, oauth2
 from pileus.services.identity.app.methods.proof import Attempt
 from pileus.services.identity.app.oauth2 import OAuth2Error
+from pileus.services.identity.app.sign_ins import SignIns
 from pileus.services.identity.model import IdentitySettings
 
 LONGEST = 64 * 1024
@@ -66,12 +68,19 @@ async def _token(ctx: Context, request: Request, runtime: Runtime) -> dict[str, 
     client_id, secret = form.get("client_id"), form.get("client_secret")
     if not (certificate and client_id):
         client_id, secret = _basic(request) or (client_id, secret)
-    if certificate and client_id and not secret:
-        text, seconds = await runtime.db.read(oauth2.by_certificate, runtime, client_id, certificate)
-    elif client_id and secret:
-        text, seconds = await oauth2.by_secret(Attempt(runtime, ctx, request), client_id, secret)
-    else:
-        raise oauth2.refused("it sent neither an id with a secret nor an id with a certificate")
+    claimed = {"application_credential": {"id": client_id}} if secret else {"password": {"user": {"id": client_id}}}
+    note = partial(runtime.part(SignIns).note, ctx, request, {"methods": ["oauth2"], **claimed}, user_id=None)
+    try:
+        if certificate and client_id and not secret:
+            text, seconds = await runtime.db.read(oauth2.by_certificate, runtime, client_id, certificate)
+        elif client_id and secret:
+            text, seconds = await oauth2.by_secret(Attempt(runtime, ctx, request), client_id, secret)
+        else:
+            raise oauth2.refused("it sent neither an id with a secret nor an id with a certificate")
+    except ApiError as error:
+        note(error=error)
+        raise
+    note(error=None)
     return {"access_token": text, "token_type": "Bearer", "expires_in": seconds}
 
 

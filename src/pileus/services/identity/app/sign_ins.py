@@ -60,7 +60,7 @@ class SignIns:
         error: ApiError | None,
     ) -> None:
         """Remember a log-in; ``identity`` is ``auth.identity`` as the client sent it, ``error`` None for a good one."""
-        if not self._wanted or not (error is None or isinstance(error, Unauthenticated)):
+        if not self._wanted or not (error is None or error.status == Unauthenticated.status):
             return
         if len(self._waiting) >= MOST_WAITING:
             self._dropped += 1
