@@ -122,6 +122,24 @@ async def test_a_host_that_was_away_hears_it_later_and_loses_what_is_not_wanted(
     assert await left() == []
 
 
+async def test_a_dhcp_port_goes_although_its_host_was_told_everything_at_once(demo, admin):
+    runtime = demo.runtime
+    network, _ = await demo.network()
+    port_id, command = await boot(demo, network["id"])
+    await runtime.bus.call("fake-1", command)
+    owned = f"ports?network_id={network['id']}&device_owner=network:dhcp"
+    assert len((await admin.call("GET", owned, 200))["ports"]) == 1
+    await runtime.local_hosts.lose("fake-1")
+    await demo.call("DELETE", f"ports/{port_id}", 204)
+    await runtime.local_hosts.start_host(runtime._fake_hosts()[0])
+    left: list = []
+    for _ in range(300):
+        if not (left := (await admin.call("GET", owned, 200))["ports"]):
+            break
+        await asyncio.sleep(0.01)
+    assert left == []
+
+
 async def test_what_somebody_took_from_a_host_is_put_back(demo):
     runtime = demo.runtime
     network, _ = await demo.network()

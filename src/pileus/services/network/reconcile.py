@@ -18,7 +18,7 @@ from pileus.kernel.errors import ApiError
 from pileus.kernel.reconcile import World, nudge, reconciler
 from pileus.services.network.commands import EnsureNetworks, FindNetworkDrift
 from pileus.services.network.model import HostState
-from pileus.services.network.store import plans, routers, stamps, wiring, work
+from pileus.services.network.store import plans, ports, routers, stamps, wiring, work
 from pileus.services.network.store.specs import CloudView
 
 HOSTS = "network.hosts"
@@ -154,6 +154,9 @@ def _obeyed(tx: Tx, order: Order) -> None:
     wiring.dhcp_gone(tx, name, command.gone.dhcp)
     wiring.routers_made(tx, command.routers)
     if command.complete:
+        # What is to go is not named in a command of everything; the rows may still name it.
+        served = {spec.network_id for spec in command.dhcp}
+        wiring.dhcp_gone(tx, name, sorted(ports.networks_with_dhcp_port(tx, name) - served))
         state = tx.get(HostState, name)
         if state is None:
             tx.add(HostState(host=name, boot_id=boot_id, told_at=clock.now()))

@@ -48,6 +48,11 @@ def dhcp_port_of(tx: Tx, host: str, network_id: str) -> Port | None:
     return tx.scalar(_DHCP_PORT, {"host": host, "network": network_id})
 
 
+def networks_with_dhcp_port(tx: Tx, host: str) -> set[str]:
+    """Return the networks of which a host has a port for a DHCP server."""
+    return set(tx.scalars(select(Port.network_id).where(Port.binding_host == host, Port.device_owner == DHCP)))
+
+
 _DHCP_PORT = select(Port).where(
     Port.binding_host == bindparam("host"), Port.network_id == bindparam("network"), Port.device_owner == DHCP
 )
