@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def crashes(disk: Disk, target: Path, seeds: range) -> Iterator[tuple[str, Path]
 
 def look(state: Path, said: list[dict[str, Any]], pending: str | None) -> None:
     """Compare rows and bytes with what was said; ``pending`` is an object that is just being changed."""
-    with sqlite3.connect(state / "pileus.db") as rows:
+    with closing(sqlite3.connect(state / "pileus.db")) as rows:
         assert rows.execute("pragma integrity_check").fetchone() == ("ok",)
         assert rows.execute("pragma foreign_key_check").fetchall() == []
         projects = {id for (id,) in rows.execute("select id from identity_projects")}

@@ -132,6 +132,7 @@ class SQLite:
     def _let_go(self) -> None:
         """Close the writing connection; the next commit opens a new one."""
         if self._connection is not None:
+            self._connection.invalidate()
             self._connection.close()
             self._connection = None
 
@@ -157,7 +158,12 @@ class SQLite:
             if self._connection is None:
                 self._connection = self._writer.connect()
             if len(batch) == 1:
-                return [(batch[0], _alone(self._connection, batch[0]))]
+                outcome = _alone(self._connection, batch[0])
+                if (
+                    self._connection.get_transaction() is not None
+                ):  # a commit that failed, on a full disk say, leaves it so
+                    self._let_go()
+                return [(batch[0], outcome)]
             with _named(), self._connection.begin():
                 outcomes = [(job, _attempt(self._connection, job)) for job in batch]
         except Exception as error:
