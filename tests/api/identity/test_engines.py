@@ -1,8 +1,12 @@
 """Identity on the engines that are servers: what they understand differently, and revocation across two nodes."""
 
 from pileus.kernel.config import Configuration
+from pileus.kernel.context import ANONYMOUS, Context
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.testing import client, running
+from pileus.services.identity.app.federation.arrival import arrive
+from pileus.services.identity.app.mirror import mirror
+from pileus.services.identity.drivers.directory import Everybody, Person, Team
 from pileus.services.identity.service import SERVICE
 from pileus.services.identity.testing import login
 
@@ -40,3 +44,35 @@ async def test_a_token_revoked_on_one_node_is_dead_on_the_other_at_once(tmp_path
                 assert (await here.get(path)).status_code == (await there.get(path)).status_code == 401
         finally:
             await other.stop()
+
+
+async def test_people_whom_others_keep_come_and_go(tmp_path, server_url):
+    rules = [{"local": [{"user": {"name": "{0}"}, "group": {"id": "{1}"}}], "remote": [{"type": "a"}, {"type": "b"}]}]
+    async with (
+        running(tmp_path, [SERVICE], database=server_url) as cloud,
+        client(cloud, await login(cloud, "admin")) as http,
+    ):
+        http.base_url = "http://cloud.test/identity/v3/"
+        group = (await http.post("groups", json={"group": {"name": "staff"}})).json()["group"]["id"]
+        base = "OS-FEDERATION/identity_providers/corp"
+        provider = {"enabled": True, "remote_ids": ["Zoë", "zoe"]}
+        assert (await http.put(base, json={"identity_provider": provider})).status_code == 201
+        await http.put("OS-FEDERATION/mappings/people", json={"mapping": {"rules": rules}})
+        await http.put(f"{base}/protocols/saml2", json={"protocol": {"mapping_id": "people"}})
+        for name in ("Zoë", "zoe", "Zoë"):  # alike, but not the same
+            said = {"a": [name], "b": [group]}
+            text, _ = await arrive(cloud, Context(ANONYMOUS, cloud.policy), "corp", "saml2", name, said)
+            async with client(cloud, text) as theirs:
+                assert (await theirs.get("/identity/v3/auth/projects")).status_code == 200
+        members = (await http.get(f"groups/{group}/users")).json()["users"]
+        assert sorted(row["name"] for row in members) == ["Zoë", "zoe"]
+        domain = (await http.post("domains", json={"domain": {"name": "ldap"}})).json()["domain"]["id"]
+        people = [Person(name, f"uid={name}", name, True, {}) for name in ("jane", "john")]
+        everybody = Everybody(people, [Team("t", "team", "", frozenset({"uid=jane"}))])
+        assert await cloud.db.write(lambda tx: mirror(tx, None, domain, everybody))
+        assert not await cloud.db.read(lambda tx: mirror(tx, None, domain, everybody, writes=False))
+        assert await cloud.db.write(lambda tx: mirror(tx, None, domain, Everybody(people[1:], [])))
+        listed = (await http.get("users", params={"domain_id": domain})).json()["users"]
+        assert {row["name"]: row["enabled"] for row in listed} == {"jane": False, "john": True}
+        assert (await http.delete(base)).status_code == 204
+        assert (await http.get(f"groups/{group}/users")).json()["users"] == []
