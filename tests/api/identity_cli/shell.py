@@ -93,7 +93,7 @@ class Client:
         words = shlex.split(command)
         found, _, _ = self._shell.command_manager.find_command(words)
         shows = issubclass(found, DisplayCommandBase)
-        given = [part for name, value in self.options.items() for part in (f"--os-{name}", value)]
+        given = [f"--os-{name}={value}" for name, value in self.options.items()]  # a password may begin with a dash
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _logging_kept():
             self._shell.stdout, self._shell.stderr = out, err

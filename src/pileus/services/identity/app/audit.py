@@ -46,6 +46,8 @@ NAMES = {
     "request_token": "OS-OAUTH1:request_token",
 }
 """Keystone's name of a resource where it is another."""
+VERBS = {"authorized": "allow", "imported": "configure", "rotated": "renew"}
+"""CADF's word of an operation where it knows ours by another (``created`` counts as ``create``)."""
 TOLD = frozenset({"role", "user", "group", "project", "domain", "inherited_to_projects", "methods", "changed"})
 """What of an event's payload a record tells: ids, kinds and names of fields, never their contents."""
 
@@ -62,7 +64,7 @@ def record_of(event: Event, cloud: uuid.UUID, publisher: str) -> dict[str, Any]:
         "eventType": "activity",
         "id": str(uuid.uuid5(cloud, f"{event.sequence}/{event.at.isoformat()}")),
         "eventTime": when,
-        "action": "authenticate" if signing_in else f"{operation}.{name}",
+        "action": "authenticate" if signing_in else f"{VERBS.get(operation, operation)}.{name}",
         "outcome": event.payload.get("outcome", "success"),
         "observer": {"typeURI": "service/security", "id": str(cloud)},
         "initiator": _initiator(event),
