@@ -167,6 +167,19 @@ async def test_lists_are_sorted(admin):
         assert (await admin.get(f"users?{wrong}")).status_code == 400
 
 
+async def test_the_projects_a_user_has_a_role_on(admin):
+    user, role = await id_of(admin, "users", "demo"), await id_of(admin, "roles", "member")
+    shut = await make(admin, "projects", name="shut", enabled=False)
+    assert (await admin.put(f"projects/{shut['id']}/users/{user}/roles/{role}")).status_code == 204
+    for query, names in (
+        ("", {"demo", "invisible_to_admin", "shut"}),
+        ("?enabled=false", {"shut"}),
+        ("?name=demo", {"demo"}),
+    ):
+        answer = await admin.get(f"users/{user}/projects{query}")
+        assert {row["name"] for row in answer.json()["projects"]} == names
+
+
 async def test_a_change_of_a_group_rewrites_none_of_its_members(cloud, admin):
     group = (await make(admin, "groups"))["id"]
     written = []

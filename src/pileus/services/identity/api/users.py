@@ -21,7 +21,7 @@ from pileus.services.identity.app.directories import Directories, refuse_entry
 from pileus.services.identity.app.federation import links
 from pileus.services.identity.app.federation.links import ProviderLink
 from pileus.services.identity.app.passwords import LONGEST, Passwords
-from pileus.services.identity.model import Group, User
+from pileus.services.identity.model import Group, Project, User
 from pileus.services.identity.store import directories, federation, users
 from pileus.services.identity.store import projects as project_rows
 
@@ -198,7 +198,15 @@ async def list_groups_of(ctx: Context, runtime: Runtime, db: Database, request: 
 
 
 @api.get("/users/{user}/projects", USER_PROJECTS, wrap="projects")
-def list_projects_of(tx: Tx, ctx: Context, user: User) -> Page:
-    rows = reach.projects(tx, user.id)
+def list_projects_of(tx: Tx, ctx: Context, request: Request, user: User) -> Page:
+    """What a user has a role on, disabled projects too; /auth/projects lists what a token can be had for."""
+    statement = project_rows.select_projects(is_domain=None).where(Project.id.in_(reach.held_projects(tx, user.id)))
+    columns = {
+        "id": Project.id,
+        "name": Project.name,
+        "domain_id": Project.domain_id,
+        "enabled": Project.enabled,
+    }
+    rows, marker = listing(tx, request, statement, Project, columns)
     tags = project_rows.tags_of(tx, [row.id for row in rows])
-    return Page([project_view(ctx, row, tags.get(row.id, [])) for row in rows])
+    return Page([project_view(ctx, row, tags.get(row.id, [])) for row in rows], marker)

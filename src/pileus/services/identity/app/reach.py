@@ -6,8 +6,8 @@ from pileus.services.identity.store import projects as project_rows
 from pileus.services.identity.store import roles as role_rows
 
 
-def projects(tx: Tx, user_id: str) -> list[Project]:
-    """Return the enabled projects of enabled domains a user may ask a token for, by name."""
+def held_projects(tx: Tx, user_id: str) -> dict[str, Project]:
+    """Return the projects on which a user has any role, disabled ones too, by id."""
     direct, above = set(), set()
     for kind, target_id, inherited in role_rows.targets_of(tx, user_id):
         if inherited:
@@ -17,6 +17,12 @@ def projects(tx: Tx, user_id: str) -> list[Project]:
     found = project_rows.projects_by_id(tx, direct)
     for target_id in above:
         found.update({row.id: row for row in project_rows.subtree(tx, target_id)})
+    return found
+
+
+def projects(tx: Tx, user_id: str) -> list[Project]:
+    """Return the enabled projects of enabled domains a user may ask a token for, by name."""
+    found = held_projects(tx, user_id)
     domains = project_rows.projects_by_id(tx, {row.domain_id for row in found.values()})
     usable = {row.id for row in domains.values() if row.enabled}
     return sorted((row for row in found.values() if row.enabled and row.domain_id in usable), key=lambda row: row.name)
