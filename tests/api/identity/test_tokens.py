@@ -1,7 +1,10 @@
 """Logging in, rescoping, validating, and how access ends at once."""
 
+from datetime import timedelta
+
 import pytest
 
+from pileus.kernel import clock
 from pileus.kernel.testing import client, running
 from pileus.services.identity.app.memory import Memory
 from pileus.services.identity.app.validation import Tokens
@@ -194,6 +197,47 @@ async def test_validation(cloud):
     assert (await validate(cloud, admin, "nonsense")).status_code == 404
     assert (await validate(cloud, admin, "")).status_code == 400
     assert (await validate(cloud, "nonsense", demo)).status_code == 401
+
+
+@pytest.fixture
+def later():
+    """A clock that can be put forward."""
+
+    class Later(clock.SystemClock):
+        late = timedelta()
+
+        def now(self):
+            return super().now() + self.late
+
+    mine = Later()
+    before = clock.use(mine)
+    yield mine
+    clock.use(before)
+
+
+async def test_a_token_that_has_ended_is_shown_to_those_who_ask_for_it_for_a_while(cloud, later):
+    token = await login(cloud, "demo")
+    assert await is_good(cloud, token)
+    later.late = timedelta(seconds=3601)
+    admin = await login(cloud, "admin")
+    assert not await is_good(cloud, token)
+    assert (await validate(cloud, admin, token)).status_code == 404
+    for _ in range(2):
+        assert (await validate(cloud, admin, token, "?allow_expired=1")).json()["token"]["user"]["name"] == "demo"
+        assert (await validate(cloud, admin, token)).status_code == 404
+    assert not await is_good(cloud, token)
+    assert (await rescope(cloud, token, DEMO)).status_code == 404
+    later.late = timedelta(seconds=3601 + 172800)
+    admin = await login(cloud, "admin")
+    assert (await validate(cloud, admin, token, "?allow_expired=1")).status_code == 404
+
+
+async def test_what_was_revoked_is_not_shown_as_ended(cloud, later):
+    token = await login(cloud, "demo")
+    assert (await validate(cloud, token, token, method="DELETE")).status_code == 204
+    later.late = timedelta(seconds=3601)
+    admin = await login(cloud, "admin")
+    assert (await validate(cloud, admin, token, "?allow_expired=1")).status_code == 404
 
 
 async def test_a_revoked_token_is_dead_at_once_and_others_live(cloud):

@@ -1,5 +1,6 @@
 """Passcodes, rules that ask for more than one method, and the receipts in between."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -74,6 +75,12 @@ async def test_a_passcode_counts_once(cloud, enrolled):
     assert (await post(cloud, totp(code))).status_code == 201
     assert (await post(cloud, totp(code))).status_code == 401
     assert (await post(cloud, both(password_of(cloud, "demo"), code))).status_code == 401
+
+
+async def test_of_many_that_show_a_passcode_at_once_one_is_let_in(cloud, enrolled):
+    code = passcode()
+    answers = await asyncio.gather(*(post(cloud, totp(code)) for _ in range(6)))
+    assert sorted(answer.status_code for answer in answers) == [201, 401, 401, 401, 401, 401]
 
 
 async def test_the_passcode_before_counts_but_not_after_a_later_one(cloud, enrolled, noon):
