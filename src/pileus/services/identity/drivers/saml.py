@@ -189,10 +189,9 @@ def _out_of_envelope(text: str) -> str:
 
 
 class Verifier:
-    """One identity provider, by its metadata, as this cloud at one address sees it."""
+    """One identity provider, by its metadata.  It keeps nothing of those who were checked."""
 
-    def __init__(self, metadata_file: str, entity_id: str, consumer_url: str) -> None:
-        from saml2 import BINDING_HTTP_POST
+    def __init__(self, metadata_file: str) -> None:
         from saml2.client import Saml2Client
         from saml2.config import SPConfig
 
@@ -200,19 +199,12 @@ class Verifier:
         try:
             config.load(
                 {
-                    "entityid": entity_id,
+                    "entityid": "named at each check",
                     "xmlsec_binary": _xmlsec(),
                     "metadata": {"local": [metadata_file]},
                     "accepted_time_diff": LEEWAY_S,
                     "allow_unknown_attributes": True,
-                    "service": {
-                        "sp": {
-                            "endpoints": {"assertion_consumer_service": [(consumer_url, BINDING_HTTP_POST)]},
-                            "allow_unsolicited": True,
-                            "want_assertions_signed": True,
-                            "want_response_signed": False,
-                        }
-                    },
+                    "service": {"sp": {"endpoints": {}}},
                 }
             )
         except Exception as error:  # pysaml2 raises whatever its parsers do
@@ -220,16 +212,30 @@ class Verifier:
         self._issuers = set(config.metadata.keys())  # type: ignore[union-attr]
         self._client = Saml2Client(config)
 
-    def check(self, message: str, *, enveloped: bool) -> Assertion:
-        """Return what a message proves; raise Unauthenticated."""
+    def check(self, message: str, *, entity_id: str, consumer_url: str, enveloped: bool) -> Assertion:
+        """Return what a message proves to ``entity_id`` at ``consumer_url``; raise Unauthenticated."""
         from saml2 import BINDING_HTTP_POST
+        from saml2.response import AuthnResponse
 
         if len(message) > LONGEST_MESSAGE:
             raise Unauthenticated(f"The SAML message is longer than {LONGEST_MESSAGE} characters.")
         try:
             text = _out_of_envelope(message) if enveloped else message
-            found = self._client.parse_authn_request_response(
-                base64.b64encode(text.encode()).decode(), BINDING_HTTP_POST, outstanding={}
+            # Below the public function, which remembers every subject and knows one address of ours only.
+            found: Any = self._client._parse_response(
+                base64.b64encode(text.encode()).decode(),
+                AuthnResponse,
+                "assertion_consumer_service",
+                BINDING_HTTP_POST,
+                outstanding_queries={},
+                allow_unsolicited=True,
+                want_assertions_signed=True,
+                want_assertions_or_response_signed=False,
+                want_response_signed=False,
+                return_addrs=[consumer_url],
+                entity_id=entity_id,
+                attribute_converters=self._client.config.attribute_converters,
+                allow_unknown_attributes=True,
             )
         except Exception as error:  # pysaml2 raises whatever its parsers do; each means that nothing is proven
             reason = str(error) or type(error).__name__

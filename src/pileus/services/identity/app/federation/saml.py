@@ -4,6 +4,7 @@ Rule: an assertion is good once; what it says has the names that mappings writte
 """
 
 import asyncio
+import os
 import re
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ import msgspec
 from pileus.kernel import ids
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.errors import Forbidden, Unauthenticated
+from pileus.kernel.errors import Forbidden, Unauthenticated, Unavailable
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.app.federation.providers import require_service_provider
 from pileus.services.identity.app.validation import Token, Tokens
@@ -32,7 +33,7 @@ class Samls:
     def __init__(self, runtime: Runtime) -> None:
         self._settings = runtime.config.get(FederationSettings)
         self._folder = runtime.config.state / "identity" / "saml"
-        self._verifiers: dict[tuple[str, str], Verifier] = {}
+        self._verifiers: dict[str, tuple[int, Verifier]] = {}
         self._keys: Keys | None = None
         self._making = asyncio.Lock()
 
@@ -63,10 +64,19 @@ class Samls:
         self, base_url: str, settings: SamlProvider, consumer_url: str, message: str, enveloped: bool
     ) -> Assertion:
         entity_id = settings.entity_id or f"{base_url}{BASE}/saml2/sp"
-        key = (settings.metadata_file, consumer_url)
-        if key not in self._verifiers:
-            self._verifiers[key] = Verifier(settings.metadata_file, entity_id, consumer_url)
-        return self._verifiers[key].check(message, enveloped=enveloped)
+        verifier = self._verifier(settings.metadata_file)
+        return verifier.check(message, entity_id=entity_id, consumer_url=consumer_url, enveloped=enveloped)
+
+    def _verifier(self, metadata_file: str) -> Verifier:
+        """Return what checks by a provider's metadata; a file that has changed is read anew."""
+        try:
+            changed = os.stat(metadata_file).st_mtime_ns
+        except OSError as error:
+            raise Unavailable(f"The SAML metadata in {metadata_file} cannot be read: {error}.") from error
+        known = self._verifiers.get(metadata_file)
+        if known is None or known[0] != changed:
+            known = self._verifiers[metadata_file] = changed, Verifier(metadata_file)
+        return known[1]
 
     async def keys(self, ctx: Context) -> Keys:
         """Return the keys with which this cloud signs."""
