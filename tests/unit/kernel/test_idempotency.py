@@ -210,10 +210,23 @@ async def test_updates_and_deletes_can_be_tried(demo):
     update = next(change for change in told["changes"] if change["table"] == "network_networks")
     assert update["action"] == "update"
     assert "name" in update["fields"]
+    assert update["ids"] == [network]
+    told = (await demo.post("/networking/v2.0/networks?dry_run=true", json={"network": {}})).json()["dry_run"]
+    created = next(change for change in told["changes"] if change["table"] == "network_networks")
+    assert created["ids"] == [told["answer"]["network"]["id"]]
     told = (await demo.delete(f"{path}?dry_run=true")).json()["dry_run"]
     assert told["status"] == 204
     assert any(change["action"] == "delete" for change in told["changes"])
     assert (await demo.get(path)).json()["network"]["name"] == "n"
+
+
+async def test_a_dry_run_touches_no_bytes(demo):
+    image = (await demo.post("/image/v2/images", json={"disk_format": "raw", "container_format": "bare"})).json()["id"]
+    octets = {"content-type": "application/octet-stream"}
+    path = f"/image/v2/images/{image}"
+    assert (await demo.put(f"{path}/file", content=b"bytes" * 1000, headers=octets)).status_code == 204
+    assert (await demo.delete(f"{path}?dry_run=true")).json()["dry_run"]["status"] == 204
+    assert (await demo.get(f"{path}/file")).content == b"bytes" * 1000
 
 
 async def test_a_dry_run_makes_no_user_and_shows_no_hash(cloud):

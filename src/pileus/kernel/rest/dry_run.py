@@ -130,7 +130,8 @@ def _noting_statements(tx: Tx, report: Report) -> Iterator[None]:
     def note(connection: Connection, statement: Any, many: Any, one: Any, options: Any, result: Any) -> None:
         verb = next((verb for kind, verb in VERBS.items() if isinstance(statement, kind)), None)
         if verb is not None:
-            _note(report, verb, str(statement.table.name), statement, list(many) or [one or {}], result.rowcount)
+            rows = result.context.compiled_parameters or [{}]  # with what the columns' defaults have added
+            _note(report, verb, str(statement.table.name), statement, rows, result.rowcount)
 
     event.listen(connection, "after_execute", note)
     try:
