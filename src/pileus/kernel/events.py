@@ -271,6 +271,14 @@ def _prune(tx: Tx) -> None:
     tx.execute(delete(Event).where(Event.at < clock.now() - KEEP))
 
 
+def forget(tx: Tx, kind: str, consumer: str, older_than: timedelta) -> None:
+    """Remove events of a kind of which there are many, sooner than others, once their consumer is past them."""
+    cursor = tx.get(EventCursor, consumer)
+    if cursor is not None:
+        past = Event.sequence <= cursor.sequence
+        tx.execute(delete(Event).where(Event.kind == kind, past, Event.at < clock.now() - older_than))
+
+
 async def consume_forever(runtime: "Runtime") -> None:
     """Feed every durable consumer, whatever fails in between; a cursor moves in one transaction with its work, so
     that several processes may do this side by side."""

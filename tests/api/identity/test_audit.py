@@ -3,12 +3,16 @@
 import asyncio
 import json
 import logging
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from pileus.kernel import events
+from pileus.kernel.events import Event
 from pileus.kernel.testing import client, running
 from pileus.services.identity.app.sign_ins import SignIns
+from pileus.services.identity.model.audit import AUTHENTICATE, CONSUMER
 from pileus.services.identity.service import SERVICE
 from pileus.services.identity.testing import auth_body, login, password_of
 
@@ -138,6 +142,24 @@ async def test_log_ins_are_written_by_themselves_and_none_is_lost_by_a_stop(tmp_
         await login(cloud, "admin")
     async with running(tmp_path, [SERVICE]) as cloud:
         assert len([one for one in await records(cloud) if one["event_type"] == "identity.authenticate"]) == 2
+
+
+async def test_events_of_log_ins_do_not_pile_up(cloud, admin):
+    def kinds(tx):
+        return set(tx.scalars(select(Event.kind)).all())
+
+    def not_written_yet(tx):
+        events.emit(tx, AUTHENTICATE, "somebody")
+        events.forget(tx, AUTHENTICATE, CONSUMER, timedelta(seconds=-1))
+        return kinds(tx)
+
+    assert AUTHENTICATE in await cloud.db.write(not_written_yet)
+    await admin.post("groups", json={"group": {"name": "g"}})
+    assert [one for one in await records(cloud) if one["event_type"] == AUTHENTICATE]
+    await cloud.db.write(events.forget, AUTHENTICATE, CONSUMER, timedelta(hours=1))
+    assert AUTHENTICATE in await cloud.db.read(kinds)
+    await cloud.db.write(events.forget, AUTHENTICATE, CONSUMER, timedelta(0))
+    assert await cloud.db.read(kinds) == {"identity.group.created"}
 
 
 async def test_a_file_that_was_moved_away_is_opened_anew(cloud, admin):

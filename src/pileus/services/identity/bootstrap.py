@@ -14,7 +14,6 @@ from pileus.kernel import clock, events, ids
 from pileus.kernel.db import Tx
 from pileus.kernel.files import write_durably
 from pileus.kernel.runtime import Runtime
-from pileus.services.identity.app.audit import CONSUMER
 from pileus.services.identity.app.passwords import hash_now
 from pileus.services.identity.first_passwords import PEOPLE, hash_of, password_of
 from pileus.services.identity.model import (
@@ -35,6 +34,7 @@ from pileus.services.identity.model import (
     Role,
     User,
 )
+from pileus.services.identity.model.audit import CONSUMER
 from pileus.services.identity.store import catalog, tokens
 
 PROJECTS = ("admin", "demo", "alt_demo", "service", "invisible_to_admin")

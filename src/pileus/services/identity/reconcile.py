@@ -2,10 +2,11 @@
 
 from datetime import datetime, timedelta
 
-from pileus.kernel import clock
+from pileus.kernel import clock, events
 from pileus.kernel.db import Tx
 from pileus.kernel.reconcile import World, reconciler
 from pileus.services.identity.model import LONGEST_LIFETIME_S
+from pileus.services.identity.model.audit import AUTHENTICATE, CONSUMER, SIGN_INS_KEPT
 from pileus.services.identity.store import credentials, federation, oauth1, tokens
 
 
@@ -38,3 +39,9 @@ def _end_memberships(tx: Tx, now: datetime) -> None:
 async def forget_oauth1(world: World) -> None:
     """Remove the tokens of OAuth 1 that have expired, and the nonces of signatures too old to count."""
     await world.db.write(oauth1.forget_past, clock.now())
+
+
+@reconciler("identity.sign_ins", every_s=600)
+async def forget_sign_ins(world: World) -> None:
+    """Remove the events of log-ins, of which there may be thousands a minute, once they are in the audit."""
+    await world.db.write(events.forget, AUTHENTICATE, CONSUMER, SIGN_INS_KEPT)

@@ -12,12 +12,11 @@ from pileus.kernel.audit import AuditLog
 from pileus.kernel.db import Tx
 from pileus.kernel.events import Event
 from pileus.kernel.runtime import Runtime, runtime_of
+from pileus.services.identity.model.audit import AUTHENTICATE, CONSUMER
 
-CONSUMER = "identity.audit"
 NAMESPACE = uuid.UUID("6f1c9d5e-2b1c-5c0e-9a53-6d9c6f6f3e11")
 CADF_EVENT = "http://schemas.dmtf.org/cloud/audit/1.0/event"
 USER_URI = "service/security/account/user"
-AUTHENTICATE = "identity.authenticate"
 TARGETS = {
     "user": "data/security/account/user",
     "group": "data/security/group",

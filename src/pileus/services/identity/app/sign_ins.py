@@ -16,7 +16,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import ApiError, Unauthenticated
 from pileus.kernel.rest import Request
 from pileus.kernel.runtime import Runtime
-from pileus.services.identity.app.audit import AUTHENTICATE
+from pileus.services.identity.model.audit import AUTHENTICATE
 from pileus.services.identity.store import application_credentials, projects, users
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,10 @@
+"""Names that the audit shares with the work that cleans up after it."""
+
+from datetime import timedelta
+
+CONSUMER = "identity.audit"
+"""Who writes the records of identity's events."""
+AUTHENTICATE = "identity.authenticate"
+"""The kind of the event of a log-in."""
+SIGN_INS_KEPT = timedelta(hours=1)
+"""How long the events of log-ins are kept; their records stay in the audit's file."""
