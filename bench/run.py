@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import boots, guests, networks, requests, streams
+from bench import boots, guests, identity, networks, requests, streams
 from bench.cloud import FakeCloud
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
@@ -23,11 +23,11 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 def main() -> None:
     """Run all parts, or those named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parts = "start, requests, boots, streams (all by default); networks, guests (as root)"
+    parts = "start, requests, identity, boots, streams (all by default); networks, guests (as root)"
     parser.add_argument("parts", nargs="*", help=parts)
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     words = parser.parse_args()
-    parts = words.parts or ["start", "requests", "boots", "streams"]
+    parts = words.parts or ["start", "requests", "identity", "boots", "streams"]
     console = Console()
     sections = []
     for name in parts:
@@ -63,6 +63,13 @@ def reads(say: requests.Progress) -> str:
         costs = asyncio.run(requests.run(cloud, say))
     rows = [(cost.name, f"{cost.cpu_ms:.2f} ms", f"{cost.p50_ms:.2f} ms", f"{cost.target_ms} ms") for cost in costs]
     return table(("read", "server CPU", "median time", "target"), rows)
+
+
+def identities(say: requests.Progress) -> str:
+    """Return the table of Identity's requests inside the process."""
+    costs = asyncio.run(identity.run(say))
+    rows = [(cost.name, f"{cost.cpu_ms:.2f} ms", f"{cost.target_ms} ms") for cost in costs]
+    return table(("Identity inside the process", "CPU", "target"), rows)
 
 
 def boot(say: requests.Progress) -> str:
@@ -117,6 +124,7 @@ def guest(say: requests.Progress) -> str:
 PARTS = {
     "start": start,
     "requests": reads,
+    "identity": identities,
     "boots": boot,
     "streams": stream,
     "networks": network,
