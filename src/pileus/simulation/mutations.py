@@ -213,7 +213,7 @@ MUTATIONS = [
     Mutation(
         "volumes are not given back",
         "detaching forgets the attachment",
-        lambda: [(_service("block_storage.public"), "release", _nothing)],
+        lambda: [(_service("compute.volumes"), "release", _nothing)],
     ),
     Mutation("quota is not claimed", "requests are not counted", lambda: [(quota, "claim", _nothing)]),
     Mutation("states are not checked", "a verb begins whatever the resource is at", _unchecked_states),

@@ -47,6 +47,8 @@ class Result(msgspec.Struct):
     violation: str | None
     digest: str
     lines: list[str]
+    told: int
+    """How many lines there were; of long stories only the last are kept, unless all are asked for."""
     seen: dict[str, int]
     lifecycles: int
     simulated_s: float
@@ -95,6 +97,7 @@ class World:
             violation=violation,
             digest=trace.digest,
             lines=trace.lines,
+            told=trace.count,
             seen=dict(trace.seen),
             lifecycles=run.lifecycles,
             simulated_s=loop.time() - self.template.ends_at,

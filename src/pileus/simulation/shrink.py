@@ -18,13 +18,13 @@ def kind_of(violation: str | None) -> str:
     return text.split(";")[0].split(": [")[0].split("\n")[0][:120]
 
 
-def shrink(world: World, plan: Plan) -> Result:
+def shrink(world: World, plan: Plan, *, most_runs: int = MOST_RUNS) -> Result:
     """Return the run of the smallest plan found that fails as ``plan`` does."""
     best = world.run(plan, whole=True)
     wanted = kind_of(best.violation)
     runs = 0
     improved = best.violation is not None
-    while improved and runs < MOST_RUNS:
+    while improved and runs < most_runs:
         improved = False
         for smaller in _smaller(best.plan):
             runs += 1
@@ -32,7 +32,7 @@ def shrink(world: World, plan: Plan) -> Result:
             if result.violation is not None and kind_of(result.violation) == wanted:
                 best, improved = result, True
                 break
-            if runs >= MOST_RUNS:
+            if runs >= most_runs:
                 break
     return best
 
