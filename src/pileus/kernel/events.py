@@ -233,13 +233,26 @@ def ensure_cursors(tx: Tx) -> None:
     tx.add_all(EventCursor(consumer=name, sequence=last) for name in CONSUMERS if name not in known)
 
 
-def _consume(tx: Tx, consumer: Consumer) -> tuple[bool, int]:
-    """Handle one chunk for one consumer; return whether there may be more, and how far it has come."""
+def follow_from_now(tx: Tx, name: str) -> None:
+    """Have a consumer that is new see every event from now on, not only those after its first look."""
+    if tx.get(EventCursor, name) is None:
+        tx.add(EventCursor(consumer=name, sequence=newest(tx)))
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """What comes next for a consumer, and from where to where it takes it; ``begin`` None: it is new."""
+
+    begin: int | None
+    end: int
+    events: list[Event]
+
+
+def _next_chunk(tx: Tx, consumer: Consumer) -> _Chunk:
+    """Read on a snapshot: a serializable transaction would lock the end of the table, where everybody writes."""
     cursor = tx.get(EventCursor, consumer.name)
     if cursor is None:
-        cursor = EventCursor(consumer=consumer.name, sequence=newest(tx))
-        tx.add(cursor)
-        return False, cursor.sequence
+        return _Chunk(None, newest(tx), [])
     last = horizon(tx, cursor.sequence)
     events = list(
         tx.scalars(
@@ -249,16 +262,21 @@ def _consume(tx: Tx, consumer: Consumer) -> tuple[bool, int]:
             .limit(CHUNK)
         )
     )
-    for event in events:
+    return _Chunk(cursor.sequence, events[-1].sequence if len(events) == CHUNK else last, events)
+
+
+def _consume(tx: Tx, consumer: Consumer, chunk: _Chunk) -> tuple[bool, int]:
+    """Handle one chunk for one consumer; return whether there may be more, and how far it has come."""
+    cursor = tx.get(EventCursor, consumer.name)
+    if cursor is None:
+        tx.add(EventCursor(consumer=consumer.name, sequence=chunk.end))
+        return False, chunk.end
+    if cursor.sequence != chunk.begin:  # another process was faster
+        return True, cursor.sequence
+    for event in chunk.events:
         consumer.handle(tx, event)
-    cursor.sequence = events[-1].sequence if len(events) == CHUNK else last
-    return len(events) == CHUNK, cursor.sequence
-
-
-def follow_from_now(tx: Tx, name: str) -> None:
-    """Have a consumer that is new see every event from now on, not only those after its first look."""
-    if tx.get(EventCursor, name) is None:
-        tx.add(EventCursor(consumer=name, sequence=newest(tx)))
+    cursor.sequence = chunk.end
+    return len(chunk.events) == CHUNK, chunk.end
 
 
 def _kinds_after(tx: Tx, sequence: int) -> tuple[int, set[str]]:
@@ -315,7 +333,8 @@ async def consume_once(runtime: "Runtime", positions: dict[str, int] | None = No
         try:
             more = True
             while more:
-                more, positions[consumer.name] = await runtime.db.write(_consume, consumer)
+                chunk = await runtime.db.read(_next_chunk, consumer)
+                more, positions[consumer.name] = await runtime.db.write(_consume, consumer, chunk)
         except Exception:
             positions.pop(consumer.name, None)
             log.exception("event consumer %s failed; it will be tried again", consumer.name)

@@ -1,6 +1,7 @@
 """Events reach their durable consumers once, in order, whatever happens in between."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy import insert
@@ -67,13 +68,13 @@ async def test_events_of_no_interest_cost_no_write(cloud, monkeypatch):
     assert positions == {"toy": 1}
 
 
-@pytest.mark.postgresql
-async def test_an_event_that_commits_late_is_not_passed_over(postgresql_url, monkeypatch):
+async def test_an_event_that_commits_late_is_not_passed_over(server_url, monkeypatch):
     """Elsewhere than on SQLite a lower number may be committed after a higher one."""
     monkeypatch.setattr(events, "CONSUMERS", {})
-    db, slow = open_database(postgresql_url), open_database(postgresql_url)
+    db, slow = open_database(server_url), open_database(server_url)
     await db.create_schema()
-    cloud, heard = SimpleNamespace(db=db), []
+    heard: list[str] = []
+    cloud: Any = SimpleNamespace(db=db)
     events.on("toy.fell", name="toy")(lambda tx, event: heard.append(event.resource_id))
     await db.write(emit("toy.fell", "before anybody listened"))
     await events.consume_once(cloud)
