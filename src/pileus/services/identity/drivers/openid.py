@@ -4,8 +4,10 @@ Rule: nothing of a token is believed before its signature (or its issuer's own a
 Formats: OpenID Connect Core and Discovery 1.0, RFC 7519 (JWT), RFC 7636 (PKCE), RFC 7662 (introspection).
 """
 
+import asyncio
 import base64
 import hashlib
+import importlib
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -61,14 +63,15 @@ class OpenId:
         return found
 
     async def _key_set(self, *, fresh: bool = False) -> Any:
-        from joserfc.jwk import KeySet  # only clouds with such a provider need it
-
         now = clock.now().timestamp()
         life = KEYS_PAUSE_S if fresh else DOCUMENT_LIFE_S
         if self._keys is None or now >= self._keys[0] + life:
             answer = await fetch(await self._endpoint("jwks_uri"), ca_file=self.settings.ca_file)
             if answer.status != 200:
                 raise Unavailable(f"{answer.url} answered {answer.status} instead of the provider's keys.")
+            await asyncio.to_thread(importlib.import_module, "joserfc.jwt")  # only clouds with a provider need it
+            from joserfc.jwk import KeySet
+
             self._keys = now, KeySet.import_key_set(answer.json())  # type: ignore[arg-type]
         return self._keys[1]
 
@@ -82,10 +85,11 @@ class OpenId:
 
     async def _verified(self, token: str) -> Claims:
         """Return the claims of a JWT that the provider signed and that is good now."""
+        keys = await self._key_set()
         from joserfc import errors, jwt
 
         try:
-            decoded = jwt.decode(token, await self._key_set(), algorithms=ALGORITHMS)
+            decoded = jwt.decode(token, keys, algorithms=ALGORITHMS)
         except errors.InvalidKeyIdError:
             try:
                 decoded = jwt.decode(token, await self._key_set(fresh=True), algorithms=ALGORITHMS)
