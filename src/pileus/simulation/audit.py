@@ -300,7 +300,8 @@ def _wanted_guests(ask: Ask, host: str) -> set[str]:
 
 def _erring_guests(ask: Ask) -> set[str]:
     """What is in error may have left something on its host, as long as a row says so and deleting removes it."""
-    erring = {id for (id,) in ask("select id from compute_servers where deleted_at is null and vm_state = 'error'")}
+    query = "select id from compute_servers where deleted_at is null and vm_state = 'error' and host is not null"
+    erring = {id for (id,) in ask(query)}
     resized = "select s.id from compute_servers s where s.vm_state = 'resized' and s.deleted_at is null"
     return erring | {id for (id,) in ask(resized)}
 
