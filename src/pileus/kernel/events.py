@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, String, bindparam, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, String, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pileus.kernel import clock
@@ -267,15 +267,16 @@ def _next_chunk(tx: Tx, consumer: Consumer) -> _Chunk:
 
 def _consume(tx: Tx, consumer: Consumer, chunk: _Chunk) -> tuple[bool, int]:
     """Handle one chunk for one consumer; return whether there may be more, and how far it has come."""
-    cursor = tx.get(EventCursor, consumer.name)
-    if cursor is None:
-        tx.add(EventCursor(consumer=consumer.name, sequence=chunk.end))
+    if chunk.begin is None:
+        follow_from_now(tx, consumer.name)
         return False, chunk.end
-    if cursor.sequence != chunk.begin:  # another process was faster
-        return True, cursor.sequence
+    # The cursor moves first, so that of two processes one waits here, before any handler has done its work.
+    mine = (EventCursor.consumer == consumer.name, EventCursor.sequence == chunk.begin)
+    moved: Any = tx.execute(update(EventCursor).where(*mine).values(sequence=chunk.end))
+    if moved.rowcount != 1:  # another process was faster
+        return True, chunk.begin
     for event in chunk.events:
         consumer.handle(tx, event)
-    cursor.sequence = chunk.end
     return len(chunk.events) == CHUNK, chunk.end
 
 
