@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import String, func, select
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pileus.kernel.db import ByteString, Row, Tx, after_commit, open_database
+from pileus.kernel.errors import Invalid
 
 
 class Thing(Row):
@@ -122,8 +123,18 @@ async def test_moments_keep_their_microseconds_and_json_its_size(db):
 async def test_text_that_is_too_long_is_refused_not_cut(db):
     if db.__class__.__name__ == "SQLite":
         pytest.skip("SQLite keeps texts of any length")
-    with pytest.raises(DBAPIError):
+    with pytest.raises(Invalid, match="too long"):
         await db.write(add, "x" * 101)
+    assert await db.read(count) == 0
+
+
+async def test_text_that_an_engine_cannot_hold_is_refused_in_words(db):
+    if db.__class__.__name__ != "Networked" or db.kind.driver != "postgresql+psycopg":
+        await db.write(add, "a\x00b")
+        assert await db.read(lambda tx: tx.get(Thing, "a\x00b")) is not None
+        return
+    with pytest.raises(Invalid, match="NUL"):
+        await db.write(add, "a\x00b")
     assert await db.read(count) == 0
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, event, make_url, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from pileus.kernel import ids
 from pileus.kernel.db.base import Row, Session, Tx
-from pileus.kernel.errors import ApiError, OutOfSpace, Unavailable
+from pileus.kernel.errors import ApiError, Invalid, OutOfSpace, Unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -138,6 +138,10 @@ class Networked:
         if code in self.kind.away:
             log.error("the database server failed: %s", error.orig)
             return Unavailable(AWAY, headers={"Retry-After": "2"})
+        if isinstance(error, DataError):  # SQLite would keep it: a NUL in a text, a number beyond its column
+            return Invalid(
+                "A value in this request cannot be stored: a text that is too long or holds a NUL, or a number too big."
+            )
         return error
 
     @staticmethod
