@@ -6,7 +6,7 @@ Rule: the last sort key is always the id, so that every order is total and no ro
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, inspect, or_, select
 
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
@@ -41,10 +41,12 @@ def page(
     marker: str | None = None,
     max_limit: int = MAX_LIMIT,
     id_column: Any = None,
+    plain: bool = False,
 ) -> tuple[list[R], str | None]:
     """Return the rows of ``statement`` after ``marker`` and the marker of the next page, or None at the end.
 
     ``limit`` None or above ``max_limit`` means ``max_limit``.  Raises Invalid when the marker names no row.
+    With ``plain`` they are records with the row's attributes, which cost half as much to read and cannot be changed.
     """
     identity: Any = row.id if id_column is None else id_column  # type: ignore[attr-defined]
     if limit is not None and limit < 0:
@@ -55,11 +57,17 @@ def page(
         statement = statement.where(_after(tx, order, identity, marker))
     statement = statement.order_by(*_clauses(tx, order))
     size = max_limit if limit is None else min(limit, max_limit)
-    found: list[R] = list(tx.scalars(statement.limit(size + 1)))
+    statement = statement.limit(size + 1)
+    found: list[Any] = list(tx.execute(_records(statement, row)) if plain else tx.scalars(statement))
     if len(found) <= size:
         return found, None
     found = found[:size]
     return found, getattr(found[-1], identity.key) if found else None
+
+
+def _records(statement: Select[Any], row: type[Any]) -> Any:
+    attributes: list[Any] = [getattr(row, attribute.key) for attribute in inspect(row).column_attrs]
+    return statement.with_only_columns(*attributes)
 
 
 def _clauses(tx: Tx, order: list[tuple[Any, bool]]) -> list[Any]:

@@ -115,7 +115,7 @@ def list_servers(tx: Tx, ctx: Context, query: ServerQuery, *, brief: bool = Fals
         statement = statement.options(load_only(Server.name, Server.addresses, raiseload=True))
     order = sort_order(query.sort_key or ["created_at"], query.sort_dir or ["desc"], SORT)
     if query.ip is None and query.ip6 is None:
-        return page(tx, statement, Server, order=order, limit=query.limit, marker=query.marker)
+        return page(tx, statement, Server, order=order, limit=query.limit, marker=query.marker, plain=not brief)
     servers, _ = page(tx, statement, Server, order=order, marker=query.marker, max_limit=100_000)
     found = [server for server in servers if _has_address(server, query)]
     size = len(found) if query.limit is None else query.limit

@@ -48,7 +48,7 @@ def missing(noun: str, id: str) -> NoReturn:
 def listing(
     tx: Tx, request: Request, statement: Select[Any], row: Any, columns: Mapping[str, Any]
 ) -> tuple[list[Any], str | None]:
-    """Return the rows of a listing, filtered and sorted by the URL's parameters, and the next page's marker.
+    """Return the records of a listing, filtered and sorted by the URL's parameters, and the next page's marker.
 
     ``columns`` maps the API's names of filters and sort keys to columns.  ``name__contains`` and the like compare
     text.
@@ -70,7 +70,7 @@ def listing(
             statement = statement.where(_compare(columns[name], comparison, value))
     first = next(iter(columns))
     order = sort_order(keys or [first], directions, dict(columns))
-    return page(tx, statement, row, order=order, limit=limit, marker=marker, max_limit=EVERYTHING)
+    return page(tx, statement, row, order=order, limit=limit, marker=marker, max_limit=EVERYTHING, plain=True)
 
 
 def _count(value: str) -> int | None:

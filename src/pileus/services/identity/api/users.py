@@ -83,11 +83,12 @@ def user_views(tx: Tx, ctx: Context, runtime: Runtime, rows: list[User]) -> list
     """Return the documents of users."""
     inactive = compliance.inactive(tx, runtime.part(Rules), rows)
     linked = links.links_of(tx, rows)
-    return [user_view(ctx, row, inactive) | _federated(linked.get(row.id)) for row in rows]
-
-
-def _federated(linked: list[dict[str, Any]] | None) -> dict[str, Any]:
-    return {"federated": linked} if linked else {}
+    views = [user_view(ctx, row, inactive) for row in rows]
+    if linked:
+        for view in views:
+            if view["id"] in linked:
+                view["federated"] = linked[view["id"]]
+    return views
 
 
 @api.get("/users", LIST_USERS, wrap="users")
