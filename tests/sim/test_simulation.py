@@ -3,18 +3,22 @@
 ``pileus simulate --seeds N`` plays more of them; a seed that fails there is added to ``ONCE_FAILED`` here.
 """
 
+import multiprocessing
 import os
-import subprocess
-import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
 
 import pytest
 
-from pileus.simulation.mutations import MUTATIONS
-from pileus.simulation.plan import plan_of
-from pileus.simulation.run import World, merged
-from pileus.simulation.shrink import kind_of, shrink
+from pileus.simulation.run import merged
+from pileus.simulation.shrink import kind_of
+from tests.sim import simulated
 
-SEEDS = range(1, 13)
+P = ParamSpec("P")
+T = TypeVar("T")
+SEEDS = list(range(1, 13))
 ONCE_FAILED = {
     102: "event consumers ended for good when the database was away",
     127: "a failed build kept its host, and was rebuilt where no room was set aside for it",
@@ -22,21 +26,30 @@ ONCE_FAILED = {
     180: "what a suspended guest did not have could not be taken out of it, and the undo was stuck",
 }
 """Seeds that found a defect, and which."""
-SCRIPT = "from pileus.simulation.run import World; from pileus.simulation.plan import plan_of; "
-SCRIPT += "w = World(); print(*(w.run(plan_of(seed)).digest for seed in (3, 7))); w.close()"
-
 pytestmark = pytest.mark.timeout(600)
 
 
-@pytest.fixture(scope="module")
-def world():
-    made = World()
-    yield made
-    made.close()
+@contextmanager
+def hash_seed(value: str) -> Iterator[None]:
+    """Have processes that are begun now take this seed for the hashes of strings."""
+    before = os.environ.get("PYTHONHASHSEED")
+    os.environ["PYTHONHASHSEED"] = value
+    try:
+        yield
+    finally:
+        os.environ.pop("PYTHONHASHSEED")
+        if before is not None:
+            os.environ["PYTHONHASHSEED"] = before
 
 
-def test_no_promise_is_broken_whatever_users_do_and_whatever_fails(world):
-    results = [world.run(plan_of(seed)) for seed in (*SEEDS, *ONCE_FAILED)]
+def elsewhere(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what ``work`` returns in a fresh process."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(work, *args, **kwargs).result()
+
+
+def test_no_promise_is_broken_whatever_users_do_and_whatever_fails():
+    results = elsewhere(simulated.play, [*SEEDS, *ONCE_FAILED])
 
     assert [f"seed {result.plan.seed}: {result.violation}" for result in results if result.violation] == []
     seen = merged(results)
@@ -45,24 +58,22 @@ def test_no_promise_is_broken_whatever_users_do_and_whatever_fails(world):
         assert seen[fault], fault
 
 
-def test_a_seed_writes_the_same_trace_in_every_process(world):
-    here = " ".join(world.run(plan_of(seed)).digest for seed in (3, 7))
+def test_a_seed_writes_the_same_trace_in_every_process():
+    told = []
+    for value in ("1", "2"):
+        with hash_seed(value):
+            told.append(elsewhere(simulated.digests, [3, 7]))
 
-    for hash_seed in ("1", "2"):
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        command = [sys.executable, "-c", SCRIPT]
-        there = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        assert there.stdout.strip() == here
+    assert [seed for seed, _ in told] == ["1", "2"]
+    assert told[0][1] == told[1][1]
+    assert len(set(told[0][1])) == 2
 
 
-def test_a_planted_bug_is_found_shrunk_and_told_again(world):
-    bug = next(mutation for mutation in MUTATIONS if mutation.name == "ports are not given back")
-    with bug.planted():
-        found = next(result for seed in SEEDS if (result := world.run(plan_of(seed))).violation)
-        short = shrink(world, found.plan, most_runs=12)
-        again = world.run(short.plan)
+def test_a_planted_bug_is_found_shrunk_and_told_again():
+    runs = elsewhere(simulated.plant, "ports are not given back", SEEDS)
 
+    found, short = runs["found"], runs["short"]
     assert kind_of(short.violation) == kind_of(found.violation) == "a deleted server has a port"
     assert short.told < found.told
-    assert again.digest == short.digest
-    assert world.run(short.plan).violation is None, "without the bug the same story is a good one"
+    assert runs["again"].digest == short.digest
+    assert runs["without"].violation is None, "without the bug the same story is a good one"

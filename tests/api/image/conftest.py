@@ -10,6 +10,7 @@ import pytest
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.testing import client, running
 from pileus.services.image.service import SERVICE as IMAGE
+from pileus.services.object_store.drivers.sparing import LOCK
 from pileus.services.object_store.service import SERVICE as OBJECT_STORE
 from tests.api.object_store.conftest import TOKENS
 
@@ -60,7 +61,8 @@ def data_files(cloud: Runtime):
     """Return a function that lists the files that hold bytes."""
 
     def files() -> list[Path]:
-        return [path for path in (cloud.config.state / "object_store").rglob("*") if path.is_file()]
+        found = (cloud.config.state / "object_store").rglob("*")
+        return [path for path in found if path.is_file() and path.name != LOCK]
 
     return files
 

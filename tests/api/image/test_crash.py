@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pileus.kernel.testing import running
+from pileus.services.object_store.drivers.sparing import LOCK
 from tests.api.image.conftest import SERVICES, speaking, upload
 
 PROGRAM = """
@@ -73,7 +74,7 @@ def die(state: Path, moment: str) -> str:
 
 
 def files(state: Path) -> list[Path]:
-    return [path for path in (state / "object_store").rglob("*") if path.is_file()]
+    return [path for path in (state / "object_store").rglob("*") if path.is_file() and path.name != LOCK]
 
 
 @pytest.mark.parametrize("moment", ["arriving", "sealed"])

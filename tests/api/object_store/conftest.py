@@ -13,6 +13,7 @@ from pileus.kernel.rest import Request
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import Service
 from pileus.kernel.testing import client, running
+from pileus.services.object_store.drivers.sparing import LOCK
 from pileus.services.object_store.service import SERVICE
 
 
@@ -48,6 +49,7 @@ def data_files(cloud: Runtime):
     """Return a function that lists the files that hold bytes."""
 
     def files() -> list[Path]:
-        return [path for path in (cloud.config.state / "object_store").rglob("*") if path.is_file()]
+        found = (cloud.config.state / "object_store").rglob("*")
+        return [path for path in found if path.is_file() and path.name != LOCK]
 
     return files

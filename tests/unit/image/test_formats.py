@@ -56,7 +56,7 @@ def test_real_images_are_recognised_with_their_virtual_size(
 @needs_qemu_img
 def test_a_luks_volume_may_be_uploaded_as_raw(tmp_path: Path) -> None:
     path = tmp_path / "disk.luks"
-    secret = ["--object", "secret,id=s,data=pass", "-o", "key-secret=s,iter-time=10"]
+    secret = ["--object", "secret,id=s,data=pass", "-o", "key-secret=s,iter-time=200"]
     subprocess.run(["qemu-img", "create", "-q", "-f", "luks", *secret, str(path), "8M"], check=True)
     facts = inspect(path.read_bytes()).check("raw")
     assert (facts.format, facts.virtual_size) == ("luks", 8 * MIB)
