@@ -46,12 +46,14 @@ def start(say: requests.Progress) -> str:
         for number in range(5):
             say(f"start {number + 1} of 5")
             cloud.down()
-            times.append(cloud.up())
+            times.append(cloud.timed_up())
             memory.append(cloud.pss_mb())
+    whole = statistics.median(second for _, second in times)
     return table(
         ("start and size", "measured", "target"),
         [
-            ("`up --fake` to all APIs answering", f"{statistics.median(times):.2f} s", "2 s"),
+            ("`up --fake` to all APIs answering", f"{statistics.median(first for first, _ in times):.2f} s", "2 s"),
+            ("the whole command, an administrator logged in and an image seen to", f"{whole:.2f} s", ""),
             ("idle memory of all processes (PSS)", f"{statistics.median(memory):.0f} MB", "150 MB"),
         ],
     )
