@@ -35,9 +35,7 @@ def run(state: State) -> None:
 async def serve(runtime: Runtime, sockets: list[socket.socket]) -> None:
     """Start the runtime, answer requests, stop in order."""
     await runtime.start()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)  # a list of a thousand rows is not garbage: look less often while it is made
+    calm_collector()
     limits = runtime.config.get(LimitSettings)
     allow_files(limits.connections)
     server = uvicorn.Server(
@@ -68,6 +66,13 @@ def allow_files(connections: int) -> None:
     wanted = 2 * connections + 1024
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard) if hard >= 0 else wanted, hard))
+
+
+def calm_collector() -> None:
+    """Leave out of garbage collection what has been imported, and look for garbage less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)  # a list of a thousand rows is not garbage: look less often while it is made
 
 
 def listen(host: str, port: int) -> socket.socket:

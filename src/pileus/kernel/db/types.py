@@ -49,6 +49,10 @@ class UtcDateTime(TypeDecorator[datetime]):
         return _parse if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
 
 
+def _load(text: str | None) -> Any:
+    return None if text is None else _decode(text)
+
+
 class JsonText(TypeDecorator[Any]):
     """Any JSON value (or msgspec struct), stored as text; assign a new value to change it, do not mutate it."""
 
@@ -58,8 +62,8 @@ class JsonText(TypeDecorator[Any]):
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         return None if value is None else msgspec.json.encode(value).decode()
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        return None if value is None else _decode(value)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        return _load  # every engine hands over the text as it is; lists read thousands of them
 
 
 class ByteString(TypeDecorator[str]):
