@@ -112,8 +112,7 @@ class Steps:
     ) -> T:
         """Run a step outside the database; its undo is registered first, since it may fail half-way.
 
-        ``told`` is the command and the host, of a step on one.
-        Only where the host was never reached, and this is the operation's first run, is there nothing to undo.
+        ``told``: command and host.  Only where a first run never reached the host is there nothing to undo.
         """
         step = self._recall(name)
         if told is not None:
