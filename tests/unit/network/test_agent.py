@@ -1,5 +1,6 @@
 """The host's part obeys complete specs that arrive late, twice or out of order."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -7,13 +8,20 @@ import pytest
 from pileus.kernel.config import Configuration
 from pileus.kernel.errors import Unavailable
 from pileus.kernel.service import AgentSettings
-from pileus.services.network import metadata_signature
+from pileus.services.network import agent, metadata_signature
 from pileus.services.network.agent import NetworkPart, network_part
 from pileus.services.network.commands import DescribeNetworks, EnsureNetworks, Gone
 from pileus.services.network.drivers.base import HostNetworkError
 from pileus.services.network.drivers.contract import dhcp, group, guest, leg, new_id
 from pileus.services.network.drivers.fake import FakeNetworkDriver
-from pileus.services.network.wanted import ExternalNetworkSpec, Inventory, NetworkSpec, RouterSpec
+from pileus.services.network.wanted import (
+    ExternalNetworkSpec,
+    Inventory,
+    NetworkSpec,
+    PortSpec,
+    PortWiring,
+    RouterSpec,
+)
 
 NETWORK, OUTSIDE = NetworkSpec(id=new_id()), NetworkSpec(id=new_id())
 GROUP = group()
@@ -56,6 +64,28 @@ async def test_a_command_is_obeyed_whole_and_answers_the_wiring(part: NetworkPar
         routers=(ROUTER.id,),
     )
     assert await part.ensure_networks(everything(1)) == wired
+
+
+async def test_what_hangs_is_stopped_and_does_not_keep_the_next_word_waiting(
+    part: NetworkPart, driver: FakeNetworkDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plug, hung = driver.ensure_port, asyncio.Event()
+
+    async def hang(port: PortSpec) -> PortWiring:
+        driver.ensure_port = plug
+        hung.set()
+        await asyncio.Event().wait()
+        return await plug(port)
+
+    monkeypatch.setattr(agent, "TURN_S", 0.05)
+    driver.ensure_port = hang
+    first = asyncio.create_task(part.ensure_networks(everything(1)))
+    await hung.wait()
+    wired = await asyncio.wait_for(part.ensure_networks(everything(2)), 10)
+    assert [wiring.port_id for wiring in wired.ports] == [PORT.id]
+    with pytest.raises(Unavailable, match=f"ports {PORT.id} was not done"):
+        await first
+    assert driver.dhcp[NETWORK.id] == DHCP
 
 
 async def test_what_is_gone_is_removed_in_reverse_order(part: NetworkPart) -> None:

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 REMEMBERED = 100_000
 """Things whose last stamp is remembered; the longest untouched are forgotten first."""
+TURN_S = 60.0
+"""How long one thing may take to be made or removed; what waits behind it is told sooner than it gives up."""
 KINDS = ("networks", "security_groups", "ports", "dhcp", "routers")
 """What an inventory lists, in the order in which it can be made; removal goes the other way."""
 
@@ -174,7 +176,11 @@ class NetworkPart(AgentPart):
                 if self._stamps.get((kind, id), -1) > stamp:
                     return
                 try:
-                    await act()
+                    async with asyncio.timeout(TURN_S):
+                        await act()
+                except TimeoutError:
+                    refusals.append(f"{kind} {id} was not done within {TURN_S:.0f} s and was stopped.")
+                    return
                 except StillInUse as error:
                     log.info("%s", error)
                     return
