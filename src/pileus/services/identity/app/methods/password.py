@@ -30,11 +30,12 @@ def prove(tx: Tx, attempt: Attempt, given: PasswordMethod) -> Proof:
     """Return who is named, and the hash that the password must fit."""
     if given.user.password is None:
         raise Invalid("auth.identity.password.user.password is missing.")
+    revision = tokens.revision(tx)  # first, because then it is often known without a query
     user = find_user(tx, given.user)
     if (elsewhere := _of_directory(tx, attempt, given.user, user)) is not None:
         return elsewhere
     user_id, hashed = (user.id, user.password_hash) if user else (None, None)
-    rules, revision = attempt.runtime.part(Rules), tokens.revision(tx)
+    rules = attempt.runtime.part(Rules)
 
     def settle(tx: Tx) -> None:
         now = user if tokens.revision(tx) == revision else users.get_user(tx, user_id or "")

@@ -77,7 +77,7 @@ class UserReference(msgspec.Struct):
 
 
 def find_user(tx: Tx, given: UserReference) -> User | None:
-    """Return the user that is meant; raise Invalid when none is named."""
+    """Return the user that is meant, only to be looked at; raise Invalid when none is named."""
     if given.id:
         return users.get_user(tx, given.id)
     if not given.name:
@@ -85,6 +85,6 @@ def find_user(tx: Tx, given: UserReference) -> User | None:
     if given.domain is None or not (given.domain.id or given.domain.name):
         raise Invalid("user.domain with an id or a name is needed beside user.name.")
     if given.domain.id:
-        return users.find_user(tx, given.name, given.domain.id)
+        return users.find_record(tx, given.name, given.domain.id)
     domain = find_domain(tx, given.domain)
-    return users.find_user(tx, given.name, domain.id) if domain is not None else None
+    return users.find_record(tx, given.name, domain.id) if domain is not None else None
