@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from pileus.kernel.db.base import Row, Session, Stamp, Tx
+from pileus.kernel.db.beginning import SCHEME
 from pileus.kernel.errors import OutOfSpace, Unavailable
 
 P = ParamSpec("P")
@@ -234,7 +235,8 @@ def _engine(
     path: str, begin: str, *, query_only: bool = False, foreign_keys: bool = True, patience_s: float = 30
 ) -> Engine:
     engine = create_engine(
-        f"sqlite:///{path}",
+        f"{SCHEME}:///{path}",
+        begin=begin,
         pool_size=1,
         max_overflow=4,
         hide_parameters=True,  # an error's text may be logged, and what is written may be a secret
@@ -250,12 +252,5 @@ def _engine(
         connection.execute("pragma cache_size=-16000")
         if query_only:
             connection.execute("pragma query_only=on")
-
-    @event.listens_for(engine, "begin")
-    def start(connection: Connection) -> None:
-        # Past SQLAlchemy, which would spend more on these words than SQLite does: every transaction begins here.
-        dbapi = connection.connection.dbapi_connection
-        assert dbapi is not None
-        dbapi.execute(begin)
 
     return engine

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, Engine, StaticPool, create_engine
 
-from pileus.kernel.db.base import Row, Tx
+from pileus.kernel.db.base import Row, Session, Stamp, Tx
+from pileus.kernel.db.beginning import SCHEME
 from pileus.kernel.errors import Unavailable
 from pileus.kernel.testing.virtual import Process, this_process
 
@@ -41,8 +41,7 @@ class Store:
         """Return the engine of the process called ``name``; it is the same after the process was restarted."""
         found = self._engines.get(name)
         if found is None:
-            found = create_engine("sqlite://", poolclass=StaticPool, creator=lambda: self.connection)
-            event.listen(found, "begin", _begin)
+            found = create_engine(f"{SCHEME}://", poolclass=StaticPool, creator=lambda: self.connection)
             self._engines[name] = found
         return found
 
@@ -56,10 +55,6 @@ class Store:
         self.connection.execute("pragma foreign_keys=on")
 
 
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
-
-
 class SimulatedDatabase:
     """One process's connection to the store."""
 
@@ -69,6 +64,7 @@ class SimulatedDatabase:
         self._random = random
         self._connection = self._engine.connect()
         self._snapshot = Session(self._connection, expire_on_commit=False, autoflush=False)
+        self._stamp = Stamp(lambda: store.connection.total_changes)
         self.refusals = 0.0
         """How often a transaction is refused because the engine is away, as a share."""
         self.latency_s = 0.001
@@ -78,6 +74,8 @@ class SimulatedDatabase:
     async def read(self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         await self._come()
         tx = self._snapshot
+        tx.info["snapshot"] = True
+        tx.info["stamp"] = self._stamp
         try:
             return work(tx, *args, **kwargs)
         finally:
