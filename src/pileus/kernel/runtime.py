@@ -86,7 +86,8 @@ class Runtime:
     async def start(self) -> None:
         """Bring the schema and the services up; when this returns every API answers."""
         await bring_up(self.db)
-        _runtimes[await self.db.write(engine_of)] = ref(self)
+        for run in (self.db.write, self.db.read):  # SQLite reads through an engine of its own
+            _runtimes[await run(engine_of)] = ref(self)
         await self.db.write(self._bootstrap)
         for service in self.services:
             if service.start is not None:
