@@ -2,7 +2,10 @@
 
 import pytest
 
+from pileus.kernel.testing import client, running
 from pileus.services.identity.app import domain_configs
+from pileus.services.identity.service import SERVICE
+from pileus.services.identity.testing import login
 
 CONFIG = {
     "identity": {"driver": "ldap"},
@@ -54,6 +57,46 @@ async def test_put_replaces_and_patch_changes(admin, path):
     assert answer.json()["config"]["identity"]["driver"] == "ldap"
     answer = await admin.put(path, json={"config": {"identity": {"driver": "sql"}}})
     assert (answer.status_code, answer.json()) == (200, {"config": {"identity": {"driver": "sql"}}})
+
+
+async def test_a_domain_bounds_the_lists_of_its_people(admin, domain):
+    group = (await admin.post("groups", json={"group": {"name": "all", "domain_id": domain}})).json()["group"]["id"]
+    for name in ("a", "b", "c"):
+        user = (await admin.post("users", json={"user": {"name": name, "domain_id": domain}})).json()["user"]["id"]
+        await admin.put(f"groups/{group}/users/{user}")
+    config = {"identity": {"list_limit": 2}}
+    assert (await admin.put(f"domains/{domain}/config", json={"config": config})).status_code == 201
+    for path in (f"users?domain_id={domain}", f"users?domain_id={domain}&limit=3", f"groups/{group}/users"):
+        found = (await admin.get(path)).json()
+        assert (len(found["users"]), found["truncated"]) == (2, True), path
+        rest = (await admin.get(found["links"]["next"])).json()
+        assert (len(rest["users"]), rest.get("truncated")) == (1, None), path
+    assert len((await admin.get(f"users?domain_id={domain}&limit=1")).json()["users"]) == 1
+    assert "truncated" not in (await admin.get(f"groups?domain_id={domain}")).json()
+    assert "truncated" not in (await admin.get("users")).json()
+
+
+async def test_one_setting_bounds_all_lists_and_domains_choose_for_their_people(tmp_path):
+    settings = {"identity": {"password_hash_rounds": 4, "list_limit": 2}}
+    async with (
+        running(tmp_path, [SERVICE], settings) as cloud,
+        client(cloud, await login(cloud, "admin")) as http,
+    ):
+        http.base_url = "http://cloud.test/identity/v3/"
+        for path, noun in (("users?limit=0", "users"), ("roles?limit=5", "roles")):
+            found = (await http.get(path)).json()
+            assert (len(found[noun]), found["truncated"]) == (2, True), path
+        await http.put("domains/default/config", json={"config": {"identity": {"list_limit": 50}}})
+        found = (await http.get("users?domain_id=default")).json()
+        assert len(found["users"]) > 2
+        assert "truncated" not in found
+
+
+@pytest.mark.parametrize("wrong", [0, -1, "many", True, 1.5, 10**30, [2], "9" * 5000])
+async def test_a_bound_that_is_no_number_is_refused(admin, domain, wrong):
+    answer = await admin.put(f"domains/{domain}/config", json={"config": {"identity": {"list_limit": wrong}}})
+    assert (answer.status_code, "list_limit" in answer.text) == (403, True)
+    assert (await admin.get(f"domains/{domain}/config")).status_code == 404
 
 
 async def test_options_groups_and_all_are_forgotten(admin, path):

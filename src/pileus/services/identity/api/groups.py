@@ -68,7 +68,7 @@ async def list_groups(ctx: Context, runtime: Runtime, db: Database, request: Req
             statement = statement.where(Group.domain_id == domain)
         if kept_elsewhere and asked is not None:
             statement = statement.where(Group.id.not_in(directories.select_gone(asked, "group")))
-        rows, marker = listing(tx, request, statement, Group, FILTERS)
+        rows, marker = listing(tx, request, statement, Group, FILTERS, asked)
         return Page([group_view(ctx, row) for row in rows], marker)
 
     return await db.read(listed)
@@ -115,7 +115,7 @@ async def list_users_in(ctx: Context, runtime: Runtime, db: Database, request: R
         statement = users.select_users_in(group.id)
         if (domain := seen_domain(ctx)) is not None:
             statement = statement.where(User.domain_id == domain)
-        rows, marker = listing(tx, request, statement, User, USER_FILTERS)
+        rows, marker = listing(tx, request, statement, User, USER_FILTERS, group.domain_id)
         return Page(user_views(tx, ctx, runtime, rows), marker)
 
     return await db.read(listed)

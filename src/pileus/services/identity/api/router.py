@@ -15,6 +15,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx, UtcDateTime, case_insensitive_like
 from pileus.kernel.errors import Invalid, NotFound
 from pileus.kernel.rest import Api, Page, Request, identity_page, page, sort_order
+from pileus.services.identity.app.domain_configs import list_limit
 from pileus.services.identity.app.telling import tell_of_change
 
 api = Api("identity", "/v3", page=identity_page, hide_foreign=False, judge_missing=True, written=tell_of_change)
@@ -46,12 +47,17 @@ def missing(noun: str, id: str) -> NoReturn:
 
 
 def listing(
-    tx: Tx, request: Request, statement: Select[Any], row: Any, columns: Mapping[str, Any]
+    tx: Tx,
+    request: Request,
+    statement: Select[Any],
+    row: Any,
+    columns: Mapping[str, Any],
+    domain_id: str | None = None,
 ) -> tuple[list[Any], str | None]:
     """Return the records of a listing, filtered and sorted by the URL's parameters, and the next page's marker.
 
-    ``columns`` maps the API's names of filters and sort keys to columns.  ``name__contains`` and the like compare
-    text.
+    ``domain_id`` is the domain whose people are listed, which may have a bound of its own.  ``columns`` maps the API's
+    names of filters and sort keys to columns.  ``name__contains`` and the like compare text.
     """
     limit, marker = None, None
     keys: list[str] = []
@@ -70,7 +76,8 @@ def listing(
             statement = statement.where(_compare(columns[name], comparison, value))
     first = next(iter(columns))
     order = sort_order(keys or [first], directions, dict(columns))
-    return page(tx, statement, row, order=order, limit=limit, marker=marker, max_limit=EVERYTHING, plain=True)
+    most = list_limit(tx, domain_id) or EVERYTHING
+    return page(tx, statement, row, order=order, limit=limit, marker=marker, max_limit=most, plain=True)
 
 
 def _count(value: str) -> int | None:

@@ -104,7 +104,7 @@ async def list_users(ctx: Context, runtime: Runtime, db: Database, request: Requ
             statement = statement.where(User.id.not_in(directories.select_gone(asked, "user")))
         if (linked := federation.select_linked(dict(request.query_items()))) is not None:
             statement = statement.where(User.id.in_(linked))
-        rows, marker = listing(tx, request, statement, User, FILTERS)
+        rows, marker = listing(tx, request, statement, User, FILTERS, asked)
         return Page(user_views(tx, ctx, runtime, rows), marker)
 
     return await db.read(listed)
@@ -192,7 +192,7 @@ async def list_groups_of(ctx: Context, runtime: Runtime, db: Database, request: 
         statement = users.select_groups_of(user.id)
         if (domain := seen_domain(ctx)) is not None:
             statement = statement.where(Group.domain_id == domain)
-        rows, marker = listing(tx, request, statement, Group, columns)
+        rows, marker = listing(tx, request, statement, Group, columns, user.domain_id)
         return Page([group_view(ctx, row) for row in rows], marker)
 
     return await db.read(listed)

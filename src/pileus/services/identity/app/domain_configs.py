@@ -11,7 +11,7 @@ from pileus.kernel import events
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Forbidden, NotFound
-from pileus.kernel.runtime import Runtime
+from pileus.kernel.runtime import Runtime, runtime_of
 from pileus.services.identity.app.secrets import CredentialKeys
 from pileus.services.identity.model import DEFAULT_DOMAIN, IdentitySettings
 from pileus.services.identity.model.domain_configs import DEFAULTS, SECRET, DomainOption
@@ -43,8 +43,23 @@ def _check_config(config: dict[str, Any]) -> None:
     for section, options in config.items():
         if not isinstance(options, dict) or not options:
             raise _refused(f"the value of group {section} must be an object of options.")
-        for name in options:
+        for name, value in options.items():
             check_names(section, name)
+            if (section, name) == ("identity", "list_limit") and value is not None and _count(value) is None:
+                raise _refused("list_limit in group identity must be a whole number from 1 on, or null for no limit.")
+
+
+def _count(value: Any) -> int | None:
+    """Return a number from 1 on, which clients may send as text; None for anything else."""
+    number = int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 10 else value
+    return number if isinstance(number, int) and not isinstance(number, bool) and 0 < number < 10**9 else None
+
+
+def list_limit(tx: Tx, domain_id: str | None) -> int | None:
+    """Return how many entries a list has at most: what the domain has set for its people, else what holds for all."""
+    rows = domain_configs.list_options(tx, domain_id, "identity", "list_limit") if domain_id is not None else []
+    own = _count(msgspec.json.decode(rows[0].value)) if rows else None
+    return own or runtime_of(tx).config.get(IdentitySettings).list_limit
 
 
 def _missing(domain_id: str, section: str | None, name: str | None) -> NotFound:

@@ -52,6 +52,8 @@ class IdentitySettings(Settings, frozen=True):
 
     security_compliance: SecurityCompliance = SecurityCompliance()
 
+    list_limit: Annotated[int, Meta(ge=1)] | None = None
+    """Entries of a list at most, whatever its client asks for; domains may set their own for their people."""
     max_project_tree_depth: Annotated[int, Meta(ge=1)] = 5
     """Projects below each other, their domain not counted."""
     limit_model: Literal["flat", "strict_two_level"] = "flat"
