@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -12,9 +11,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from bench import processes
 from bench.http import Connection
-
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class FakeCloud:
@@ -85,8 +83,7 @@ class FakeCloud:
 
     def cpu_s(self) -> float:
         """Return the CPU seconds the server has used so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        return processes.cpu_s([self.pid])
 
     def pss_mb(self) -> float:
         """Return the server's proportional set size in MB."""

@@ -8,7 +8,7 @@ import msgspec
 
 
 class Connection:
-    """One keep-alive connection; answers with Content-Length only, which is what Pileus sends."""
+    """One connection, kept while the server keeps it; answers with Content-Length only, which is what Pileus sends."""
 
     def __init__(self, base: str, headers: dict[str, str]) -> None:
         parts = urlsplit(base)
@@ -21,9 +21,8 @@ class Connection:
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> "Answer":
         """Send one request and return its answer; a closed connection is opened again."""
-        if self._writer is None or self._writer.is_closing():
+        if self._writer is None or self._reader is None or self._writer.is_closing() or self._reader.at_eof():
             self._reader, self._writer = await asyncio.open_connection(self._host, self._port, limit=1 << 24)
-        assert self._reader is not None
         payload = b"" if body is None else msgspec.json.encode(body)
         extra = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         kind = "Content-Type: application/json\r\n" if payload else ""
@@ -34,6 +33,8 @@ class Connection:
         found = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)}
         length = int(found.get("content-length", "0"))
         content = await self._reader.readexactly(length) if length and method != "HEAD" else b""
+        if found.get("connection", "").lower() == "close":
+            self.close()
         return Answer(int(lines[0].split()[1]), found, content)
 
     def close(self) -> None:

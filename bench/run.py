@@ -8,16 +8,12 @@ import asyncio
 import os
 import platform
 import statistics
-from datetime import UTC, datetime
-from pathlib import Path
 
 from rich.console import Console
 
 from bench import boots, guests, identity, networks, requests, streams
 from bench.cloud import FakeCloud
-
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+from bench.page import put, replace, table, today
 
 
 def main() -> None:
@@ -35,7 +31,11 @@ def main() -> None:
             sections.append(PARTS[name](lambda text, name=name, status=status: status.update(f"{name}: {text}")))
         console.print(sections[-1] + "\n")
     if words.write:
-        write(sections)
+        if words.parts:
+            replace("measured", *sections)
+        else:
+            where = f"{os.cpu_count()} cores, Python {platform.python_version()}, SQLite with full sync"
+            put("measured", f"Measured {today()} on {where}.", *sections)
 
 
 def start(say: requests.Progress) -> str:
@@ -132,21 +132,6 @@ PARTS = {
     "networks": network,
     "guests": guest,
 }
-
-
-def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """Return a Markdown table."""
-    lines = [header, tuple("---" for _ in header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def write(sections: list[str]) -> None:
-    """Replace the measured part of the page."""
-    text = PAGE.read_text()
-    head, tail = text.partition(BEGIN)[0], text.partition(END)[2]
-    day = datetime.now(UTC).strftime("%Y-%m-%d")
-    where = f"Measured {day} on {os.cpu_count()} cores, Python {platform.python_version()}, SQLite with full sync."
-    PAGE.write_text(head + "\n\n".join([BEGIN, where, *sections, END]) + tail)
 
 
 if __name__ == "__main__":
