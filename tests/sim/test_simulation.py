@@ -25,6 +25,7 @@ ONCE_FAILED = {
     131: "a port that was deleted while its server was built made the build a defect",
     180: "what a suspended guest did not have could not be taken out of it, and the undo was stuck",
     496: "a plug that hung kept its port's turn on the host, and the host was told nothing for half an hour",
+    601: "a resize to another host that failed left the server's ports with that host",
 }
 """Seeds that found a defect, and which."""
 pytestmark = pytest.mark.timeout(600)

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
+from hashlib import blake2b
 from typing import Any, TypeVar
 
 import msgspec
@@ -81,6 +82,16 @@ class Steps:
         self._awake.set()
         while self._calls:
             self._calls.popitem()[0].reschedule(0)
+
+    async def tell(self, host: str, command: Command[R]) -> R:
+        """Have ``host`` carry out a command within a step, or an undo, that is made of several.
+
+        Whoever calls it is run again until it succeeds, so every command must be one that may be repeated; the same
+        command joins the first, as a step's does.
+        """
+        content = blake2b(msgspec.msgpack.encode(command), digest_size=8).hexdigest()
+        name = f"{type(command).__name__} {content}"
+        return await self._call(name, host, command, clock.now() + timedelta(seconds=PATIENCE_S))
 
     async def undo_all(self, scope: Scope) -> None:
         """Undo every step of ``scope`` that was begun, last first; raises ``UndoFailed`` at the first hopeless one."""

@@ -54,6 +54,11 @@ async def ensure_on_host(op: Operation, host: str, image_id: str | None, *, step
     return await op.step(step, _path, runtime_of(op.db), image_id)
 
 
+async def path_on_host(op: Operation, image_id: str | None) -> str | None:
+    """Return the same without a step of its own: for an undo."""
+    return None if image_id is None else await _path(runtime_of(op.db), image_id)
+
+
 async def _path(runtime: Runtime, image_id: str) -> str:
     path = await public.data_path(runtime, image_id)
     if path is not None:

@@ -224,8 +224,22 @@ async def wire(op: Operation, host: str, command: EnsureNetworks | None, *, step
     """Have a host plug ports; return what it made of those the command names."""
     if command is None:
         return []
-    made = await op.command(step, host, command)
+    return _wires(await op.command(step, host, command))
+
+
+async def wire_again(op: Operation, host: str, command: EnsureNetworks | None) -> list[Wire]:
+    """Do the same without a step of its own: for an undo."""
+    return [] if command is None else _wires(await op.tell(host, command))
+
+
+def _wires(made: public.Wired) -> list[Wire]:
     return [Wire(port_id=one.port_id, tap=one.interface, mtu=one.mtu) for one in made.ports]
+
+
+def carry(tx: Tx, port_ids: Sequence[str], host: str) -> None:
+    """Let a host carry ports that another may have carried; both are told without waiting for them."""
+    if port_ids:
+        public.move_ports(tx, port_ids, host)
 
 
 def mark_wired(tx: Tx, server_id: str, host: str) -> None:

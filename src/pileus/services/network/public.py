@@ -184,6 +184,15 @@ def bind_ports(tx: Tx, port_ids: Iterable[str], host: str) -> EnsureNetworks:
     return plans.for_ports(tx, host, rows)
 
 
+def move_ports(tx: Tx, port_ids: Iterable[str], host: str) -> None:
+    """Let ``host`` carry ports; it and the one that carried them are told before long."""
+    rows = _ports(tx, port_ids)
+    for row in rows:
+        if row.binding_host != host:
+            ports.rebind(tx, row, host)
+    _tell_members(tx, rows, host)
+
+
 def port_commands(tx: Tx, port_ids: Iterable[str], host: str) -> EnsureNetworks:
     """Return the command that plugs ports that ``host`` carries already: for a repair, or a restart of the guest."""
     return plans.for_ports(tx, host, _ports(tx, port_ids))

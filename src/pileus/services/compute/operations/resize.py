@@ -3,6 +3,7 @@
 Rule: until one of the two has come, the room for going back stays allocated, under the migration's id.
 """
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -11,15 +12,15 @@ from pileus.kernel import clock, ids
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, NotFound
 from pileus.kernel.operations import Operation, operation
-from pileus.services.compute import inventory
-from pileus.services.compute.commands import EnsureGuestGone, PowerGuestOff, PowerGuestOn
+from pileus.services.compute import inventory, ports
+from pileus.services.compute.commands import EnsureGuestGone, PowerGuestOff
 from pileus.services.compute.ending import fail, finish
 from pileus.services.compute.guests import GuestPlan, flavor_copy, plan_guest
 from pileus.services.compute.lifecycle import ACTIVE, CONFIRM_RESIZE, RESIZE, REVERT_RESIZE, STOPPED
 from pileus.services.compute.model import RUNNING, SHUT_DOWN, Migration, Server
 from pileus.services.compute.operations.placing import allocate, demand_of, list_candidates, resources_of
 from pileus.services.compute.operations.power import SOFT_TIMEOUT_S
-from pileus.services.compute.operations.reviving import revive
+from pileus.services.compute.operations.reviving import restore, revive
 from pileus.services.compute.scheduler import choose
 from pileus.services.compute.store import catalog
 from pileus.services.compute.store import servers as store
@@ -27,10 +28,9 @@ from pileus.services.compute.wanted import MigrationInput, ResizeServer
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the server goes, and what it will be there."""
+    """Where the server goes, and whether it is to run there."""
 
-    plan: GuestPlan
-    source: str
+    target: str
     running: bool
 
 
@@ -41,16 +41,28 @@ def resize_failed(tx: Tx, input: ResizeServer, reason: str) -> None:
 
 @operation("server.resize", input=ResizeServer, deadline_s=900, on_failure=resize_failed)
 async def resize_server(op: Operation, input: ResizeServer) -> None:
-    """Stop the guest and make it anew in its new size, here or on another host."""
+    """Stop the guest and make it anew in its new size, here or on another host.
+
+    What is undone last makes the old guest whole again, when the rows have its old size and host.
+    """
+    await op.step("old guest", leave_alone, undo=partial(make_whole, op, input))
     move = await op.commit("place", place_again, input, undo=put_back)
-    await op.command(
-        "stop",
-        input.host,
-        PowerGuestOff(guest_id=input.server_id, timeout_s=SOFT_TIMEOUT_S),
-        undo=PowerGuestOn(guest_id=input.server_id) if move.running else None,
-    )
-    await revive(op, move.plan, running=move.running)
+    await op.command("stop", input.host, PowerGuestOff(guest_id=input.server_id, timeout_s=SOFT_TIMEOUT_S))
+    plan = await op.commit("carry", carry, input.server_id, undo=carry_back)
+    await revive(op, plan, running=move.running, removable=move.target != input.host)
     await op.finish(resized, input.server_id, move.running)
+
+
+async def leave_alone() -> None:
+    """Nothing is to be done about the old guest on the way forward; it is there to be undone last."""
+
+
+async def make_whole(op: Operation, input: ResizeServer) -> None:
+    """Make the guest on its old host as the rows say again: its ports, its size, and whether it runs."""
+    if "place" not in op.journal.steps:
+        return
+    plan = await op.db.read(plan_guest, input.server_id)
+    await restore(op, plan, running=input.was == ACTIVE)
 
 
 def place_again(tx: Tx, input: ResizeServer) -> Move:
@@ -85,7 +97,12 @@ def place_again(tx: Tx, input: ResizeServer) -> Move:
     tx.add(migration)
     _become(server, flavor, target)
     tx.flush()
-    return Move(plan=plan_guest(tx, server.id, bind=True), source=input.host, running=input.was == ACTIVE)
+    return Move(target=target, running=input.was == ACTIVE)
+
+
+def carry(tx: Tx, server_id: str) -> GuestPlan:
+    """Let the new host carry the ports, now that the old guest needs them no more."""
+    return plan_guest(tx, server_id, bind=True)
 
 
 def _become(server: Server, flavor: dict[str, Any], host: str) -> None:
@@ -99,6 +116,13 @@ def _become(server: Server, flavor: dict[str, Any], host: str) -> None:
         host=host,
         image={**server.image, "root_gib": grown},
     )
+
+
+def carry_back(tx: Tx, server_id: str) -> None:
+    """Let the old host carry the ports."""
+    migration = store.get_migration(tx, server_id, "finished")
+    if migration is not None:
+        ports.carry(tx, store.port_ids(tx, server_id), migration.source_host)
 
 
 def put_back(tx: Tx, input: ResizeServer) -> None:
