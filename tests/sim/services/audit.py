@@ -41,6 +41,7 @@ def picture(tx: Tx) -> dict[str, Any]:
     wrong += [f"allocation of {consumer}, which is no server" for consumer in consumers - ids - moving]
     wrong += [f"server {id} has no allocation" for id in placed - consumers]
     snapshots = list(tx.scalars(select(Snapshot)))
+    devices = {(a.server_id, a.volume_id) for a in attachments} | {(p.device_id, p.id) for p in ports if _of_server(p)}
     return {
         "wrong": wrong,
         "needed": {
@@ -48,6 +49,7 @@ def picture(tx: Tx) -> dict[str, Any]:
             "ports": {(port.binding_host, port.id) for port in ports if port.binding_host and _of_server(port)},
             "volumes": {volume.id for volume in volumes if volume.status not in BROKEN},
             "snapshots": {snapshot.id for snapshot in snapshots if snapshot.status not in BROKEN},
+            "devices": {device for device in devices if device[0] in placed},
         },
         # What is in error may have left something on its host, as long as a row says so and deleting removes it.
         "allowed": {
@@ -55,6 +57,7 @@ def picture(tx: Tx) -> dict[str, Any]:
             "ports": {(port.binding_host, port.id) for port in ports},
             "volumes": {volume.id for volume in volumes},
             "snapshots": {snapshot.id for snapshot in snapshots},
+            "devices": devices,
         },
     }
 
@@ -81,10 +84,18 @@ async def differences(cloud: Runtime) -> list[str]:
     wanted = await cloud.db.read(picture)
     live = await cloud.db.read(alarms.list_operations)
     wrong = [*wanted["wrong"], *(f"operation {entry} is live" for entry in live)]
-    found: dict[str, set[Any]] = {"guests": set(), "ports": set(), "volumes": set(), "snapshots": set()}
+    found: dict[str, set[Any]] = {
+        "guests": set(),
+        "ports": set(),
+        "volumes": set(),
+        "snapshots": set(),
+        "devices": set(),
+    }
     for name, host in cloud.local_hosts.hosts.items():
         parts: dict[str, Any] = {part.service: part for part in host.parts}
-        found["guests"] |= {(name, guest.id) for guest in await parts["compute"].driver.guests()}
+        guests = await parts["compute"].driver.guests()
+        found["guests"] |= {(name, guest.id) for guest in guests}
+        found["devices"] |= {(g.id, device) for g in guests for device in (*g.disks, *g.nics) if device != "root"}
         found["ports"] |= {(name, port) for port in (await parts["network"].driver.inventory()).ports}
         kept = await parts["block_storage"].driver.inventory()
         found["volumes"] |= {volume.id for volume in kept.volumes}

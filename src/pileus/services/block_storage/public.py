@@ -191,8 +191,8 @@ async def disconnect(op: Operation, attachment_id: str, *, name: str | None = No
     prefix = name or f"volume attachment {attachment_id}"
     place = await op.commit(f"{prefix}: find export", _served, attachment_id)
     if place is not None:
-        gone = EnsureExportGone(volume_id=place.volume_id)
-        await op.command(f"{prefix}: end export", place.host, gone)
+        gone = EnsureExportGone(volume_id=place.command.volume_id)
+        await op.command(f"{prefix}: end export", place.host, gone, undo=place.command)
 
 
 def release(tx: Tx, attachment_id: str) -> None:
@@ -216,11 +216,6 @@ def attachments_of_server(tx: Tx, server_id: str) -> list[AttachmentFacts]:
     ]
 
 
-class _Place(msgspec.Struct, frozen=True):
-    host: str
-    volume_id: str
-
-
 class _Request(msgspec.Struct, frozen=True):
     host: str
     command: EnsureExport
@@ -238,12 +233,13 @@ def _connected(tx: Tx, attachment_id: str, host: str, export: Export) -> None:
     attachments.connect(row, volume, {"host": host}, connections.describe(row, export))
 
 
-def _served(tx: Tx, attachment_id: str) -> _Place | None:
+def _served(tx: Tx, attachment_id: str) -> _Request | None:
     row = tx.get(Attachment, attachment_id)
     volume = volumes.get_volume(tx, row.volume_id) if row is not None else None
     if row is None or volume is None or (row.connection_info or {}).get("driver_volume_type") != "nbd":
         return None
-    return _Place(connections.host_of(volume), volume.id)
+    export = EnsureExport(volume_id=volume.id, nbd=True, read_only=row.mode == "ro")
+    return _Request(connections.host_of(volume), export)
 
 
 def _volume(row: Volume) -> VolumeFacts:

@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from pileus.services.compute.commands import DiskSource
+
 
 class WantedNic(msgspec.Struct, frozen=True, kw_only=True):
     """A card: on a network, or for a port that is there already."""
@@ -94,6 +96,8 @@ class VolumeInput(msgspec.Struct, frozen=True, kw_only=True):
     volume_id: str
     attachment_id: str
     device_id: str
+    source: DiskSource | None = None
+    """How the guest has the disk, where it is to be taken out."""
 
 
 class NicInput(msgspec.Struct, frozen=True, kw_only=True):

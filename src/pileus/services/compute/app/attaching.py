@@ -1,5 +1,7 @@
 """Beginning to plug a volume into a server, or to take it out."""
 
+import msgspec
+
 from pileus.kernel import ids
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
@@ -7,6 +9,7 @@ from pileus.kernel.errors import Invalid
 from pileus.services.compute import lifecycle, volumes
 from pileus.services.compute.app.devices import ROOT, next_device
 from pileus.services.compute.app.verbs import require_built, run
+from pileus.services.compute.commands import DiskSource
 from pileus.services.compute.model import BlockDevice, Server
 from pileus.services.compute.store import servers as store
 from pileus.services.compute.wanted import VolumeInput
@@ -43,14 +46,15 @@ def attach(
 def detach(tx: Tx, ctx: Context, server: Server, device: BlockDevice) -> None:
     """Begin to take a volume out."""
     volumes.begin_detaching(tx, ctx, device.volume_id, server.id)
-    run(tx, ctx, lifecycle.DETACH_VOLUME, server, _input(server, device))
+    run(tx, ctx, lifecycle.DETACH_VOLUME, server, _input(server, device, taken_out=True))
 
 
-def _input(server: Server, device: BlockDevice) -> VolumeInput:
+def _input(server: Server, device: BlockDevice, *, taken_out: bool = False) -> VolumeInput:
     return VolumeInput(
         server_id=server.id,
         host=server.host,
         volume_id=device.volume_id,
         attachment_id=device.attachment_id,
         device_id=device.id,
+        source=msgspec.convert(device.connection, DiskSource) if taken_out and device.connection else None,
     )

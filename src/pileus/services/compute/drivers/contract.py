@@ -100,6 +100,7 @@ class HypervisorContract:
         assert (await driver.suspend(spec.id)).power is Power.SUSPENDED
         with pytest.raises(Conflict, match="resume it first"):
             await driver.ensure_disk_attached(spec.id, blank())
+        await driver.ensure_disk_attached(spec.id, spec.disks[0])
         await driver.ensure_disk_detached(spec.id, "ephemeral0")
         await driver.ensure_nic_detached(spec.id, str(uuid4()))
         assert (await driver.resume(spec.id)).power is Power.RUNNING

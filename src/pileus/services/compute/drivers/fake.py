@@ -140,6 +140,11 @@ class FakeHypervisor:
         return self._move("suspend", guest_id, (Power.RUNNING, Power.PAUSED, Power.SUSPENDED), Power.SUSPENDED)
 
     async def ensure_disk_attached(self, guest_id: str, disk: Disk) -> None:
+        there = self._kept.get(guest_id)
+        has = there is not None and any(disk.id == other.id for other in there.spec.disks)
+        if there is not None and has and there.power is Power.SUSPENDED:
+            self._called("ensure_disk_attached", guest_id)
+            return
         kept = self._awake("ensure_disk_attached", guest_id)
         others = tuple(other for other in kept.spec.disks if other.id != disk.id)
         kept.spec = msgspec.structs.replace(kept.spec, disks=(*others, disk))
@@ -157,6 +162,11 @@ class FakeHypervisor:
         self._save(kept)
 
     async def ensure_nic_attached(self, guest_id: str, nic: Nic) -> None:
+        there = self._kept.get(guest_id)
+        has = there is not None and any(nic.port_id == other.port_id for other in there.spec.nics)
+        if there is not None and has and there.power is Power.SUSPENDED:
+            self._called("ensure_nic_attached", guest_id)
+            return
         kept = self._awake("ensure_nic_attached", guest_id)
         others = tuple(other for other in kept.spec.nics if other.port_id != nic.port_id)
         kept.spec = msgspec.structs.replace(kept.spec, nics=(*others, nic))

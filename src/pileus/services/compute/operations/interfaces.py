@@ -64,10 +64,26 @@ def detach_failed(tx: Tx, input: NicInput, reason: str) -> None:
 
 @operation("server.detach_interface", input=NicInput, deadline_s=300, cancellable=False, on_failure=detach_failed)
 async def detach_interface(op: Operation, input: NicInput) -> None:
-    """Unplug the card, then give back its port."""
+    """Unplug the card, then give back its port; if that fails, the guest gets it back."""
     if input.host is not None:
-        await op.command("unplug", input.host, EnsureNicDetached(guest_id=input.server_id, port_id=input.port_id))
+        card = await op.commit("find", find_plugged, input)
+        wires = await ports.wire(op, input.host, card.wiring) if card is not None else []
+        nics = [nic_of(wire.port_id, card.mac, wire) for wire in wires if card is not None]
+        await op.command(
+            "unplug",
+            input.host,
+            EnsureNicDetached(guest_id=input.server_id, port_id=input.port_id),
+            undo=EnsureNicAttached(guest_id=input.server_id, nic=nics[0]) if nics else None,
+        )
     await op.finish(detached, input)
+
+
+def find_plugged(tx: Tx, input: NicInput) -> Card | None:
+    """Return the card as its host has it; None when its port was deleted meanwhile."""
+    nic = store.get_nic(tx, input.port_id)
+    if nic is None or input.host is None:
+        return None
+    return Card(nic.mac, ports.again(tx, [nic.port_id], input.host))
 
 
 def detached(tx: Tx, input: NicInput) -> None:

@@ -60,9 +60,15 @@ def detach_failed(tx: Tx, input: VolumeInput, reason: str) -> None:
 
 @operation("server.detach_volume", input=VolumeInput, deadline_s=300, cancellable=False, on_failure=detach_failed)
 async def detach_volume(op: Operation, input: VolumeInput) -> None:
-    """Unplug the volume, then let go of it."""
+    """Unplug the volume, then let go of it; if that fails, the guest gets it back."""
     if input.host is not None:
-        await op.command("unplug", input.host, EnsureDiskDetached(guest_id=input.server_id, disk_id=input.volume_id))
+        disk = volume_disk(input.volume_id, input.source) if input.source is not None else None
+        await op.command(
+            "unplug",
+            input.host,
+            EnsureDiskDetached(guest_id=input.server_id, disk_id=input.volume_id),
+            undo=EnsureDiskAttached(guest_id=input.server_id, disk=disk) if disk is not None else None,
+        )
     await volumes.disconnect(op, input.attachment_id, name="volume")
     await op.finish(detached, input)
 

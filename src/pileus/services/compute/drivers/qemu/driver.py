@@ -280,6 +280,8 @@ class QemuHypervisor:
 
     async def ensure_disk_attached(self, guest_id: str, disk: Disk) -> None:
         async with self._locked(guest_id) as guest:
+            if guest.record.wanted == "suspended" and any(disk.id == had.id for had in guest.record.spec.disks):
+                return
             _expect_awake(guest)
             if guest.alive:
                 await self._plug(guest, disk)
@@ -304,6 +306,8 @@ class QemuHypervisor:
 
     async def ensure_nic_attached(self, guest_id: str, nic: Nic) -> None:
         async with self._locked(guest_id) as guest:
+            if guest.record.wanted == "suspended" and any(nic.port_id == n.port_id for n in guest.record.spec.nics):
+                return
             _expect_awake(guest)
             if guest.alive:
                 await devices.attach_nic(guest, nic)
