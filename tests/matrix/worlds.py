@@ -1,7 +1,8 @@
-"""Where the matrix is run: on SQLite with hosts in the process, and on PostgreSQL with agents behind ZeroMQ."""
+"""Where the matrix is run: SQLite with hosts in the process, PostgreSQL with agents behind ZeroMQ, a real host."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -16,9 +17,24 @@ from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import AgentSettings, agent_parts
 from pileus.kernel.testing import running
 from tests import postgresql
+from tests.matrix import linux
+from tests.sim.services import audit, cloud
 
-World = Callable[[Path], AbstractAsyncContextManager[Runtime]]
 HOSTS = ("fake-1", "fake-2")
+
+
+@dataclass(frozen=True)
+class World:
+    """A kind of cloud: how it is made, how its agents die, who judges its hosts."""
+
+    label: str
+    make: Callable[[Path], AbstractAsyncContextManager[Runtime]]
+    restart_agent: Callable[[Runtime, str], Awaitable[None]] = cloud.restart_agent
+    audit: cloud.Audit = audit.audit
+    drivers_take_time: bool = False
+    """Whether the middle of a command is a moment on the clock, not a few turns of the event loop."""
+    left_out: frozenset[str] = frozenset()
+    """Stories that cannot be told here."""
 
 
 @asynccontextmanager
@@ -73,7 +89,15 @@ def _up(tx: Tx) -> list[str]:
     return [row.name for row in hosts.alive(tx)]
 
 
-WORLDS: dict[str, tuple[str, World]] = {
-    "sqlite": ("SQLite, hosts in the process", on_sqlite),
-    "postgresql": ("PostgreSQL, agents over ZeroMQ", on_postgresql),
+WORLDS = {
+    "sqlite": World("SQLite, hosts in the process", on_sqlite),
+    "postgresql": World("PostgreSQL, agents over ZeroMQ", on_postgresql),
+    "linux": World(
+        "Real drivers: QEMU, Linux networks, qcow2; the agent killed with kill -9",
+        linux.on_linux,
+        linux.restart_agent,
+        linux.audit,
+        drivers_take_time=True,
+        left_out=frozenset({"create_server_on_the_second_host"}),  # one machine is one host
+    ),
 }

@@ -81,6 +81,7 @@ class Found:
     processes: dict[str, list[int]]
     open_volumes: dict[str, set[str]]
     taps: set[str]
+    plugged: set[str]
     filters: set[str]
     namespaces: set[str]
     dhcp_servers: set[str]
@@ -109,6 +110,7 @@ class Found:
             processes=processes,
             open_volumes=held,
             taps=_taps(cloud_id),
+            plugged=_taps(cloud_id, "LOWER_UP"),
             filters=_filters(cloud_id),
             namespaces={name for name in _lines("ip", "netns", "list") if name.startswith(f"pileus-{cloud_id}-")},
             dhcp_servers={Path(words[1]).parent.name for words in dnsmasqs},
@@ -153,7 +155,8 @@ def _of_servers(rows: Rows, found: Found) -> list[str]:
     built = {id for id, server in rows.servers.items() if server["vm_state"] != "error"}
     wrong += [f"guest {id} is on the host and in no row" for id in sorted(found.guests - rows.servers.keys())]
     wrong += [f"guest {id} is in a row and not on the host" for id in sorted(built - found.guests)]
-    wrong += compare("allocation of", built, rows.consumers - rows.migrations)
+    placed = {id for id, server in rows.servers.items() if server["host"]}  # one in error may still be there
+    wrong += compare("allocation of", placed, rows.consumers - rows.migrations)
     for id in sorted(found.processes.keys() | rows.servers.keys()):
         count = len(found.processes.get(id, []))
         state = rows.servers[id]["vm_state"] if id in rows.servers else "deleted"
@@ -184,6 +187,8 @@ def _of_networks(rows: Rows, found: Found) -> list[str]:
     guests = {p["id"]: p for p in rows.ports if p["device_owner"].startswith("compute:") and p["binding_host"]}
     wrong = [f"port {id} belongs to no server" for id, p in guests.items() if p["device_id"] not in rows.servers]
     wrong += compare("tap of port", guests, found.taps)
+    in_use = {id for id, port in guests.items() if port["device_id"] in found.processes}
+    wrong += [f"port {id} should be plugged into its guest" for id in sorted(in_use - found.plugged)]
     wrong += compare("filter of port", guests, found.filters)
     served = {p["network_id"] for p in rows.ports if p["device_owner"] == "network:dhcp"}
     spaces = {f"dhcp-{id}" for id in served} | {f"router-{id}" for id in rows.routers}
@@ -239,8 +244,9 @@ def _json(*words: str) -> Any:
     return json.loads(done.stdout) if done.returncode == 0 and done.stdout else []
 
 
-def _taps(cloud_id: str) -> set[str]:
-    links = _json("ip", "-j", "link")
+def _taps(cloud_id: str, flag: str = "BROADCAST") -> set[str]:
+    """Return the ports that have a tap; with ``LOWER_UP``, those whose tap a process holds open."""
+    links = [link for link in _json("ip", "-j", "link") if flag in link.get("flags", ())]
     ours = (link for link in links if link.get("ifname", "").startswith(f"t{cloud_id}"))
     return {str(link.get("ifalias", link["ifname"])).rpartition(" ")[2] for link in ours}
 

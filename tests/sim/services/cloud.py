@@ -16,9 +16,11 @@ from pileus.services.compute.agent import ComputePart
 from pileus.services.compute.drivers.fake import FakeHypervisor
 from pileus.services.identity.testing import login
 from tests.sim.services.audit import audit
+from tests.sim.services.boot_sector import bootable_disk
 
 COMPUTE, VOLUME, NETWORK, IMAGE = "/compute/v2.1", "/volume/v3", "/networking/v2.0", "/image/v2"
 Act = Callable[[Runtime], Awaitable[object]]
+Audit = Callable[[Runtime], Awaitable[None]]
 
 
 class User:
@@ -36,7 +38,7 @@ class User:
             body = {"name": "tiny", "disk_format": "raw", "container_format": "bare"}
             made = await api.post(f"{IMAGE}/images", body)
             headers = {"Content-Type": "application/octet-stream"}
-            await api.call("PUT", f"{IMAGE}/images/{made['id']}/file", bytes(4096), headers=headers)
+            await api.call("PUT", f"{IMAGE}/images/{made['id']}/file", bootable_disk(), headers=headers)
             found = [made]
         network = (await api.get(f"{NETWORK}/networks", name="private"))["networks"][0]["id"]
         return cls(cloud, api, found[0]["id"], network)
@@ -131,7 +133,7 @@ async def undisturbed(cloud: Runtime) -> AsyncIterator[Runtime]:
     cloud.worker.observe = no_observer
 
 
-async def check(cloud: Runtime, case: Case) -> None:
+async def check(cloud: Runtime, case: Case, audit: Audit = audit) -> None:
     """Compare hosts and rows, then delete everything and compare again: nothing may be left or refuse to go."""
     await audit(cloud)
     cloud.worker.observe = no_observer

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import msgspec
 
+from pileus.kernel import clock
 from pileus.kernel.agent.command import Command
 from pileus.kernel.bus.base import NOBODY, Bus, Caller
 from pileus.kernel.errors import Unavailable
@@ -33,6 +34,10 @@ class Commands:
         self.sent: list[tuple[str, str]] = []
         self.struck = False
         """Whether the agent was killed."""
+        self.took_s: dict[tuple[str, str], float] = {}
+        """How long undisturbed commands of operations took."""
+        self.begun_s = 0.0
+        """How long a command runs before it is in its middle, if that is more than a few turns of the event loop."""
         self._target: tuple[str, str] | None = None
         self._moment = ""
         self._kill: Callable[[str], Awaitable[None]] | None = None
@@ -60,12 +65,16 @@ class Commands:
             first = msgspec.structs.replace(caller, step=f"{caller.step} (first)") if caller.operation else caller
             await self._call(host, command, first, timeout_s=timeout_s)
         if sent != self._target or self._kill is None:
-            return await self._call(host, command, caller, timeout_s=timeout_s)
+            began = clock.monotonic()
+            answer = await self._call(host, command, caller, timeout_s=timeout_s)
+            if caller.operation:
+                self.took_s[sent] = clock.monotonic() - began
+            return answer
         kill, self._kill, self.struck = self._kill, None, True
         running: asyncio.Future[Any] | None = None
         if self._moment != "before":
             running = asyncio.ensure_future(self._call(host, command, caller, timeout_s=timeout_s))
-            await (asyncio.wait([running]) if self._moment == "after" else _begin())
+            await (asyncio.wait([running]) if self._moment == "after" else self._begin(running))
         await kill(host)
         if running is not None:
             running.cancel()
@@ -73,7 +82,8 @@ class Commands:
                 await running
         raise Unavailable(f"Host {host} vanished before it answered: its agent was killed.")
 
-
-async def _begin() -> None:
-    for _ in range(STEPS_IN):
-        await asyncio.sleep(0)
+    async def _begin(self, running: "asyncio.Future[Any]") -> None:
+        for _ in range(STEPS_IN):
+            await asyncio.sleep(0)
+        if self.begun_s:
+            await asyncio.wait([running], timeout=self.begun_s)

@@ -6,8 +6,9 @@ Rule: the events are found by running, not listed by hand, so a step added tomor
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
+from zlib import crc32
 
 from pileus.kernel.bus.base import Bus
 from pileus.kernel.db import Database
@@ -91,6 +92,9 @@ async def walk(
     kinds: Iterable[str],
     restart_agent: Callable[[W, str], Awaitable[None]] | None = None,
     patience_s: float = PATIENCE_S,
+    *,
+    drivers_take_time: bool = False,
+    one_in: int = 1,
 ) -> list[Case]:
     """Do ``act`` on a new world for every interruption of the operations ``kinds``; ``check`` each world at rest.
 
@@ -98,11 +102,13 @@ async def walk(
     operation must succeed all the same), by a failure (nothing may be left), every undo by a crash; and once
     every command is carried out twice.  With ``restart_agent(world, host)``, which kills a host's agent and puts a
     new one in its place, each command is also met by that: before it was begun, in the middle, and when it was done
-    but not answered.  Returns the cases, all of which have passed; those that never came to pass, since the act went
-    another way each time, are left out, and must be few.
+    but not answered; where ``drivers_take_time`` the middle is a share of the time that the undisturbed command took,
+    another share for each command, the same in each walk.  Returns the cases, all of which have passed; those that
+    never came to pass, since the act went another way each time, are left out, and must be few.  With ``one_in`` only
+    so many are taken, always the same ones.
     """
     chosen = set(kinds)
-    walker = Walker(make, act, check, restart_agent, patience_s)
+    walker = Walker(make, act, check, restart_agent, patience_s, drivers_take_time)
     clean, commands = await walker.run(Case("none")) or ([], [])
     events = [(kind, event) for kind, event in dict.fromkeys(clean) if kind in chosen]
     if missing := chosen - {kind for kind, _ in events}:
@@ -115,6 +121,7 @@ async def walk(
     cases += [Case("fail", kind, event) for kind, event in failing]
     if restart_agent is not None:
         cases += _agent_cases("kill agent", [(kind, step) for kind, step in commands if kind in chosen])
+    cases = [case for case in cases if _drawn(case, one_in)]
     passed = [case for case in cases if await walker.run(case) is not None]
     for kind in sorted(chosen):
         last = [event for other, event in failing if other == kind][-1]
@@ -124,12 +131,17 @@ async def walk(
         if restart_agent is not None:
             told = [(other, step) for other, step in sent if other == kind and step.startswith("undo ")]
             undoing += _agent_cases("kill agent while undoing", told)
+        undoing = [case for case in undoing if _drawn(case, one_in)]
         cases += undoing
         passed += [case for case in undoing if await walker.run(case, last) is not None]
     unmet = [str(case) for case in cases if case not in passed]
     if len(unmet) * 10 > len(cases):
         raise AssertionError(f"these never came to pass: {'; '.join(unmet)}")
     return passed
+
+
+def _drawn(case: Case, one_in: int) -> bool:
+    return crc32(str(case).encode()) % one_in == 0
 
 
 def _agent_cases(how: str, commands: Iterable[tuple[str, str]]) -> list[Case]:
@@ -145,6 +157,9 @@ class Walker:
     check: Callable[[Any, Case], Awaitable[object]]
     restart_agent: Callable[[Any, str], Awaitable[None]] | None
     patience_s: float
+    drivers_take_time: bool = False
+    took_s: dict[tuple[str, str], float] = field(default_factory=dict)
+    """How long each command has taken at least."""
 
     async def run(self, case: Case, last: str = "") -> tuple[list[tuple[str, str]], list[tuple[str, str]]] | None:
         """Return the events and the commands that came to pass, as (operation's kind, event or step).
@@ -167,6 +182,7 @@ class Walker:
                 if case.how.startswith("kill agent") and (restart := self.restart_agent) is not None:
                     moment, _, step = case.event.partition(" ")
                     commands.interrupt(case.kind, step, moment, lambda host: restart(world, host))
+                    commands.begun_s = self._middle_s(case.kind, step)
                 doing = asyncio.ensure_future(_act(self.act, world))
                 try:
                     await settle(world, saboteur, doing, self.patience_s)
@@ -178,8 +194,15 @@ class Walker:
                 await self.check(world, case)
             except AssertionError as error:
                 raise AssertionError(f"{case}: {error}") from error
+            for sent, took_s in commands.took_s.items():
+                self.took_s[sent] = min(took_s, self.took_s.get(sent, took_s))
             struck = not case.event or commands.struck or (case.kind, case.event) in saboteur.seen
             return struck, saboteur.seen, commands.sent
+
+    def _middle_s(self, kind: str, step: str) -> float:
+        if not self.drivers_take_time:
+            return 0.0
+        return self.took_s.get((kind, step), 0.0) * (crc32(f"{kind} {step}".encode()) % 9 + 1) / 10
 
 
 def _still_live(tx: Any) -> list[str]:
