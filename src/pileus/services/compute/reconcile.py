@@ -17,6 +17,7 @@ from pileus.services.compute.agent import GUEST_CHANGED
 from pileus.services.compute.commands import EnsureGuestGone, GuestFacts, ListGuests, Power
 from pileus.services.compute.ending import changed
 from pileus.services.compute.enrolment import enrol
+from pileus.services.compute.half_detached import carry_through
 from pileus.services.compute.model import CRASHED, PAUSED, RUNNING, SHUT_DOWN, SUSPENDED, Server
 from pileus.services.compute.settings import ComputeSettings
 from pileus.services.compute.store import hosts
@@ -24,6 +25,8 @@ from pileus.services.compute.store import servers as store
 from pileus.services.compute.wanted import ServerInput
 
 log = logging.getLogger("pileus.compute")
+WHOLE = {lifecycle.ACTIVE, lifecycle.STOPPED, lifecycle.PAUSED, lifecycle.SUSPENDED}
+"""States in which a server's guest has all that the rows give it."""
 POWER = {
     Power.RUNNING: RUNNING,
     Power.PAUSED: PAUSED,
@@ -65,9 +68,11 @@ def compare(tx: Tx, host: str, guests: list[GuestFacts]) -> list[str]:
     restarted = row.boot_id not in ("", boot_id)
     found = {guest.id: guest for guest in guests}
     servers = {server.id: server for server in store.list_of_host(tx, host)}
-    for server in servers.values():
-        if not _busy(tx, server):
-            _settle(tx, server, found.get(server.id), restarted=restarted)
+    idle = [server for server in servers.values() if not _busy(tx, server)]
+    for server in idle:
+        _settle(tx, server, found.get(server.id), restarted=restarted)
+    settled = [server for server in idle if server.vm_state in WHOLE and not _busy(tx, server)]
+    carry_through(tx, settled, found)
     row.boot_id = boot_id
     strays = [guest_id for guest_id in found if guest_id not in servers]
     gone = [guest_id for guest_id in strays if _is_left_over(tx, host, guest_id)]

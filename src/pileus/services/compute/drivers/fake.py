@@ -220,6 +220,11 @@ class FakeHypervisor:
         self._alive("screenshot", guest_id)
         return _png(640, 480)
 
+    def size_of(self, guest_id: str) -> tuple[int, int]:
+        """Return a guest's processors and MiB of memory."""
+        spec = self._kept[guest_id].spec
+        return spec.vcpus, spec.memory_mib
+
     async def ensure_all_gone(self) -> None:
         self._called("ensure_all_gone", "")
         self._kept.clear()

@@ -115,6 +115,16 @@ def port_ids(tx: Tx, server_id: str) -> list[str]:
     return [row[0] for row in tx.connection().execute(_PORT_IDS, {"server": server_id})]
 
 
+def plugged(tx: Tx, server_ids: Sequence[str]) -> dict[str, set[str]]:
+    """Return the ports and the volumes that servers' guests shall have, by server."""
+    found: dict[str, set[str]] = {}
+    for nic in rows_with(tx, Nic.server_id, server_ids, Nic.position):
+        found.setdefault(nic.server_id, set()).add(nic.port_id)
+    for device in rows_with(tx, BlockDevice.server_id, server_ids, BlockDevice.device):
+        found.setdefault(device.server_id, set()).add(device.volume_id)
+    return found
+
+
 def get_nic(tx: Tx, port_id: str) -> Nic | None:
     """Return the card of a port."""
     return tx.get(Nic, port_id)
@@ -150,6 +160,12 @@ def list_actions(tx: Tx, server_id: str) -> list[OperationRow]:
     """Return the operations of a server, newest first."""
     statement = select(OperationRow).where(OperationRow.resource == resource_of(server_id))
     return list(tx.scalars(statement.order_by(OperationRow.created_at.desc(), OperationRow.id)))
+
+
+def last_action(tx: Tx, server_id: str) -> OperationRow | None:
+    """Return the newest operation of a server."""
+    statement = select(OperationRow).where(OperationRow.resource == resource_of(server_id))
+    return tx.scalar(statement.order_by(OperationRow.created_at.desc(), OperationRow.id).limit(1))
 
 
 def insert_console_token(tx: Tx, token: ConsoleToken) -> None:
