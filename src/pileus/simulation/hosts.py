@@ -15,17 +15,19 @@ import msgspec
 
 from pileus.kernel import clock
 from pileus.kernel.agent import AgentPart
-from pileus.kernel.agent.host import Host
 from pileus.kernel.errors import Unavailable
 from pileus.kernel.service import AgentSettings, Service, agent_parts
 from pileus.kernel.testing.virtual import Process, VirtualLoop
 from pileus.kernel.testing.wire import Line, Wire
 from pileus.simulation.plan import Plan
-from pileus.simulation.trace import Trace
+from pileus.simulation.trace import Trace, Violation
+from pileus.simulation.witness import WatchedHost, Witness
 
 UNFAILING = {"start", "close"}
 """Verbs that do not fail by themselves: an agent whose driver does not start is an agent that is not there."""
 
+WEAK_BEFORE, WEAK_AFTER = 0.1, 0.3
+"""How often a weak verb fails."""
 
 FOREVER_S = 5 * 3600.0
 """Longer than any operation may take."""
@@ -34,6 +36,9 @@ FOREVER_S = 5 * 3600.0
 class DriverBroke(Exception):
     """A driver's failure, made up by the simulation."""
 
+
+COMPARING_S = 90.0
+"""By when an agent has surely compared its clock with the control plane's: some beats are lost, some answers late."""
 
 SMALL = {"memory_mib": 2048, "vcpus": 8}
 """What a host has, so that a cloud may be full."""
@@ -79,12 +84,14 @@ class DriverFaults:
         async def faulty(*args: Any, **kwargs: Any) -> Any:
             if self.calm:
                 return await plain(*args, **kwargs)
-            plan, random = self._plan, self._random
+            random, before, after = self._random, self._plan.fail_before, self._plan.fail_after
+            if verb == self._plan.weak:
+                before, after = max(before, WEAK_BEFORE), max(after, WEAK_AFTER)
             await self._pass_time(verb)
-            if random.random() < plan.fail_before or clock.monotonic() < self.broken_until:
+            if random.random() < before or clock.monotonic() < self.broken_until:
                 raise self._broken("failed before", verb)
             result = await plain(*args, **kwargs)
-            if random.random() < plan.fail_after:
+            if random.random() < after:
                 raise self._broken("failed after", verb)
             await self._pass_time(verb)
             return result
@@ -129,8 +136,12 @@ class Machine:
         self.faults = DriverFaults(plan, name, trace)
         self.process = Process(name)
         self.clock_ahead_s = 0.0
+        self.violated: Callable[[Violation], None] = lambda violation: None
+        """Told what the host does though it has promised not to."""
         self._settings = settings
         self._services = services
+        self._sure_at = 0.0
+        """When the agent must have learned the control plane's time."""
         self.drivers: dict[str, Any] = {}
 
     def start_agent(self, loop: VirtualLoop) -> Process:
@@ -140,9 +151,24 @@ class Machine:
         parts = agent_parts(self._services, self._settings)
         for part in parts:
             self._equip(part)
-        line = Line(self.wire, self.process, Host(self.name, parts))
+        line = Line(self.wire, self.process, WatchedHost(self.name, parts, self._witness()))
         loop.spawn(self.process, line.serve())
         return self.process
+
+    def set_clock(self, ahead_s: float) -> None:
+        """Have this machine's clock be as much ahead of the truth."""
+        self.clock_ahead_s = self.process.clock_ahead_s = ahead_s
+        self._sure_at = self.wire.loop.time() + COMPARING_S
+
+    def _witness(self) -> Witness:
+        loop = self.wire.loop
+        if self.clock_ahead_s:
+            self._sure_at = loop.time() + COMPARING_S
+
+        def lateness_counts() -> bool:
+            return loop.time() > self._sure_at
+
+        return Witness(self.name, loop.time, lateness_counts, lambda violation: self.violated(violation))
 
     def kill_agent(self, loop: VirtualLoop) -> None:
         """End the agent; what it has made stays."""

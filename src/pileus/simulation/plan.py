@@ -4,6 +4,10 @@ from random import Random
 
 import msgspec
 
+WEAK = ("ensure_guest", "ensure_guest", "ensure_guest_gone", "power_on", "power_off", "ensure_port")
+WEAK += ("ensure_nic_attached", "ensure_nic_detached", "ensure_disk_attached", "ensure_disk_detached", "ensure_volume")
+"""Verbs of drivers of which one may fail often in a simulation, so that the same thing fails again and again."""
+
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One simulation.  Shares are of messages, driver calls or transactions; counts are per simulation."""
@@ -33,6 +37,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     clock_steps: int = 0
     outages: int = 0
     """Times in which everything fails on one host."""
+    storms: int = 0
+    """Times in which most messages are late and many come twice."""
+    weak: str = ""
+    """A verb at which drivers fail often."""
     knows_dead: bool = True
     """Whether a dead process is known to be dead (same machine), or only its leases tell."""
 
@@ -51,8 +59,11 @@ def plan_of(seed: int) -> Plan:
     def count(most: int) -> int:
         return random.randint(1, most) if random.random() < 0.6 else 0
 
+    storms, weak = count(3), random.choice(WEAK) if random.random() < 0.4 else ""
     return Plan(
         seed=seed,
+        storms=storms,
+        weak=weak,
         users=random.choice((2, 4, 6, 6, 8)),
         steps=random.choice((8, 14, 20)),
         controls=random.choice((1, 2, 2, 2, 3)),

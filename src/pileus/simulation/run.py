@@ -19,11 +19,13 @@ from pileus.kernel.testing.memory import Store
 from pileus.kernel.testing.virtual import Stalled, VirtualClock, VirtualLoop
 from pileus.kernel.testing.wire import Weather
 from pileus.simulation import networks, servers, storage
-from pileus.simulation.audit import Auditor, hosts_at_rest, rows_at_rest
+from pileus.simulation.audit import Auditor
 from pileus.simulation.cloud import Cloud, Lost, copy_state, remove_state
+from pileus.simulation.holdings import erring_ports, hosts_at_rest
 from pileus.simulation.hosts import DriverBroke
 from pileus.simulation.mischief import Mischief
 from pileus.simulation.plan import Plan
+from pileus.simulation.rows import rows_at_rest
 from pileus.simulation.template import Template, make_template
 from pileus.simulation.trace import Trace, Violation
 from pileus.simulation.users import Belongings, User
@@ -34,6 +36,11 @@ LONG_S = 1500.0
 """Simulated seconds after which a cloud without operations must be at rest: twice as long as reconcilers wait."""
 LONGEST_S = 9000.0
 """Simulated seconds after which a cloud that is left alone must be at rest."""
+PROMPT_S = 420.0
+"""Simulated seconds within which hosts must have been told of a change when nothing fails: in less time than it takes
+until they are told everything anyway, and in more than a reconciler rests after failures."""
+TOLD = ("tap on", "rules on", "DHCP on", "router on")
+"""How sentences begin of what hosts are told of networks."""
 EXPECTED = (ApiError, DriverBroke, TimeoutError)
 """Failures that may be logged with a traceback: they are made up here, or follow from what is."""
 DEADLY = ("background task", "a task of")
@@ -139,6 +146,8 @@ class _Run:
         self.auditor = Auditor(self.cloud, template, self.violated)
         self.cloud.committed = self.auditor.look
         self.cloud.broken = lambda error: self.violated(Violation(f"a process does not start: {error!r}"))
+        for machine in self.cloud.machines.values():
+            machine.violated = self.violated
         self.cloud.wire.weather = Weather(drop=plan.drop, delay=plan.delay, double=plan.double)
         self.mischief = Mischief(self.cloud)
         self.log = _Log(self)
@@ -201,9 +210,12 @@ class _Run:
         await self._wipe()
         self._count_lifecycles()
 
-    async def _rest(self) -> None:
-        """Wait until nothing is under way and nothing is wrong."""
-        began = self.loop.time()
+    async def _rest(self, excused: set[str] | None = None) -> None:
+        """Wait until nothing is under way and nothing is wrong.
+
+        With ``excused`` hosts must be told promptly of all but these ports.
+        """
+        began = busy_at = self.loop.time()
         pause_s = 0.5
         while True:
             await asyncio.sleep(pause_s)
@@ -216,6 +228,11 @@ class _Run:
                 self.trace.tell("at rest")
                 return
             under_way = any(sentence.startswith("operation ") for sentence in wrong)
+            busy_at = self.loop.time() if under_way else busy_at
+            if excused is not None and self.loop.time() - busy_at > PROMPT_S:
+                late = [one for one in wrong if one.startswith(TOLD) and not any(id in one for id in excused)]
+                if late:
+                    raise Violation("a host is told too late: " + "; ".join(late[:8]))
             if self.loop.time() - began > (LONGEST_S if under_way else LONG_S):
                 raise Violation("not at rest: " + "; ".join(wrong[:8]))
 
@@ -223,14 +240,15 @@ class _Run:
         """Have every project delete all it has: nothing may refuse to go or be left."""
         projects = {id(user.mine): user.mine for user in self.users}.values()
         wipes = [Wipe(self.cloud, belongings) for belongings in projects]
+        excused = erring_ports(self.cloud)
         self.trace.tell("wiping")
         await asyncio.gather(*(wipe.servers() for wipe in wipes))
-        await self._rest()
+        await self._rest(excused)
         for kind in ("backups", "snapshots", "volumes"):
             await asyncio.gather(*(wipe.volumes(kind) for wipe in wipes))
-            await self._rest()
+            await self._rest(excused)
         await asyncio.gather(*(wipe.rest() for wipe in wipes))
-        await self._rest()
+        await self._rest(excused)
         left = left_over(self.cloud)
         if left:
             raise Violation("left after everything was deleted: " + "; ".join(left))

@@ -149,6 +149,30 @@ async def set_security_group(user: User) -> None:
     await _action(user, user.random.choice(("addSecurityGroup", "removeSecurityGroup")), argument)
 
 
+async def mend(user: User) -> None:
+    """Do what people do with a server in error: reboot it hard, rebuild it, stop it or delete it."""
+    found = await user.ask("GET", f"{COMPUTE}/servers", status="ERROR")
+    erring = [server["id"] for server in (found or {}).get("servers", [])]
+    if not erring:
+        return
+    server, dice = user.random.choice(erring), user.random.random()
+    if dice < 0.4:
+        await _action(user, "reboot", {"type": "HARD"}, server)
+    elif dice < 0.75:
+        await _action(user, "rebuild", {"imageRef": user.template.image}, server)
+    elif dice < 0.85:
+        await _action(user, "os-stop", None, server)
+    else:
+        await user.ask("DELETE", f"{COMPUTE}/servers/{server}")
+
+
+async def delete_port(user: User) -> None:
+    """Delete the port of a server under it."""
+    found = await user.ask("GET", f"{COMPUTE}/servers/{user.some('server')}/os-interface")
+    if held := [one["port_id"] for one in (found or {}).get("interfaceAttachments", [])]:
+        await user.ask("DELETE", f"{NETWORK}/ports/{user.random.choice(held)}")
+
+
 async def look(user: User) -> None:
     """Read: lists and details."""
     found = await user.ask("GET", f"{COMPUTE}/servers/detail")
@@ -198,6 +222,8 @@ VERBS = [
     ("server attach interface", 4, attach_interface),
     ("server detach interface", 4, detach_interface),
     ("server security group", 3, set_security_group),
+    ("server port delete", 2, delete_port),
+    ("server mend", 5, mend),
     ("server look", 3, look),
     ("key pair", 2, key_pair),
     ("server group", 2, server_group),

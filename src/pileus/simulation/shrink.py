@@ -44,7 +44,7 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
         for less in dict.fromkeys((value // 2, value - 1)):
             if 1 <= less < value:
                 yield _with(plan, name, less)
-    for name in ("crashes", "agent_crashes", "freezes", "clock_steps", "outages"):
+    for name in ("crashes", "agent_crashes", "freezes", "clock_steps", "outages", "storms"):
         value = getattr(plan, name)
         for less in dict.fromkeys((0, value // 2, value - 1)):
             if 0 <= less < value:
@@ -52,6 +52,8 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
     for name in ("drop", "delay", "double", "refusals", "fail_before", "fail_after", "hang", "slow"):
         if getattr(plan, name):
             yield _with(plan, name, 0.0)
+    if plan.weak:
+        yield _with(plan, "weak", "")
 
 
 def _with(plan: Plan, name: str, value: Any) -> Plan:
