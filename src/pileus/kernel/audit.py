@@ -27,6 +27,8 @@ class AuditSettings(Settings, frozen=True):
     """Below the state directory unless it is an absolute path; it may be moved away at any time (logrotate)."""
     sign_ins: bool = True
     """Record every log-in, good or not, besides every change."""
+    refusals: bool = True
+    """Record every change that was refused to somebody."""
 
 
 class AuditLog:

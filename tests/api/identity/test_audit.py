@@ -11,7 +11,7 @@ from sqlalchemy import select
 from pileus.kernel import events
 from pileus.kernel.events import Event
 from pileus.kernel.testing import client, running
-from pileus.services.identity.app.sign_ins import SignIns
+from pileus.services.identity.app.attempts import Attempts
 from pileus.services.identity.model.audit import AUTHENTICATE, CONSUMER
 from pileus.services.identity.service import SERVICE
 from pileus.services.identity.testing import auth_body, login, password_of
@@ -19,7 +19,7 @@ from pileus.services.identity.testing import auth_body, login, password_of
 
 async def records(cloud):
     """Everything the audit holds now."""
-    await cloud.part(SignIns).write()
+    await cloud.part(Attempts).write()
     await events.consume_once(cloud)
     path = cloud.config.state / "logs" / "audit.log"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -86,12 +86,76 @@ async def test_changes_whose_code_tells_nothing_are_told_as_well(cloud, admin, m
     assert told["initiator"]["request_id"] == answer.headers["x-openstack-request-id"]
 
 
-async def test_what_is_refused_or_only_read_is_no_change(cloud, admin, demo):
+async def test_what_is_only_read_fails_or_comes_without_a_good_token_is_not_told(cloud, admin, demo):
     before = len(await records(cloud))
-    assert (await demo.post("users", json={"user": {"name": "x"}})).status_code == 403
     assert (await admin.post("users", json={"user": {"name": "admin"}})).status_code == 409
+    assert (await admin.post("users", json={"user": {"name": 7}})).status_code == 400
+    assert (await admin.delete("users/nobody")).status_code == 404
     assert (await admin.get("users")).status_code == 200
+    assert (await demo.get("users")).status_code == 403
+    async with client(cloud, "no token") as stranger:
+        assert (await stranger.post("/identity/v3/users", json={"user": {"name": "x"}})).status_code == 401
     assert len(await records(cloud)) == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "action"),
+    [
+        ("POST", "users", {"user": {"name": "x"}}, "created.user"),
+        ("PATCH", "users/{admin}", {"user": {"password": "mine now"}}, "updated.user"),
+        ("DELETE", "users/{admin}", None, "deleted.user"),
+        ("DELETE", "roles/{role}", None, "deleted.role"),
+        ("PUT", "projects/{project}/users/{admin}/roles/{role}", None, "updated.project"),
+        ("PUT", "domains/default/config", {"config": {"identity": {"driver": "sql"}}}, "updated.domain"),
+    ],
+)
+async def test_a_change_that_is_refused_is_told_as_a_failure(cloud, admin, demo, method, path, body, action):
+    ids = {}
+    for name, plural, named in (
+        ("admin", "users", "admin"),
+        ("project", "projects", "demo"),
+        ("role", "roles", "admin"),
+    ):
+        ids[name] = (await admin.get(plural, params={"name": named})).json()[plural][0]["id"]
+    answer = await demo.request(method, path.format(**ids), json=body)
+    assert answer.status_code == 403
+    (record,) = [one for one in await records(cloud) if one["event_type"] == "identity.request.refused"]
+    told = record["payload"]
+    assert (told["action"], told["outcome"], told["reason"]["reasonCode"]) == (action, "failure", "403")
+    assert told["reason"]["reasonType"] == answer.json()["error"]["message"][:200]
+    assert told["initiator"]["username"] == "demo"
+    assert told["initiator"]["request_id"] == answer.headers["x-openstack-request-id"]
+    assert told["target"]["id"] == (path.format(**ids).split("/")[1] if "/" in path else "unknown")
+    assert "mine now" not in json.dumps(record)
+
+
+async def test_a_wrong_old_password_is_told_and_is_in_no_record(cloud, demo):
+    me = (await demo.get("auth/tokens", headers={"X-Subject-Token": demo.headers["X-Auth-Token"]})).json()["token"]
+    body = {"user": {"password": "new-one-1", "original_password": "wrong-one-1"}}
+    async with client(cloud) as http:
+        answer = await http.post(f"/identity/v3/users/{me['user']['id']}/password", json=body)
+    assert answer.status_code == 401
+    (record,) = [one for one in await records(cloud) if one["event_type"] == "identity.request.refused"]
+    assert (record["payload"]["action"], record["payload"]["outcome"]) == ("updated.user", "failure")
+    assert record["payload"]["target"]["id"] == me["user"]["id"]
+    assert "-one-1" not in json.dumps(record)
+
+
+async def test_a_wrong_signature_is_told(cloud, admin, demo):
+    me = (await demo.get("auth/tokens", headers={"X-Subject-Token": demo.headers["X-Auth-Token"]})).json()["token"]
+    made = await demo.post(f"users/{me['user']['id']}/credentials/OS-EC2", json={"tenant_id": me["project"]["id"]})
+    signed = {"access": made.json()["credential"]["access"], "signature": "x", "host": "h", "verb": "GET", "path": "/"}
+    answer = await admin.post("ec2tokens", json={"credentials": signed | {"params": {"SignatureVersion": "2"}}})
+    assert answer.status_code == 401, answer.text
+    (record,) = [one for one in await records(cloud) if one["event_type"] == "identity.request.refused"]
+    assert (record["payload"]["action"], record["payload"]["initiator"]["username"]) == ("created.ec2token", "admin")
+
+
+async def test_refusals_can_be_left_out(tmp_path):
+    async with running(tmp_path, [SERVICE], {"audit": {"refusals": False}}) as cloud:
+        async with client(cloud, await login(cloud, "demo")) as http:
+            assert (await http.post("/identity/v3/users", json={"user": {"name": "x"}})).status_code == 403
+        assert {one["event_type"] for one in await records(cloud)} == {"identity.authenticate"}
 
 
 async def test_log_ins_are_told_good_and_bad(cloud):

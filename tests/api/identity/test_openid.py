@@ -18,8 +18,8 @@ from pileus.kernel import clock
 from pileus.kernel.events import Event
 from pileus.kernel.service import find_services
 from pileus.kernel.testing import client, running
+from pileus.services.identity.app.attempts import Attempts
 from pileus.services.identity.app.audit import AUTHENTICATE
-from pileus.services.identity.app.sign_ins import SignIns
 from pileus.services.identity.service import SERVICE
 from pileus.services.identity.testing import login
 from tests.api.identity.openid_provider import CLIENT, PASSWORD, REDIRECT, SECRET, STRANGER
@@ -129,7 +129,7 @@ async def test_log_ins_are_audited_good_or_bad(cloud, admin, openid):
     await set_up(admin, openid)
     good = (await arrive(cloud, openid.token()["access_token"])).json()["token"]["user"]["id"]
     await arrive(cloud, tampered(openid.token()["access_token"]))
-    await cloud.part(SignIns).write()
+    await cloud.part(Attempts).write()
     rows = await cloud.db.read(lambda tx: list(tx.scalars(select(Event).where(Event.kind == AUTHENTICATE))))
     found = [(row.resource_id, row.payload["outcome"]) for row in rows if row.payload["methods"] == ["mapped"]]
     assert found == [(good, "success"), ("unknown", "failure")]

@@ -110,6 +110,7 @@ class App:
     async def handle(self, request: Request, ctx: Context) -> Response:
         """Return the answer to a request; refusals are answers too."""
         api: Api | None = None
+        endpoint: Endpoint | None = None
         try:
             segments = path_segments(request.path)
             tree = self.trees.get(segments[0])
@@ -130,6 +131,8 @@ class App:
             raise
         except Exception as error:
             response = self._refusal(error, request, ctx, api)
+            if endpoint is not None and endpoint.api.refused is not None and isinstance(error, ApiError):
+                endpoint.api.refused(self.runtime, ctx, request, endpoint.route, error)
         return self._finish(response, ctx, api)
 
     def _find(self, tree: Tree, segments: list[str], request: Request) -> tuple[Node, dict[str, str]]:

@@ -15,7 +15,9 @@ from pileus.kernel.rest.versions import LAST, Between, Microversions, Version, v
 if TYPE_CHECKING:
     from pileus.kernel.context import Context
     from pileus.kernel.db import Tx
+    from pileus.kernel.errors import ApiError
     from pileus.kernel.rest.http import Request
+    from pileus.kernel.runtime import Runtime
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -68,6 +70,8 @@ class Api:
     json_limit: int = 1 << 20
     written: "Callable[[Tx, Context, Request, Route, Any], None] | None" = None
     """Called with what a plain handler returned, in its transaction, when it may have changed something."""
+    refused: "Callable[[Runtime, Context, Request, Route, ApiError], None] | None" = None
+    """Called with the error of a request that was refused; its transaction is over."""
     loaders: dict[type, Callable[..., Any]] = field(default_factory=dict)
     routes: list[Route] = field(default_factory=list)
 

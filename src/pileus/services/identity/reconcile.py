@@ -6,7 +6,7 @@ from pileus.kernel import clock, events
 from pileus.kernel.db import Tx
 from pileus.kernel.reconcile import World, reconciler
 from pileus.services.identity.model import LONGEST_LIFETIME_S
-from pileus.services.identity.model.audit import AUTHENTICATE, CONSUMER, SIGN_INS_KEPT
+from pileus.services.identity.model.audit import ATTEMPTS_KEPT, AUTHENTICATE, CONSUMER, REFUSED
 from pileus.services.identity.store import credentials, federation, oauth1, tokens
 
 
@@ -41,7 +41,8 @@ async def forget_oauth1(world: World) -> None:
     await world.db.write(oauth1.forget_past, clock.now())
 
 
-@reconciler("identity.sign_ins", every_s=600)
-async def forget_sign_ins(world: World) -> None:
+@reconciler("identity.attempts", every_s=600)
+async def forget_attempts(world: World) -> None:
     """Remove the events of log-ins, of which there may be thousands a minute, once they are in the audit."""
-    await world.db.write(events.forget, AUTHENTICATE, CONSUMER, SIGN_INS_KEPT)
+    for kind in (AUTHENTICATE, REFUSED):
+        await world.db.write(events.forget, kind, CONSUMER, ATTEMPTS_KEPT)

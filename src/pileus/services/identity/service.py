@@ -33,11 +33,11 @@ from pileus.services.identity.api import (
 )
 from pileus.services.identity.api.router import api
 from pileus.services.identity.api.router import versions as versions_api
+from pileus.services.identity.app.attempts import Attempts
 from pileus.services.identity.app.audit import Auditor
 from pileus.services.identity.app.compliance import Rules
 from pileus.services.identity.app.directories import Directories
 from pileus.services.identity.app.passwords import Passwords
-from pileus.services.identity.app.sign_ins import SignIns
 from pileus.services.identity.app.validation import Tokens, authenticate
 from pileus.services.identity.bootstrap import bootstrap
 
@@ -79,15 +79,15 @@ async def start(runtime: Runtime) -> None:
     runtime.keep(runtime.part(Directories).mirror_forever, "identity.directories")
     runtime.part(Passwords)
     runtime.part(Auditor)
-    runtime.part(SignIns)
+    runtime.part(Attempts)
     runtime.part(Rules)
 
 
 async def stop(runtime: Runtime) -> None:
-    """Let the threads end, and no log-in go without its record."""
+    """Let the threads end, and no attempt go without its record."""
     runtime.part(Passwords).close()
     runtime.part(Directories).close()
-    await runtime.part(SignIns).write()
+    await runtime.part(Attempts).write()
     runtime.part(Auditor).log.close()
 
 

@@ -12,11 +12,10 @@ from pileus.kernel.rest import Page, Request, Response, json_response
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.router import api, truth
 from pileus.services.identity.api.views import domain_view, project_view
-from pileus.services.identity.app import documents, reach, receipts
+from pileus.services.identity.app import documents, reach, receipts, sign_ins
 from pileus.services.identity.app.authentication import Auth, issue_token
 from pileus.services.identity.app.methods.proof import Attempt
 from pileus.services.identity.app.receipts import MoreMethodsNeeded
-from pileus.services.identity.app.sign_ins import SignIns
 from pileus.services.identity.app.validation import Token, Tokens
 from pileus.services.identity.store import projects as project_rows
 from pileus.services.identity.store import tokens
@@ -39,7 +38,7 @@ SYSTEM = Rule("identity:get_auth_system", policy.ANYONE)
 @api.post("/auth/tokens", None, body="auth")
 async def create_token(ctx: Context, request: Request, runtime: Runtime, body: Auth) -> Response:
     with_catalog = not any(name == "nocatalog" for name, _ in request.query_items())
-    note = partial(runtime.part(SignIns).note, ctx, request, body.identity)
+    note = partial(sign_ins.note, runtime, ctx, request, body.identity)
     try:
         text, document = await issue_token(Attempt(runtime, ctx, request), body, with_catalog=with_catalog)
     except MoreMethodsNeeded as error:

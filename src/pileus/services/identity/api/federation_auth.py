@@ -17,6 +17,7 @@ from pileus.kernel.rest import Page, Request, Response, json_response
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api import auth
 from pileus.services.identity.api.router import api
+from pileus.services.identity.app import sign_ins
 from pileus.services.identity.app.federation.arrival import arrive, enabled_provider
 from pileus.services.identity.app.federation.openid import OpenIds
 from pileus.services.identity.app.federation.openid import assertion_of as openid_names
@@ -24,7 +25,6 @@ from pileus.services.identity.app.federation.providers import require_protocol
 from pileus.services.identity.app.federation.saml import COOKIE, Presented, Samls
 from pileus.services.identity.app.federation.saml import assertion_of as saml_names
 from pileus.services.identity.app.federation.sealed import opened
-from pileus.services.identity.app.sign_ins import SignIns
 from pileus.services.identity.drivers.saml import ECP_TYPE, LEEWAY_S, Assertion
 from pileus.services.identity.model.federation import SamlProvider
 
@@ -59,7 +59,7 @@ async def log_in(
 async def noted(runtime: Runtime, ctx: Context, request: Request) -> AsyncIterator[list[str]]:
     """Let the audit know of a log-in: who came is put into the list that is yielded."""
     arrived: list[str] = []
-    note = partial(runtime.part(SignIns).note, ctx, request, {"methods": ["mapped"]})
+    note = partial(sign_ins.note, runtime, ctx, request, {"methods": ["mapped"]})
     try:
         yield arrived
     except ApiError as error:

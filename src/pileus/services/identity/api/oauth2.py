@@ -11,10 +11,9 @@ from pileus.kernel.errors import ApiError, TooLarge
 from pileus.kernel.rest import Request, Response, json_response
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.router import api
-from pileus.services.identity.app import certificates, oauth2
+from pileus.services.identity.app import certificates, oauth2, sign_ins
 from pileus.services.identity.app.methods.proof import Attempt
 from pileus.services.identity.app.oauth2 import OAuth2Error
-from pileus.services.identity.app.sign_ins import SignIns
 from pileus.services.identity.model import IdentitySettings
 
 LONGEST = 64 * 1024
@@ -69,7 +68,7 @@ async def _token(ctx: Context, request: Request, runtime: Runtime) -> dict[str, 
     if not (certificate and client_id):
         client_id, secret = _basic(request) or (client_id, secret)
     claimed = {"application_credential": {"id": client_id}} if secret else {"password": {"user": {"id": client_id}}}
-    note = partial(runtime.part(SignIns).note, ctx, request, {"methods": ["oauth2"], **claimed}, user_id=None)
+    note = partial(sign_ins.note, runtime, ctx, request, {"methods": ["oauth2"], **claimed}, user_id=None)
     try:
         if certificate and client_id and not secret:
             text, seconds = await runtime.db.read(oauth2.by_certificate, runtime, client_id, certificate)

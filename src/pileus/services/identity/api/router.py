@@ -16,9 +16,17 @@ from pileus.kernel.db import Tx, UtcDateTime, case_insensitive_like
 from pileus.kernel.errors import Invalid, NotFound
 from pileus.kernel.rest import Api, Page, Request, identity_page, page, sort_order
 from pileus.services.identity.app.domain_configs import list_limit
-from pileus.services.identity.app.telling import tell_of_change
+from pileus.services.identity.app.telling import tell_of_change, tell_of_refusal
 
-api = Api("identity", "/v3", page=identity_page, hide_foreign=False, judge_missing=True, written=tell_of_change)
+api = Api(
+    "identity",
+    "/v3",
+    page=identity_page,
+    hide_foreign=False,
+    judge_missing=True,
+    written=tell_of_change,
+    refused=tell_of_refusal,
+)
 versions = Api("identity", "", page=identity_page)
 
 RESERVED = frozenset({"id", "links", "extra"})

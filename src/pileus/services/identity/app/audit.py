@@ -12,7 +12,7 @@ from pileus.kernel.audit import AuditLog
 from pileus.kernel.db import Tx
 from pileus.kernel.events import Event
 from pileus.kernel.runtime import Runtime, runtime_of
-from pileus.services.identity.model.audit import AUTHENTICATE, CONSUMER
+from pileus.services.identity.model.audit import AUTHENTICATE, CONSUMER, REFUSED
 
 NAMESPACE = uuid.UUID("6f1c9d5e-2b1c-5c0e-9a53-6d9c6f6f3e11")
 CADF_EVENT = "http://schemas.dmtf.org/cloud/audit/1.0/event"
@@ -53,8 +53,7 @@ TOLD = frozenset({"role", "user", "group", "project", "domain", "inherited_to_pr
 
 def record_of(event: Event, cloud: uuid.UUID, publisher: str) -> dict[str, Any]:
     """Return the notification of an event of identity."""
-    _, _, rest = event.kind.partition(".")
-    noun, _, operation = rest.partition(".")
+    noun, operation = _done(event)
     name = NAMES.get(noun, noun)
     when = event.at.strftime("%Y-%m-%dT%H:%M:%S.%f+0000")
     signing_in = event.kind == AUTHENTICATE
@@ -69,7 +68,7 @@ def record_of(event: Event, cloud: uuid.UUID, publisher: str) -> dict[str, Any]:
         "initiator": _initiator(event),
         "target": _target(event, noun, signing_in),
     }
-    if not signing_in and noun != "role_assignment":
+    if not signing_in and noun != "role_assignment" and event.resource_id != "unknown":
         payload["resource_info"] = event.resource_id
     if reason := event.payload.get("reason"):
         payload["reason"] = {"reasonType": reason["type"], "reasonCode": reason["code"]}
@@ -77,11 +76,19 @@ def record_of(event: Event, cloud: uuid.UUID, publisher: str) -> dict[str, Any]:
     return {
         "message_id": payload["id"],
         "publisher_id": publisher,
-        "event_type": AUTHENTICATE if signing_in else f"identity.{name}.{operation}",
+        "event_type": event.kind if event.kind in (AUTHENTICATE, REFUSED) else f"identity.{name}.{operation}",
         "priority": "INFO",
         "payload": payload,
         "timestamp": when,
     }
+
+
+def _done(event: Event) -> tuple[str, str]:
+    """Return what was done to what kind of thing, or was refused."""
+    if event.kind == REFUSED:
+        return event.payload["noun"], event.payload["operation"]
+    noun, _, operation = event.kind.partition(".")[2].partition(".")
+    return noun, operation
 
 
 def _initiator(event: Event) -> dict[str, Any]:
