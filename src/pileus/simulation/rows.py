@@ -74,8 +74,8 @@ AT_REST: dict[str, str] = {
     "a consumer of placement that is no server": (
         "select distinct a.consumer_uuid from placement_allocations a"
         " left join compute_servers s on s.id = a.consumer_uuid and s.deleted_at is null"
-        " left join compute_migrations m on m.uuid = a.consumer_uuid"
-        " left join compute_servers o on o.id = m.server_id and o.vm_state = 'resized' and o.deleted_at is null"
+        " left join compute_migrations m on m.uuid = a.consumer_uuid and m.status = 'finished'"
+        " left join compute_servers o on o.id = m.server_id and o.deleted_at is null"
         " where s.id is null and o.id is null"
     ),
     "a server's allocation is not what its flavor takes": (
