@@ -111,6 +111,7 @@ def _simulate(command: argparse.ArgumentParser) -> None:
     command.add_argument("--jobs", type=int, default=1, help="processes side by side (default 1)")
     command.add_argument("--keep-going", action="store_true", help="go on after a seed has failed")
     command.add_argument("--mutations", action="store_true", help="plant bugs, and see in which seed each is found")
+    command.add_argument("--report", type=Path, help="--mutations: the document to write the table into")
     command.add_argument("--story", action="store_true", help="print the whole trace of the first seed")
 
 

@@ -6,9 +6,12 @@ import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from pileus.cli.section import write_into
 from pileus.cli.terminal import say, table
 from pileus.simulation.mutations import MUTATIONS, find
 from pileus.simulation.plan import Plan, plan_of
@@ -25,7 +28,7 @@ def run(words: argparse.Namespace) -> int:
     if words.story:
         return _tell(seeds[0])
     if words.mutations:
-        return _plant(seeds)
+        return _plant(seeds, words.report)
     began = time.monotonic()
     results: list[Result] = []
     failed: list[Result] = []
@@ -88,16 +91,25 @@ def _tell(seed: int) -> int:
     return 1 if result.violation else 0
 
 
-def _plant(seeds: range) -> int:
+def _plant(seeds: range, report: Path | None) -> int:
+    """Plant one bug after the other; with ``report`` write what became of them into a document."""
     world = World()
-    rows = []
+    rows = ["| planted | found in seed | by |", "| --- | --- | --- |"]
+    missed = 0
+    say("\n".join(rows))
     for mutation in MUTATIONS:
         found = find(world, mutation, seeds)
-        seen = kind_of(found.violation) if found.violation else "NOT FOUND"
-        say(f"| {mutation.name}: {mutation.says} | {found.seeds if found.violation else '-'} | {seen} |")
-        rows.append(found)
+        missed += found.violation is None
+        seed = f"none of {found.played}" if found.violation is None else str(found.seed)
+        rows.append(f"| {mutation.says} | {seed} | {kind_of(found.violation)} |")
+        say(rows[-1])
     world.close()
-    return 1 if any(found.violation is None for found in rows) else 0
+    if report is not None:
+        how = f"Found by `pileus simulate --mutations` with the plain seeds from {seeds[0]} on"
+        found = f"{len(MUTATIONS) - missed} of {len(MUTATIONS)}"
+        text = f"{how}, on {datetime.now(UTC):%Y-%m-%d}: {found}.\n\n" + "\n".join(rows) + "\n"
+        write_into(report, "planted bugs: begin", "planted bugs: end", text)
+    return 1 if missed else 0
 
 
 def _report(results: list[Result], took_s: float) -> None:

@@ -24,7 +24,7 @@ from pileus.kernel.rest.http import Request
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import AgentSettings, Service
 from pileus.kernel.testing.memory import SimulatedDatabase, Store
-from pileus.kernel.testing.virtual import Process, VirtualLoop
+from pileus.kernel.testing.virtual import Process, VirtualLoop, this_process
 from pileus.kernel.testing.wire import SimulatedBus, Wire
 from pileus.simulation.hosts import Machine
 from pileus.simulation.plan import Plan
@@ -74,6 +74,8 @@ class Cloud:
         self.committed: Callable[[], None] = lambda: None
         self.broken: Callable[[Exception], None] = self._give_up
         """Called with what keeps a process from starting, other than a database that is away."""
+        self.before_step: dict[Process, Callable[[], None]] = {}
+        """Called once, when a process is about to begin a step of an operation."""
         self._failure: Exception | None = None
         self._all_up = asyncio.Event()
         self._starts = 0
@@ -197,6 +199,10 @@ class Cloud:
 
     def _observe(self, event: str, op: Any) -> None:
         self.trace.tell(f"{op.kind} {op.resource} {event}")
+        if self.before_step and event.startswith("before "):
+            process = this_process()
+            if process is not None and (act := self.before_step.pop(process, None)) is not None:
+                act()
 
 
 async def _serve(runtime: Runtime, request: Request, answer: "asyncio.Future[Answered]") -> None:

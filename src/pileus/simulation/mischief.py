@@ -104,14 +104,37 @@ class Mischief:
         process = random.choice(controls if controls and random.random() < 0.6 else agents)
         if not process.alive or process.frozen or self.over:
             return
-        await (self._meet_at_work if process in controls else self._burn)(process, random)
-        if not process.alive or process.frozen:
-            return
+        if not (process in controls and random.random() < 0.7 and await self._stop_before_step(process, random)):
+            await (self._meet_at_work if process in controls else self._burn)(process, random)
+            if not process.alive or process.frozen:
+                return
+            self.cloud.loop.freeze(process)
         self._note("process stopped", process.name)
-        self.cloud.loop.freeze(process)
         await asyncio.sleep(random.choice(STOPS_S) * random.random())
         self.cloud.loop.thaw(process)
         self.cloud.trace.tell(f"process goes on: {process.name}")
+
+    async def _stop_before_step(self, process: Process, random: Random) -> bool:
+        """Stop a process that is just about to do a step of an operation, between look and leap; tell whether it was.
+
+        Whoever takes the operation over does that step too.
+        """
+        loop, stopped = self.cloud.loop, self.cloud.loop.create_future()
+        left = random.randrange(1, 5)
+
+        def begins() -> None:
+            nonlocal left
+            left -= 1
+            if left:
+                self.cloud.before_step[process] = begins
+            elif not process.frozen:
+                loop.freeze(process)
+                stopped.set_result(None)
+
+        self.cloud.before_step[process] = begins
+        await asyncio.wait((stopped,), timeout=20)
+        self.cloud.before_step.pop(process, None)
+        return stopped.done()
 
     async def _step_clock(self, random: Random) -> None:
         await asyncio.sleep(random.random() * self._span_s)

@@ -47,21 +47,22 @@ class Mutation:
 
 
 class Found(msgspec.Struct):
-    """How a mutation was found."""
+    """How a mutation was found, in which seed, after how many; or not."""
 
-    mutation: str
-    seeds: int
+    mutation: Mutation
+    seed: int
+    played: int
     violation: str | None
 
 
 def find(world: World, mutation: Mutation, seeds: range) -> Found:
-    """Play seeds with the bug until one fails."""
-    with mutation.planted():
-        for count, seed in enumerate(seeds, 1):
-            result = world.run(plan_of(seed))
-            if result.violation is not None:
-                return Found(mutation.name, count, result.violation)
-    return Found(mutation.name, len(seeds), None)
+    """Play plain seeds, in order, with the bug until one fails that does not fail without it."""
+    for seed in seeds:
+        with mutation.planted():
+            violation = world.run(plan_of(seed)).violation
+        if violation is not None and world.run(plan_of(seed)).violation is None:
+            return Found(mutation, seed, seed - seeds[0] + 1, violation)
+    return Found(mutation, seeds[-1], len(seeds), None)
 
 
 class _Forgetful(dict[Any, Any]):
@@ -224,8 +225,10 @@ MUTATIONS = [
         "detaching forgets the attachment",
         lambda: [(_service("compute.volumes"), "release", _nothing)],
     ),
-    Mutation("quota is not claimed", "requests are not counted", lambda: [(quota, "claim", _nothing)]),
-    Mutation("states are not checked", "a verb begins whatever the resource is at", _unchecked_states),
+    Mutation(
+        "quota is not claimed", "requests are not counted against the quota", lambda: [(quota, "claim", _nothing)]
+    ),
+    Mutation("states are not checked", "a verb begins in whatever state its resource is", _unchecked_states),
     Mutation(
         "a lost lease does not matter",
         "the journal's fence is skipped: a worker that was replaced goes on writing",
@@ -243,13 +246,29 @@ MUTATIONS = [
         "changes of networks are not written down for hosts",
         lambda: [(_service("network.store.work"), "add", _nothing)],
     ),
-    Mutation("a failed build keeps its host", "and can be rebuilt without room", _keep_host),
+    Mutation(
+        "a failed build keeps its host",
+        "a failed build keeps its host, where nothing is set aside for it any more",
+        _keep_host,
+    ),
     Mutation(
         "left-over guests stay",
         "guests of servers that were deleted while their host was away are not removed",
         lambda: [(_service("compute.reconcile"), "_is_left_over", lambda tx, host, guest: False)],
     ),
-    Mutation("hosts ignore epochs", "a command from before an operation turned back is obeyed", _forget_epochs),
-    Mutation("commands never expire", "a command from a worker that lost its lease is obeyed", _never_expire),
-    Mutation("the epoch stays", "turning back does not make hosts refuse what was sent before", _steady_epoch),
+    Mutation(
+        "hosts ignore epochs",
+        "hosts begin commands of epochs that are over: from before an operation turned back or was taken over",
+        _forget_epochs,
+    ),
+    Mutation(
+        "commands never expire",
+        "hosts begin commands however late they come: from workers that lost their lease, say",
+        _never_expire,
+    ),
+    Mutation(
+        "the epoch stays",
+        "turning back does not raise the epoch: hosts do not refuse what was sent before",
+        _steady_epoch,
+    ),
 ]
