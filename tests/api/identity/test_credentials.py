@@ -29,7 +29,8 @@ async def test_the_life_of_a_credential(cloud, demo, me):
     assert (await demo.get("credentials?type=ec2")).json()["credentials"] == []
     changed = await demo.patch(path, json={"credential": {"blob": "new"}})
     assert changed.json()["credential"]["blob"] == "new"
-    assert (await demo.patch(path, json={"credential": {"type": "cert"}})).status_code == 400
+    changed = await demo.patch(path, json={"credential": {"type": "cert", "project_id": me[1]}})
+    assert (changed.json()["credential"]["type"], changed.json()["credential"]["project_id"]) == ("cert", me[1])
     cloud.part(CredentialKeys).rotate()
     assert (await demo.get(path)).json()["credential"]["blob"] == "new"
     assert (await demo.delete(path)).status_code == 204
@@ -86,6 +87,39 @@ async def test_ec2_keys(demo, me):
     assert taken.status_code == 409
     assert (await demo.delete(f"{base}/{key['access']}")).status_code == 204
     assert (await demo.get(f"{base}/{key['access']}")).status_code == 404
+
+
+async def test_an_administrator_gives_a_credential_to_somebody_else_and_nobody_else_does(admin, demo, me):
+    made = (await make(demo)).json()["credential"]
+    path = f"credentials/{made['id']}"
+    other = (await admin.post("users", json={"user": {"name": "x"}})).json()["user"]["id"]
+    assert (await demo.patch(path, json={"credential": {"user_id": other}})).status_code == 403
+    assert (await admin.patch(path, json={"credential": {"user_id": "nobody"}})).status_code == 400
+    assert (await admin.patch(path, json={"credential": {"project_id": "none"}})).status_code == 400
+    assert (await admin.patch(path, json={"credential": {"type": "ec2", "project_id": me[1]}})).status_code == 400
+    assert (await demo.get(path)).json()["credential"] == made
+    given = {"user_id": other, "type": "ec2", "project_id": me[1], "blob": BLOB}
+    changed = (await admin.patch(path, json={"credential": given})).json()["credential"]
+    assert {name: changed[name] for name in given} == given
+    assert (await demo.get(path)).status_code == 403
+
+
+async def test_what_a_delegation_made_is_not_turned_into_more(admin, demo, me):
+    blob = json.dumps({"access": "key", "secret": "hidden", "trust_id": "t1"})
+    made = await make(demo, type="ec2", blob=blob, project_id=me[1])
+    path = f"credentials/{made.json()['credential']['id']}"
+    for change in (
+        {"blob": BLOB},
+        {"type": "cert"},
+        {"type": "cert", "blob": BLOB},
+        {"project_id": None},
+        {"blob": blob.replace("t1", "t2")},
+    ):
+        assert (await admin.patch(path, json={"credential": change})).status_code == 400, change
+    plain = (await make(demo, blob=blob)).json()["credential"]["id"]
+    becomes = {"credential": {"type": "ec2", "project_id": me[1]}}
+    assert (await demo.patch(f"credentials/{plain}", json=becomes)).status_code == 400
+    assert (await demo.get(path)).json()["credential"]["blob"] == blob
 
 
 async def test_they_go_with_their_user(admin):

@@ -240,6 +240,11 @@ async def test_tags(admin):
     assert (await admin.head(f"{path}/green")).status_code == 204
     assert (await admin.get(f"{path}/none")).status_code == 404
     assert (await admin.put(f"{path}/a%2Cb")).status_code == 400
+    for wrong in ("green", "/", "a/b", "%2F", ""):
+        assert (await admin.put(f"{path}/{wrong}")).status_code == 400, wrong
+    assert (await admin.put(path, json={"tags": ["one", "one"]})).status_code == 400
+    assert (await admin.post("projects", json={"project": {"name": "y", "tags": ["a", "a"]}})).status_code == 400
+    assert (await admin.get(path)).json()["tags"] == ["blue", "green", "red"]
     assert (await admin.delete(f"{path}/none")).status_code == 404
     assert (await admin.delete(f"{path}/red")).status_code == 204
 

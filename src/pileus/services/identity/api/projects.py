@@ -204,23 +204,25 @@ def delete_tags(tx: Tx, project: Project) -> None:
     tenancy.set_tags(tx, project, [])
 
 
-@api.get("/projects/{project}/tags/{tag}", GET_TAG)
+@api.get("/projects/{project}/tags/{tag:path}", GET_TAG)
 def check_tag(tx: Tx, project: Project, tag: str) -> None:
     if tag not in _tags(tx, project):
         raise NotFound(f"Could not find project tag: {tag}.")
 
 
-@api.put("/projects/{project}/tags/{tag}", CREATE_TAG, status=201)
+@api.put("/projects/{project}/tags/{tag:path}", CREATE_TAG, status=201)
 def add_tag(tx: Tx, project: Project, tag: str) -> None:
     if not 1 <= len(tag) <= 255 or "," in tag or "/" in tag:
         raise Invalid("A tag has 1 to 255 characters and neither ',' nor '/'.")
     there = _tags(tx, project)
-    if tag not in there and len(there) >= 80:
+    if tag in there:
+        raise Invalid(f"Project {project.id} has the tag {tag} already.")
+    if len(there) >= 80:
         raise Invalid(f"Project {project.id} has 80 tags already, the most that are possible.")
     tenancy.set_tags(tx, project, [*there, tag])
 
 
-@api.delete("/projects/{project}/tags/{tag}", DELETE_TAG)
+@api.delete("/projects/{project}/tags/{tag:path}", DELETE_TAG)
 def remove_tag(tx: Tx, project: Project, tag: str) -> None:
     check_tag(tx, project, tag)
     tenancy.set_tags(tx, project, [name for name in _tags(tx, project) if name != tag])

@@ -52,6 +52,10 @@ def blob_of(runtime: Runtime, row: Credential) -> str:
         raise Unavailable(f"The key of credential {row.id} is not in {folder}: restore it from a backup.") from None
 
 
+MADE_FOR = ("trust_id", "app_cred_id", "access_token_id")
+"""Members of a secret for EC2 that name the delegation it was made by, and bound what it is good for."""
+
+
 def set_blob(runtime: Runtime, row: Credential, blob: str) -> None:
     """Keep a secret, encrypted; raise Invalid when one for EC2 has not its two parts."""
     if row.type == EC2:
@@ -75,16 +79,50 @@ def id_of_access(access: str) -> str:
     return hashlib.sha256(access.encode()).hexdigest()
 
 
-def create_credential(
-    tx: Tx, runtime: Runtime, ctx: Context, *, user_id: str, project_id: str | None, type: str, blob: str, **more: Any
-) -> Credential:
-    """Add a credential; raise Invalid for a user or project that is not there, Conflict for an access key in use."""
+def _check_owner(tx: Tx, user_id: str, project_id: str | None, type: str) -> None:
     if users.get_user(tx, user_id) is None:
         raise Invalid(f"Could not find user: {user_id}.")
     if project_id is not None and projects.get_project(tx, project_id) is None:
         raise Invalid(f"Could not find project: {project_id}.")
     if type == EC2 and project_id is None:
         raise Invalid("An EC2 credential needs a project_id.")
+
+
+def change_credential(
+    tx: Tx, runtime: Runtime, row: Credential, *, user_id: str, project_id: str | None, type: str, blob: str | None
+) -> None:
+    """Change a credential; what a trust or an application credential made it for stays as it is."""
+    before = blob_of(runtime, row)
+    if EC2 in (row.type, type):
+        was, becomes = _made_for(before), _made_for(before if blob is None else blob)
+        for name in MADE_FOR:
+            if was.get(name) != becomes.get(name) or (row.type != type and becomes.get(name)):
+                raise Invalid(f"{name} in the blob of a credential cannot be changed.")
+        for name, old, new in (("user_id", row.user_id, user_id), ("project_id", row.project_id, project_id)):
+            if old != new and any(was.values()):
+                raise Invalid(f"{name} of a credential that was made by a delegated token cannot be changed.")
+    if (row.user_id, row.project_id, row.type) != (user_id, project_id, type):
+        _check_owner(tx, user_id, project_id, type)
+        row.user_id, row.project_id, row.type = user_id, project_id, type
+        blob = before if blob is None else blob
+    if blob is not None:
+        set_blob(runtime, row, blob)
+
+
+def _made_for(blob: str) -> dict[str, Any]:
+    """Return what delegation a secret for EC2 is bound to, if it is one."""
+    try:
+        parts = msgspec.json.decode(blob)
+    except msgspec.DecodeError:
+        return {}
+    return {name: parts.get(name) for name in MADE_FOR} if isinstance(parts, dict) else {}
+
+
+def create_credential(
+    tx: Tx, runtime: Runtime, ctx: Context, *, user_id: str, project_id: str | None, type: str, blob: str, **more: Any
+) -> Credential:
+    """Add a credential; raise Invalid for a user or project that is not there, Conflict for an access key in use."""
+    _check_owner(tx, user_id, project_id, type)
     id = id_of_access(ec2_parts(blob)["access"]) if type == EC2 else ids.new_hex_id()
     if credentials.get_credential(tx, id) is not None:
         raise Conflict("Conflict occurred attempting to store credential - the access key is in use already.")

@@ -41,7 +41,7 @@ def change_of(request: Request, route: Route) -> Change:
     the first thing that the path names.
     """
     operation = OPERATIONS[request.method]
-    parts = [part for part in route.path.split("/") if part]
+    parts = [part.replace(":path}", "}") for part in route.path.split("/") if part]
     params = [part[1:-1] for part in parts if part.startswith("{")]
     if not params:
         noun = parts[-1].removesuffix("ies") + "y" if parts[-1].endswith("ies") else parts[-1].removesuffix("s")

@@ -48,7 +48,7 @@ def create_project(
     tx.add(row)
     tx.flush()
     if tags:
-        projects.set_tags(tx, row.id, tags)
+        _set_tags(tx, row, tags)
     events.emit(tx, "identity.project.created", row.id, ctx=ctx)
     return row
 
@@ -116,6 +116,13 @@ def _noun(row: Project) -> str:
 def set_tags(tx: Tx, row: Project, tags: list[str]) -> None:
     """Replace a project's tags."""
     refuse_immutable(_noun(row), row, {})
+    _set_tags(tx, row, tags)
+
+
+def _set_tags(tx: Tx, row: Project, tags: list[str]) -> None:
+    if len(set(tags)) != len(tags):
+        twice = next(tag for tag in tags if tags.count(tag) > 1)
+        raise Invalid(f"A tag can be given once only: {twice} is there twice.")
     projects.set_tags(tx, row.id, tags)
 
 
@@ -130,7 +137,7 @@ def _refuse_moves(row: Project, given: dict[str, Any]) -> None:
 
 def _apply(tx: Tx, row: Project, given: dict[str, Any], kept: dict[str, Any]) -> None:
     if "tags" in given:
-        projects.set_tags(tx, row.id, given.pop("tags"))
+        _set_tags(tx, row, given.pop("tags"))
     if "options" in given:
         merge(row, given.pop("options"))
     for field in ("name", "description", "enabled"):
@@ -172,7 +179,7 @@ def create_domain(tx: Tx, ctx: Context, *, name: str, tags: list[str], id: str |
     tx.add(row)
     tx.flush()
     if tags:
-        projects.set_tags(tx, row.id, tags)
+        _set_tags(tx, row, tags)
     events.emit(tx, "identity.domain.created", row.id, ctx=ctx)
     return row
 
