@@ -1,4 +1,4 @@
-"""Detachments that failed half-way: the guest has let go of a card or a volume that the rows still give it.
+"""Detachments that failed, and whose guest lets go late of a card or a volume that the rows still give it.
 
 Rule: only what its owner last asked to be taken out is taken out; whatever else a guest lacks is told, not settled.
 """
