@@ -95,6 +95,18 @@ class TestQemuHypervisor(HypervisorContract):
         await driver.ensure_guest(spec, running=False)
         assert "scratch.raw" not in os.listdir(folder)
 
+    async def test_what_a_killed_agent_was_writing_is_gone(
+        self, driver: QemuHypervisor, again: Callable[[], Awaitable[Hypervisor]], image: Image, host_state: Path
+    ) -> None:
+        spec = new_spec(image)
+        await driver.ensure_guest(spec, running=False)
+        folder = host_state / "guests" / spec.id
+        for name in ("copy.0123456789ab.part", ".guest.json.42.part"):
+            (folder / name).write_bytes(b"half")
+        await driver.close()
+        await again()
+        assert set(os.listdir(folder)) == {"guest.json", "lock", "root.qcow2"}
+
     async def test_a_lost_disk_is_named_not_made_again(
         self, driver: QemuHypervisor, image: Image, host_state: Path
     ) -> None:

@@ -27,7 +27,7 @@ class Rows:
     servers: dict[str, dict[str, Any]]
     volumes: dict[str, dict[str, Any]]
     attachments: list[dict[str, Any]]
-    snapshots: set[str]
+    snapshots: dict[str, str]
     ports: list[dict[str, Any]]
     routers: set[str]
     addresses: dict[str, set[str]]
@@ -60,7 +60,7 @@ class Rows:
                 servers={row["id"]: row for row in rows("select * from compute_servers where vm_state != 'deleted'")},
                 volumes={row["id"]: row for row in rows("select * from block_storage_volumes")},
                 attachments=rows("select * from block_storage_attachments"),
-                snapshots=column("select id from block_storage_snapshots"),
+                snapshots={row["id"]: row["status"] for row in rows("select * from block_storage_snapshots")},
                 ports=rows("select * from network_ports"),
                 routers=column("select id from network_routers"),
                 addresses=addresses,
@@ -180,7 +180,8 @@ def _of_volumes(rows: Rows, found: Found) -> list[str]:
     wrong += [f"volume {volume} is open in guest {server}, unsaid" for server, volume in sorted(held - attached)]
     broken = {id for id, row in rows.volumes.items() if row["status"].startswith("error")}
     wrong += compare("volume", rows.volumes.keys() - broken, found.volumes - broken)
-    return wrong + compare("snapshot", rows.snapshots, found.snapshots)
+    lost = {id for id, status in rows.snapshots.items() if status.startswith("error")}
+    return wrong + compare("snapshot", rows.snapshots.keys() - lost, found.snapshots - lost)
 
 
 def _of_networks(rows: Rows, found: Found) -> list[str]:

@@ -82,6 +82,7 @@ class QemuHypervisor:
         for path in self._guests_folder.iterdir():
             folder = self._folder(path.name)
             if record := folder.load():
+                folder.tidy()
                 self._guests[path.name] = Guest(folder, record, self._report)
             else:
                 await asyncio.to_thread(folder.remove)

@@ -23,8 +23,7 @@ async def make(guest: Guest, spec: GuestSpec, images: Images) -> None:
             guest.save()
             if file := folder.own_file(disk_id, source):
                 file.unlink(missing_ok=True)
-    for left_over in folder.path.glob("*.part"):
-        left_over.unlink()
+    folder.tidy()
     for disk_id, source in named.items():
         await make_disk(guest, disk_id, source, images)
     record.spec = spec

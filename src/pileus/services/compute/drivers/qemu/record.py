@@ -77,6 +77,11 @@ class GuestFolder:
         if self.path.exists():
             shutil.rmtree(self.path)
 
+    def tidy(self) -> None:
+        """Remove what a life that was cut short was still writing."""
+        for left_over in self.path.glob("*.part"):
+            left_over.unlink(missing_ok=True)
+
     def load(self) -> Record | None:
         try:
             return msgspec.json.decode((self.path / _RECORD).read_bytes(), type=Record)
