@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from pileus.kernel.runtime import Runtime
 
 log = logging.getLogger(__name__)
-KEEP = timedelta(days=7)
 CHUNK = 100
-PRUNE_EVERY_S = 3600
 GAP_PATIENCE = timedelta(seconds=5)
 RETRY_S = 1.0
 GATHER_S = 0.02
@@ -286,10 +284,6 @@ def _kinds_after(tx: Tx, sequence: int) -> tuple[int, set[str]]:
     return last, set(tx.connection().execute(_KINDS, {"after": sequence, "last": last}).scalars())
 
 
-def _prune(tx: Tx) -> None:
-    tx.execute(delete(Event).where(Event.at < clock.now() - KEEP))
-
-
 def forget(tx: Tx, kind: str, consumer: str, older_than: timedelta) -> None:
     """Remove events of a kind of which there are many, sooner than others, once their consumer is past them."""
     cursor = tx.get(EventCursor, consumer)
@@ -301,15 +295,11 @@ def forget(tx: Tx, kind: str, consumer: str, older_than: timedelta) -> None:
 async def consume_forever(runtime: "Runtime") -> None:
     """Feed every durable consumer, whatever fails in between; a cursor moves in one transaction with its work, so
     that several processes may do this side by side."""
-    pruned = clock.monotonic()
     positions: dict[str, int] = {}
     while True:
         seen = signals()
         try:
             await consume_once(runtime, positions)
-            if clock.monotonic() - pruned > PRUNE_EVERY_S:
-                pruned = clock.monotonic()
-                await runtime.db.write(_prune)
         except Exception:
             log.exception("events could not be read; they are tried again in %s s", RETRY_S)
             await clock.sleep(RETRY_S)

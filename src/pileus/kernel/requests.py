@@ -23,6 +23,7 @@ KEEP = timedelta(days=7)
 CHUNK = 1000
 RECENT = 5000
 LONGEST_PATH = 1000
+LONGEST_REFUSAL = 500
 MOST_EVENTS = 1000
 
 
@@ -68,7 +69,17 @@ class Recent:
         """Remember one; the oldest is forgotten for it."""
         caller = ctx.caller
         self._answered.append(
-            (ctx.request_id, method, path, status, caller.project_id, caller.user_id, clock.now(), seconds, ctx.refusal)
+            (
+                ctx.request_id,
+                method,
+                path[:LONGEST_PATH],
+                status,
+                caller.project_id,
+                caller.user_id,
+                clock.now(),
+                seconds,
+                None if ctx.refusal is None else ctx.refusal[:LONGEST_REFUSAL],
+            )
         )
 
     def find(self, id: str) -> Answered | None:

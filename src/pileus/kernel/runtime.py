@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary, ref
 from sqlalchemy import Engine
 
 from pileus import __version__
-from pileus.kernel import clock, telemetry
+from pileus.kernel import clock, event_history, telemetry
 from pileus.kernel.agent.host import Host
 from pileus.kernel.agent.hosts import Hosts
 from pileus.kernel.agent.local import LocalHosts
@@ -26,7 +26,7 @@ from pileus.kernel.db import Database, Tx, open_database
 from pileus.kernel.db.schema import bring_up
 from pileus.kernel.errors import NotFound
 from pileus.kernel.events import consume_forever, ensure_cursors
-from pileus.kernel.operations import Worker
+from pileus.kernel.operations import Worker, history
 from pileus.kernel.operations.listeners import engine_of
 from pileus.kernel.policy import Policy
 from pileus.kernel.reconcile import Reconcilers
@@ -38,6 +38,8 @@ from pileus.kernel.service import AgentSettings, Service, agent_parts, find_serv
 log = logging.getLogger(__name__)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 """How long a background task that failed rests before it begins again."""
+HISTORIES = (history, event_history)
+"""Imported so that their reconcilers are declared: what has ended is forgotten in time."""
 T = TypeVar("T")
 _runtimes: "WeakKeyDictionary[Database | Engine, ref[Runtime]]" = WeakKeyDictionary()
 

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 BATCH = 64
 """Transactions that share one sync at most: bounds how long the first of them waits."""
+CACHE_KIB = 4096
+"""Of pages that each connection keeps; the operating system's own cache holds the rest of the file."""
 QUEUE = 4096
 """Transactions that may wait; beyond it the client is told to come back."""
 
@@ -249,7 +251,7 @@ def _engine(
         connection.execute("pragma journal_mode=wal")
         connection.execute("pragma synchronous=full")
         connection.execute(f"pragma foreign_keys={'on' if foreign_keys else 'off'}")
-        connection.execute("pragma cache_size=-16000")
+        connection.execute(f"pragma cache_size=-{CACHE_KIB}")
         if query_only:
             connection.execute("pragma query_only=on")
 

@@ -76,7 +76,7 @@ class App:
         except Unavailable as error:
             return await self._refusal(error, request, self.context(request), None).send(send)
         try:
-            await self._serve(request, self.names.get(first, first), receive, send)
+            await self._serve(request, self.names.get(first, "pileus"), receive, send)
         finally:
             self.serving.leave()
         return None

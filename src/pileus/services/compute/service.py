@@ -4,7 +4,7 @@ from pileus.kernel import clock
 from pileus.kernel.db import Tx
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import CatalogEntry, Service
-from pileus.services.compute import agent, consumers, operations, reconcile
+from pileus.services.compute import agent, consumers, history, operations, reconcile
 from pileus.services.compute.api import (
     aggregates,
     consoles,
@@ -39,6 +39,7 @@ PARTS = (
     consumers,
     flavor_specs,
     flavors,
+    history,
     hypervisors,
     images,
     instance_actions,

@@ -3,7 +3,7 @@
 The one rule: an image's bytes are the object of its id in the service's own account, and nothing else.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, Index, String, Text
@@ -28,6 +28,10 @@ CONTAINER_FORMATS = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compr
 DISK_FORMATS = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop", "gpt")
 MAX_PROPERTIES = MAX_TAGS = MAX_MEMBERS = 128
 HASH_ALGORITHM = "sha512"
+ENDED = ("success", "failure")
+"""States of tasks at which nothing more happens."""
+TASKS_KEPT = timedelta(hours=48)
+"""How long a task that has ended can be looked at; upstream's ``task_time_to_live``."""
 
 
 class ImageSettings(Settings, frozen=True):

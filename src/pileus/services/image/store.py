@@ -10,6 +10,7 @@ from pileus.kernel.db import Tx, rows_with
 from pileus.services.image.model import (
     ACTIVE,
     DEACTIVATED,
+    ENDED,
     QUEUED,
     SAVING,
     UPLOADING,
@@ -187,6 +188,15 @@ def list_tasks(tx: Tx, *, image_id: str | None = None, project_id: str | None = 
 def list_unfinished_tasks(tx: Tx) -> list[TaskRow]:
     """List imports that a stopped process left behind."""
     return list(tx.scalars(select(TaskRow).where(TaskRow.status.in_(("pending", "processing")))))
+
+
+def forget_tasks(tx: Tx, before: datetime, limit: int) -> int:
+    """Delete imports that ended before a moment, at most ``limit``; return how many there were."""
+    ended = select(TaskRow.id).where(TaskRow.status.in_(ENDED), TaskRow.updated_at < before).limit(limit)
+    old = list(tx.scalars(ended))
+    if old:
+        tx.execute(delete(TaskRow).where(TaskRow.id.in_(old)))
+    return len(old)
 
 
 def count_images(tx: Tx, project_id: str) -> int:

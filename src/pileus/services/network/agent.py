@@ -30,7 +30,7 @@ from pileus.services.network.wanted import Facts, Inventory, PortSpec, PortWirin
 
 log = logging.getLogger(__name__)
 
-REMEMBERED = 100_000
+REMEMBERED = 20_000
 """Things whose last stamp is remembered; the longest untouched are forgotten first."""
 TURN_S = 60.0
 """How long one thing may take to be made or removed; what waits behind it is told sooner than it gives up."""

@@ -15,7 +15,7 @@ from pileus.services.identity.store import tokens
 
 T = TypeVar("T")
 
-REMEMBERED = 20_000
+REMEMBERED = 5_000
 NEVER = 1 << 62
 """When a fact ends that only a change ends, in microseconds since the epoch."""
 

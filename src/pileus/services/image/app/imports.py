@@ -17,8 +17,10 @@ from pileus.services.image.app.images import limits
 from pileus.services.image.app.uploads import MIB, activate, store_bytes
 from pileus.services.image.drivers.web import WebSource
 from pileus.services.image.model import (
+    ENDED,
     QUEUED,
     STORE,
+    TASKS_KEPT,
     UPLOADING,
     ImageRow,
     ImageSettings,
@@ -147,7 +149,7 @@ def describe_task(task: TaskRow) -> dict[str, Any]:
         "input": task.input,
         "result": {"image_id": task.image_id} if task.status == "success" else None,
         "message": task.message,
-        "expires_at": None,
+        "expires_at": clock.iso(task.updated_at + TASKS_KEPT) if task.status in ENDED else None,
         "created_at": clock.iso(task.created_at),
         "updated_at": clock.iso(task.updated_at),
         "self": f"/v2/tasks/{task.id}",
