@@ -19,24 +19,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+SERVERS = {"postgresql": postgresql, "mariadb": mariadb}
+
+
 @pytest.fixture(scope="session", autouse=True)
-def engine_of_clouds(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Have every cloud that names no database of its own run on the chosen engine."""
-    engine = str(request.config.getoption("--engine"))
+def engine_of_clouds(request: pytest.FixtureRequest) -> Iterator[dict[Path, str]]:
+    """Have every cloud that names no database of its own run on the chosen engine; yield the databases by cloud."""
+    engine, made = str(request.config.getoption("--engine")), dict[Path, str]()
     if engine == "sqlite":
-        yield
+        yield made
         return
-    servers = {"postgresql": postgresql, "mariadb": mariadb}
-    pattern, made = request.getfixturevalue(f"{engine}_server"), dict[Path, str]()
+    pattern = request.getfixturevalue(f"{engine}_server")
 
     def url(state: Path) -> str:
         if state not in made:
-            made[state] = servers[engine].create_database(pattern, f"c{uuid.uuid4().hex}")
+            made[state] = SERVERS[engine].create_database(pattern, f"c{uuid.uuid4().hex}")
         return made[state]
 
     testing.databases["url"] = url
-    yield
+    yield made
     del testing.databases["url"]
+
+
+@pytest.fixture(autouse=True)
+def drop_databases(request: pytest.FixtureRequest, engine_of_clouds: dict[Path, str]) -> Iterator[None]:
+    """Drop the databases of a test's own clouds, a thousand of which would fill a disk."""
+    before = set(engine_of_clouds)
+    yield
+    for state in set(engine_of_clouds) - before:
+        SERVERS[str(request.config.getoption("--engine"))].drop_database(engine_of_clouds.pop(state))
 
 
 @pytest.fixture(scope="session")

@@ -60,13 +60,19 @@ def server(*settings: str) -> Iterator[str]:
 
 def create_database(url: str, name: str) -> str:
     """Create a database and return its URL."""
-    socket = url.rpartition("=")[2]
-    subprocess.run(
-        [CLIENT, "--no-defaults", f"--socket={socket}", "--user=root", "-e", f"create database `{name}`"],
-        check=True,
-        capture_output=True,
-    )
+    _ask(url, f"create database `{name}`")
     return url.replace("DBNAME", name)
+
+
+def drop_database(url: str) -> None:
+    """Drop a database."""
+    _ask(url, f"drop database `{url.partition('@/')[2].partition('?')[0]}`")
+
+
+def _ask(url: str, statement: str) -> None:
+    socket = url.rpartition("=")[2]
+    command = [CLIENT, "--no-defaults", f"--socket={socket}", "--user=root", "-e", statement]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def _wait(socket: Path, process: subprocess.Popen[Any]) -> None:

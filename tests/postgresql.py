@@ -55,6 +55,15 @@ def create_database(url: str, name: str) -> str:
     return url.replace("DBNAME", name)
 
 
+def drop_database(url: str) -> None:
+    """Drop a database, whoever is connected to it."""
+    import psycopg
+
+    name = url.partition("@/")[2].partition("?")[0]
+    with psycopg.connect(url.replace(name, "postgres"), autocommit=True) as connection:
+        connection.execute(f'drop database "{name}" with (force)'.encode())
+
+
 def _wait(programs: Path, folder: Path) -> None:
     deadline = time.monotonic() + 30
     while subprocess.run([programs / "pg_isready", "-q", "-h", folder], check=False).returncode != 0:
