@@ -173,6 +173,10 @@ async def test_log_ins_are_told_good_and_bad(cloud):
         assert (told["outcome"], told["initiator"]["user_id"]) == ("failure", user)
         assert told["reason"]["reasonCode"] == "401"
 
+        for name in ("d\0emo", "demo" + "x" * 300):
+            assert (await http.post("/identity/v3/auth/tokens", json=auth_body(name, "wrong"))).status_code == 401
+            assert (await newest(cloud, "authenticate"))["initiator"]["id"] == "unknown"
+
         bad = auth_body("pass-word typed here", "wrong")
         assert (await http.post("/identity/v3/auth/tokens", json=bad)).status_code == 401
         told = await newest(cloud, "authenticate")

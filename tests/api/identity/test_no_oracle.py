@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.twofactor.hotp import HOTP
 
 from pileus.kernel.testing import client
 from pileus.services.identity.app.passwords import Passwords
-from pileus.services.identity.testing import auth_body
+from pileus.services.identity.testing import auth_body, password_of
 from tests.api.identity.passcodes import SECRET
 from tests.api.identity.test_totp_and_rules import post, totp
 
@@ -67,3 +67,37 @@ async def test_expired_and_scopes_are_told_only_to_who_proved_it(cloud):
     async with client(cloud) as http:
         scoped = await http.post("/identity/v3/auth/tokens", json={"auth": {"identity": identity, "scope": scope}})
     assert wrong.content == scoped.content
+
+
+@pytest.mark.parametrize(
+    "name", ["jane\0", "\0", "x" * 65536, "\u202e", "\U0001f469\u200d", " ", "'; drop table --", "%"]
+)
+async def test_a_strange_name_is_refused_as_any_other_whatever_it_names(cloud, name):
+    user = {"name": name, "domain": {"id": "default"}, "password": "wrong"}
+    ordinary = await try_password(cloud, "nobody")
+    for identity in (
+        {"methods": ["password"], "password": {"user": user}},
+        {"methods": ["password"], "password": {"user": {"id": name, "password": "wrong"}}},
+        {"methods": ["password"], "password": {"user": user | {"name": "demo", "domain": {"name": name}}}},
+        {"methods": ["password"], "password": {"user": user | {"name": "demo", "domain": {"id": name}}}},
+        {"methods": ["totp"], "totp": {"user": {"name": name, "domain": {"id": "default"}, "passcode": "000000"}}},
+        {"methods": ["application_credential"], "application_credential": {"id": name, "secret": "x"}},
+        {
+            "methods": ["application_credential"],
+            "application_credential": {"name": name, "user": {"id": name}, "secret": "x"},
+        },
+    ):
+        answer = await post(cloud, identity)
+        assert (answer.status_code, answer.content) == (401, ordinary.content), identity
+
+
+@pytest.mark.parametrize("scope", ["project", "domain"])
+async def test_a_strange_scope_is_refused_as_any_other(cloud, scope):
+    answers = []
+    for name in ("nowhere", "no\0where", "x" * 65536):
+        for named in ({"id": name}, {"name": name, "domain": {"id": name}}, {"name": name, "domain": {"name": name}}):
+            body = auth_body("demo", password_of(cloud, "demo"), {scope: named})
+            async with client(cloud) as http:
+                answers.append(await http.post("/identity/v3/auth/tokens", json=body))
+    assert {answer.status_code for answer in answers} == {401}
+    assert len({answer.content for answer in answers}) == 1

@@ -67,6 +67,7 @@ async def test_malformed_resources_are_400_and_not_made(admin, plural, wrong):
 @pytest.mark.parametrize(
     ("plural", "wrong"),
     [
+        *((plural, {"name": "a\0b"}) for plural in ("users", "groups", "projects", "domains", "roles")),
         ("users", {"enabled": "yes"}),
         ("users", {"password": 5}),
         ("users", {"password": LONG}),

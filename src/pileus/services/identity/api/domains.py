@@ -13,7 +13,7 @@ from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody, Page, Request, changes
 from pileus.services.identity.api import options
 from pileus.services.identity.api.options import Immutable
-from pileus.services.identity.api.router import api, extra, listing, missing
+from pileus.services.identity.api.router import SEEN, api, extra, listing, missing
 from pileus.services.identity.api.rules import CLOUD, SIGNED_IN, SYSTEM_READER, seen_domain
 from pileus.services.identity.api.views import domain_view
 from pileus.services.identity.app import tenancy
@@ -29,7 +29,7 @@ CREATE_DOMAIN = Rule("identity:create_domain", "role:admin", scopes=CLOUD)
 UPDATE_DOMAIN = Rule("identity:update_domain", "role:admin", scopes=CLOUD)
 DELETE_DOMAIN = Rule("identity:delete_domain", "role:admin", scopes=CLOUD)
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\S")]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=SEEN)]
 Tags = list[Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^,/]*$")]]
 FILTERS = {"id": Project.id, "name": Project.name, "enabled": Project.enabled}
 

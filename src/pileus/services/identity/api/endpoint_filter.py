@@ -15,7 +15,7 @@ from pileus.kernel.errors import Conflict, Invalid, NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Body, Page, Request, changes
 from pileus.services.identity.api.catalog import endpoint_view
-from pileus.services.identity.api.router import api, listing, missing, url
+from pileus.services.identity.api.router import SEEN, api, listing, missing, url
 from pileus.services.identity.api.rules import ADMIN, CLOUD, SYSTEM_READER
 from pileus.services.identity.api.views import project_view
 from pileus.services.identity.model import Endpoint, Project
@@ -43,7 +43,7 @@ ROOT = "/OS-EP-FILTER"
 ONE = f"{ROOT}/endpoint_groups/{{endpoint_group}}"
 TIED_GROUP = f"{ONE}/projects/{{project}}"
 TIED_ENDPOINT = f"{ROOT}/projects/{{project}}/endpoints/{{endpoint}}"
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"\S")]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=SEEN)]
 
 
 class EndpointFilters(Body):

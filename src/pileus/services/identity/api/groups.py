@@ -11,7 +11,7 @@ from pileus.kernel.errors import NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody, Page, Request, changes
 from pileus.kernel.runtime import Runtime
-from pileus.services.identity.api.router import api, extra, listing, missing
+from pileus.services.identity.api.router import NO_NUL, api, extra, listing, missing
 from pileus.services.identity.api.rules import LIST, SIGNED_IN, asked_domain, manager_of, named, reader_of, seen_domain
 from pileus.services.identity.api.users import FILTERS as USER_FILTERS
 from pileus.services.identity.api.users import user_views
@@ -34,7 +34,7 @@ CHECK_USER_IN = Rule(
 ADD_USER = Rule("identity:add_user_to_group", f"role:admin or (role:manager and {_BOTH})")
 REMOVE_USER = Rule("identity:remove_user_from_group", f"role:admin or (role:manager and {_BOTH})")
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=NO_NUL)]
 FILTERS = {"id": Group.id, "name": Group.name, "domain_id": Group.domain_id}
 
 

@@ -11,7 +11,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Body, Page, Request, changes
-from pileus.services.identity.api.router import api, listing, missing, url
+from pileus.services.identity.api.router import SEEN, api, listing, missing, url
 from pileus.services.identity.api.rules import ADMIN, CLOUD, SIGNED_IN, SYSTEM_READER
 from pileus.services.identity.app import limits as app
 from pileus.services.identity.app.limits import NewLimit, Resource
@@ -37,7 +37,7 @@ DELETE = Rule("identity:delete_limit", ADMIN, scopes=CLOUD)
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9-]+$")]
 Region = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"\S")]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=SEEN)]
 Count = Annotated[int, msgspec.Meta(ge=-1, le=0x7FFFFFFF)]
 Text = Annotated[str, msgspec.Meta(max_length=255)]
 OF_RESOURCE = {

@@ -14,7 +14,7 @@ from pileus.kernel.rest import OpenBody, Page, Request, changes
 from pileus.services.identity.api import options
 from pileus.services.identity.api.domains import create_as_project
 from pileus.services.identity.api.options import Immutable
-from pileus.services.identity.api.router import api, extra, listing, missing, truth, url
+from pileus.services.identity.api.router import SEEN, api, extra, listing, missing, truth, url
 from pileus.services.identity.api.rules import LIST, SYSTEM_READER, manager_of, named, reader_of, seen_domain
 from pileus.services.identity.api.views import project_view
 from pileus.services.identity.app import people, reach, tenancy
@@ -36,7 +36,7 @@ CREATE_TAG = Rule("identity:create_project_tag", WRITE_TAGS)
 DELETE_TAGS = Rule("identity:delete_project_tags", WRITE_TAGS)
 DELETE_TAG = Rule("identity:delete_project_tag", WRITE_TAGS)
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\S")]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=SEEN)]
 Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^,/]*$")]
 Tags = Annotated[list[Tag], msgspec.Meta(max_length=80)]
 FILTERS = {

@@ -12,7 +12,7 @@ from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody, Page, Request, changes
 from pileus.services.identity.api import options
 from pileus.services.identity.api.options import Immutable
-from pileus.services.identity.api.router import api, extra, listing, missing, url
+from pileus.services.identity.api.router import SEEN, api, extra, listing, missing, url
 from pileus.services.identity.api.rules import ADMIN, CLOUD, MANAGED_ROLE, SIGNED_IN, SYSTEM_READER
 from pileus.services.identity.api.views import role_view
 from pileus.services.identity.app import granting
@@ -37,7 +37,7 @@ DELETE_IMPLIED = Rule("identity:delete_implied_role", "role:admin", scopes=CLOUD
 CHECK_IMPLIED = Rule("identity:check_implied_role", SYSTEM_READER, scopes=CLOUD)
 LIST_INFERENCES = Rule("identity:list_role_inference_rules", SYSTEM_READER, scopes=CLOUD)
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"\S")]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=SEEN)]
 FILTERS = {"id": Role.id, "name": Role.name}
 
 

@@ -30,6 +30,10 @@ api = Api(
 versions = Api("identity", "", page=identity_page)
 
 RESERVED = frozenset({"id", "links", "extra"})
+NO_NUL = r"^[^\x00]*$"
+"""What a name must match: not every database can keep the character NUL."""
+SEEN = r"^[^\x00]*[^\s\x00][^\x00]*$"
+"""The same, and it has something in it that can be seen."""
 EVERYTHING = 1_000_000
 """Rows of a listing whose client gave no limit: Identity's clients expect all."""
 
@@ -81,6 +85,8 @@ def listing(
         elif key == "sort_dir":
             directions.extend(value.split(","))
         elif name in columns:
+            if "\0" in value:
+                raise Invalid(f"The filter {name} has the character NUL, which nothing here can have.")
             statement = statement.where(_compare(columns[name], comparison, value))
     first = next(iter(columns))
     order = sort_order(keys or [first], directions, dict(columns))

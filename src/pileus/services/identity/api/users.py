@@ -12,7 +12,7 @@ from pileus.kernel.rest import Body, InTransaction, OpenBody, Page, Request, cha
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api import options
 from pileus.services.identity.api.options import UserOptions
-from pileus.services.identity.api.router import api, extra, listing, missing
+from pileus.services.identity.api.router import NO_NUL, api, extra, listing, missing
 from pileus.services.identity.api.rules import LIST, asked_domain, manager_of, named, reader_of, seen_domain
 from pileus.services.identity.api.views import group_view, project_view, user_view
 from pileus.services.identity.app import compliance, password_change, people, reach
@@ -34,7 +34,7 @@ DELETE_USER = Rule("identity:delete_user", manager_of("user"))
 USER_GROUPS = Rule("identity:list_groups_for_user", f"{reader_of('user')} or {SELF}")
 USER_PROJECTS = Rule("identity:list_user_projects", f"{reader_of('user')} or {SELF}")
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=NO_NUL)]
 Password = Annotated[str, msgspec.Meta(max_length=LONGEST)]
 FILTERS = {
     "id": User.id,

@@ -49,6 +49,8 @@ class Scope(msgspec.Struct):
 
 
 def find_domain(tx: Tx, given: DomainReference) -> Project | None:
+    if "\0" in (given.id or given.name or ""):
+        return None  # none is called so, and not every database can be asked
     return projects.get_domain(tx, given.id) if given.id else projects.find_domain(tx, given.name or "")
 
 
@@ -126,6 +128,8 @@ def _project_scope(tx: Tx, user: User, asked: ProjectReference) -> str:
 
 
 def _find_project(tx: Tx, asked: ProjectReference) -> Project | None:
+    if "\0" in (asked.id or asked.name or ""):
+        return None
     if asked.id:
         found = projects.get_project(tx, asked.id)
         return found if found is not None and not found.is_domain else None

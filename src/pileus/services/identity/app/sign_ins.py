@@ -66,20 +66,25 @@ def _claimed(identity: Mapping[str, Any]) -> dict[str, Any]:
 
 def _find(tx: Tx, claimed: Mapping[str, Any]) -> str | None:
     """Return the id of the user somebody claims to be; None when there is none, whose name is not repeated."""
-    if isinstance(id := claimed.get("application_credential_id"), str):
-        row = application_credentials.get_application_credential(tx, id[:64])
+    if (id := _text(claimed.get("application_credential_id"), 64)) is not None:
+        row = application_credentials.get_application_credential(tx, id)
         return row.user_id if row is not None else None
-    if isinstance(id := claimed.get("id"), str):
-        return user.id if (user := users.get_user(tx, id[:64])) is not None else None
-    name, domain = claimed.get("name"), claimed.get("domain")
-    if not isinstance(name, str) or not isinstance(domain, dict):
+    if (id := _text(claimed.get("id"), 64)) is not None:
+        return user.id if (user := users.get_user(tx, id)) is not None else None
+    name, domain = _text(claimed.get("name"), 255), claimed.get("domain")
+    if name is None or not isinstance(domain, dict):
         return None
-    domain_id = domain.get("id")
-    if not isinstance(domain_id, str):
-        found = projects.find_domain(tx, str(domain.get("name"))[:64])
-        domain_id = found.id if found is not None else ""
-    user = users.find_user(tx, name[:255], domain_id[:64])
+    domain_id = _text(domain.get("id"), 64)
+    if domain_id is None and (domain_name := _text(domain.get("name"), 64)) is not None:
+        found = projects.find_domain(tx, domain_name)
+        domain_id = found.id if found is not None else None
+    user = users.find_user(tx, name, domain_id) if domain_id is not None else None
     return user.id if user is not None else None
+
+
+def _text(value: object, longest: int) -> str | None:
+    """Return a text that a name or an id may be; no database is asked for others, which some refuse."""
+    return value if isinstance(value, str) and len(value) <= longest and "\0" not in value else None
 
 
 def _write(tx: Tx, one: SignIn) -> None:

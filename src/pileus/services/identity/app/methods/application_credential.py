@@ -22,7 +22,9 @@ class CredentialMethod(msgspec.Struct):
 def prove(tx: Tx, attempt: Attempt, given: CredentialMethod) -> Proof:
     """Return whose credential it is, and the hash that the secret must fit."""
     row: ApplicationCredential | None = None
-    if given.id:
+    if "\0" in (given.id or given.name or ""):
+        pass  # none is called so, and not every database can be asked
+    elif given.id:
         row = application_credentials.get_application_credential(tx, given.id)
     elif given.name and given.user is not None:
         user = find_user(tx, given.user)
