@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 def find_programs() -> Path | None:
@@ -26,7 +27,7 @@ def server() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="pileus-pg-", dir="/tmp"))
     account = pwd.getpwnam("postgres") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
     os.chown(folder, account.pw_uid, account.pw_gid)
-    as_user: dict[str, object] = {"user": account.pw_uid, "group": account.pw_gid, "cwd": folder}
+    as_user: dict[str, Any] = {"user": account.pw_uid, "group": account.pw_gid, "cwd": folder}
     data = folder / "data"
     subprocess.run(
         [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
