@@ -72,6 +72,10 @@ async def test_an_endpoint_group_shows_what_meets_its_filters(cloud, admin, demo
     assert await catalog_of(cloud, demo) == {"dns": [endpoints[1]]}
     changed = await admin.patch(path, json={"endpoint_group": {"filters": {"service_id": service}}})
     assert changed.json()["endpoint_group"]["filters"] == {"service_id": service}
+    everything = (await admin.get("endpoints")).json()["endpoints"]
+    changed = await admin.patch(path, json={"endpoint_group": {"filters": {}}})
+    assert changed.json()["endpoint_group"]["filters"] == {}
+    assert len((await admin.get(f"{path}/endpoints")).json()["endpoints"]) == len(everything)
     assert set((await catalog_of(cloud, demo))["dns"]) == set(endpoints)
     groups = (await admin.get(f"{ROOT}/projects/{project}/endpoint_groups")).json()["endpoint_groups"]
     assert [row["id"] for row in groups] == [group["id"]]

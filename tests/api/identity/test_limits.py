@@ -46,7 +46,6 @@ async def test_registered_limits_are_kept_and_found(admin, demo, service):
     twice = {"service_id": service, "resource_name": "gears", "default_limit": 1}
     assert (await admin.post("registered_limits", json={"registered_limits": [twice, twice]})).status_code == 409
     assert len((await admin.get("registered_limits")).json()["registered_limits"]) == 2
-    assert (await admin.delete("regions/RegionOne")).status_code == 403
     assert (await admin.delete(f"registered_limits/{row['id']}")).status_code == 204
     assert (await admin.get(f"registered_limits/{row['id']}")).status_code == 404
 
@@ -74,13 +73,20 @@ async def test_a_limit_overrides_for_a_project_or_a_domain(admin, service):
     assert (await admin.delete(path)).status_code == 204
 
 
-async def test_a_service_takes_its_limits_with_it(admin):
+async def test_limits_outlive_their_service_and_region_until_they_are_deleted(admin):
     service = (await admin.post("services", json={"service": {"type": "x"}})).json()["service"]["id"]
-    await register(admin, service)
-    assert (await limit(admin, service, 5, domain_id="default")).status_code == 201
+    assert (await admin.post("regions", json={"region": {"id": "Away"}})).status_code == 201
+    registered = await register(admin, service, region_id="Away")
+    made = await limit(admin, service, 5, domain_id="default", region_id="Away")
+    assert (await admin.delete("regions/Away")).status_code == 204
     assert (await admin.delete(f"services/{service}")).status_code == 204
-    assert (await admin.get("limits")).json()["limits"] == []
-    assert (await admin.get("registered_limits")).json()["registered_limits"] == []
+    row = made.json()["limits"][0]
+    assert (await admin.get("limits")).json()["limits"] == [row]
+    assert (row["service_id"], row["region_id"]) == (service, "Away")
+    path = f"registered_limits/{registered['id']}"
+    assert (await admin.delete(path)).status_code == 403
+    assert (await admin.delete(f"limits/{row['id']}")).status_code == 204
+    assert (await admin.delete(path)).status_code == 204
 
 
 @pytest.mark.parametrize(

@@ -82,13 +82,6 @@ def _view(ctx: Context, row: EndpointGroup) -> dict[str, Any]:
     }
 
 
-def _filters(given: EndpointFilters) -> dict[str, Any]:
-    found = changes(given)
-    if not found:
-        raise Invalid("filters must name at least one of service_id, region_id, interface and enabled.")
-    return found
-
-
 @api.get(f"{ROOT}/endpoint_groups", LIST, wrap="endpoint_groups")
 def list_endpoint_groups(tx: Tx, ctx: Context, request: Request) -> Page:
     columns = {"id": EndpointGroup.id, "name": EndpointGroup.name}
@@ -98,9 +91,10 @@ def list_endpoint_groups(tx: Tx, ctx: Context, request: Request) -> Page:
 
 @api.post(f"{ROOT}/endpoint_groups", CREATE, wrap="endpoint_group", status=201)
 def create_endpoint_group(tx: Tx, ctx: Context, body: EndpointGroupCreate) -> dict[str, Any]:
-    row = EndpointGroup(
-        id=ids.new_hex_id(), name=body.name, description=body.description, filters=_filters(body.filters)
-    )
+    filters = changes(body.filters)
+    if not filters:
+        raise Invalid("filters must name at least one of service_id, region_id, interface and enabled.")
+    row = EndpointGroup(id=ids.new_hex_id(), name=body.name, description=body.description, filters=filters)
     tx.add(row)
     return _view(ctx, row)
 
@@ -116,7 +110,7 @@ def update_endpoint_group(
 ) -> dict[str, Any]:
     given = changes(body)
     if isinstance(body.filters, EndpointFilters):
-        given["filters"] = _filters(body.filters)
+        given["filters"] = changes(body.filters)  # none: the group has every endpoint
     for field, value in given.items():
         setattr(endpoint_group, field, value)
     tokens.move_revision(tx)

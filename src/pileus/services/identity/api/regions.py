@@ -14,7 +14,7 @@ from pileus.kernel.rest import OpenBody, Page, Request, changes
 from pileus.services.identity.api.router import api, extra, listing, url
 from pileus.services.identity.api.rules import CLOUD
 from pileus.services.identity.model import Region
-from pileus.services.identity.store import catalog, limits, policies
+from pileus.services.identity.store import catalog, policies
 
 LIST_REGIONS = Rule("identity:list_regions", policy.ANYONE)
 GET_REGION = Rule("identity:get_region", policy.ANYONE)
@@ -123,10 +123,6 @@ def delete_region(tx: Tx, region: Region) -> None:
         row = pending.pop()
         if catalog.has_endpoints(tx, row.id):
             raise Forbidden(f"Unable to delete region {row.id} because endpoints stand in it: delete those first.")
-        if limits.region_in_use(tx, row.id):
-            raise Forbidden(
-                f"Unable to delete region {row.id} because limits are registered for it: delete those first."
-            )
         pending.extend(catalog.regions_below(tx, row.id))
         policies.delete_associations(tx, region_id=row.id)
         tx.delete(row)

@@ -6,7 +6,7 @@ from sqlalchemy import Select, delete, select
 
 from pileus.kernel.db import Tx
 from pileus.services.identity.model import CatalogService, Endpoint, Region
-from pileus.services.identity.store import endpoint_filter, limits, policies
+from pileus.services.identity.store import endpoint_filter, policies
 
 
 def get_service(tx: Tx, id: str) -> CatalogService | None:
@@ -30,11 +30,10 @@ def select_endpoints() -> Select[Any]:
 
 
 def delete_service(tx: Tx, service: CatalogService) -> None:
-    """Remove a service, its endpoints and what is associated with them."""
+    """Remove a service, its endpoints and what is associated with them; its limits stay, as upstream's do."""
     endpoint_ids = list(tx.scalars(select(Endpoint.id).where(Endpoint.service_id == service.id)))
     endpoint_filter.delete_associations(tx, endpoint_ids=endpoint_ids)
     policies.delete_associations(tx, endpoint_ids=endpoint_ids, service_id=service.id)
-    limits.delete_registered_limits(tx, service.id)
     tx.execute(delete(Endpoint).where(Endpoint.service_id == service.id))
     tx.delete(service)
     tx.flush()

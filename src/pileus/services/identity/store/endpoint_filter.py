@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, and_, delete, exists, or_, select
+from sqlalchemy import Select, and_, delete, exists, or_, select, true
 
 from pileus.kernel.db import Tx
 from pileus.services.identity.model import Endpoint, Project
@@ -53,7 +53,7 @@ def projects_of_endpoint(tx: Tx, endpoint_id: str) -> list[Project]:
 
 def _matching(filters: dict[str, Any]) -> Any:
     """Return "this endpoint meets every filter"."""
-    return and_(*(getattr(Endpoint, name) == value for name, value in filters.items()))
+    return and_(true(), *(getattr(Endpoint, name) == value for name, value in filters.items()))
 
 
 def endpoints_of_group(tx: Tx, group: EndpointGroup) -> list[Endpoint]:

@@ -39,11 +39,6 @@ def is_overridden(tx: Tx, registered_limit_id: str) -> bool:
     return tx.scalar(select(Limit.id).where(Limit.registered_limit_id == registered_limit_id).limit(1)) is not None
 
 
-def region_in_use(tx: Tx, region_id: str) -> bool:
-    """Tell whether any registered limit is for a region."""
-    return tx.scalar(select(RegisteredLimit.id).where(RegisteredLimit.region_id == region_id).limit(1)) is not None
-
-
 def get_limit(tx: Tx, id: str) -> Limit | None:
     """Return a limit."""
     return tx.get(Limit, id)
@@ -76,10 +71,3 @@ def limits_below(tx: Tx, registered_limit_id: str, domain_id: str) -> list[Limit
 def delete_limits(tx: Tx, project_ids: Sequence[str]) -> None:
     """Remove the limits of projects and domains that are gone."""
     tx.execute(delete(Limit).where(Limit.project_id.in_(project_ids) | Limit.domain_id.in_(project_ids)))
-
-
-def delete_registered_limits(tx: Tx, service_id: str) -> None:
-    """Remove what was registered for a service that is gone, and the limits that rest on it."""
-    gone = select(RegisteredLimit.id).where(RegisteredLimit.service_id == service_id)
-    tx.execute(delete(Limit).where(Limit.registered_limit_id.in_(gone)))
-    tx.execute(delete(RegisteredLimit).where(RegisteredLimit.service_id == service_id))
