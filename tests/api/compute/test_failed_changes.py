@@ -99,3 +99,14 @@ async def test_a_volume_whose_detachment_failed_stays_and_is_free_once_it_comes_
     await cloud.runtime.reconcilers.run_once("compute.guests")
     await cloud.until(f"{VOLUME}/{volume}", lambda answer: answer["volume"]["status"] == "available")
     assert (await cloud.ask("GET", path, 200))["volumeAttachments"] == []
+
+
+async def test_a_server_is_what_its_guest_is_after_a_suspension_or_a_resumption_that_failed(cloud: Cloud) -> None:
+    id = await cloud.boot()
+    for verb, status in (("suspend", "SUSPENDED"), ("resume", "ACTIVE")):
+        fail_once_after(await driver_of(cloud, id), verb)
+
+        await cloud.act(id, **{verb: None})
+
+        await ended(cloud)
+        await cloud.until(f"/compute/v2.1/servers/{id}", lambda answer, s=status: answer["server"]["status"] == s)

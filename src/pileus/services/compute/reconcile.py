@@ -34,6 +34,8 @@ POWER = {
     Power.SUSPENDED: SUSPENDED,
     Power.CRASHED: CRASHED,
 }
+STATES = {RUNNING: lifecycle.ACTIVE, PAUSED: lifecycle.PAUSED, SUSPENDED: lifecycle.SUSPENDED}
+"""What a server is whose guest has its memory; a verb that failed may have left it in another of these."""
 
 
 @reconciler("compute.hosts", every_s=60, on=("host.up",))
@@ -107,10 +109,12 @@ def _settle(tx: Tx, server: Server, guest: GuestFacts | None, *, restarted: bool
             _note(tx, server, lifecycle.STOPPED, power)
     elif server.vm_state == lifecycle.STOPPED and power == RUNNING:
         _note(tx, server, lifecycle.ACTIVE, power)
-    elif server.vm_state in (lifecycle.ACTIVE, lifecycle.PAUSED) and power in (RUNNING, PAUSED):
-        state = lifecycle.ACTIVE if power == RUNNING else lifecycle.PAUSED
-        if state != server.vm_state or power != server.power_state:
-            _note(tx, server, state, power)
+    elif server.vm_state in STATES.values() and power in STATES and _differs(server, power):
+        _note(tx, server, STATES[power], power)
+
+
+def _differs(server: Server, power: int) -> bool:
+    return (server.vm_state, server.power_state) != (STATES[power], power)
 
 
 def _note(tx: Tx, server: Server, state: str, power: int) -> None:

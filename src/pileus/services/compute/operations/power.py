@@ -6,6 +6,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict
 from pileus.kernel.lifecycle import Verb
 from pileus.kernel.operations import Operation, operation
+from pileus.kernel.reconcile import nudge
 from pileus.services.compute import lifecycle
 from pileus.services.compute.commands import (
     PauseGuest,
@@ -27,6 +28,7 @@ SOFT_TIMEOUT_S = 60.0
 def _failed(verb: Verb) -> Callable[[Tx, ServerInput, str], None]:
     def settle(tx: Tx, input: ServerInput, reason: str) -> None:
         fail(tx, verb, input.server_id, reason, broken=verb is lifecycle.REBOOT_HARD)
+        nudge(tx, "compute.guests")  # the guest may have done it all the same
 
     return settle
 
