@@ -106,7 +106,7 @@ async def test_a_server_is_what_its_guest_is_after_a_suspension_or_a_resumption_
     for verb, status in (("suspend", "SUSPENDED"), ("resume", "ACTIVE")):
         fail_once_after(await driver_of(cloud, id), verb)
 
-        await cloud.act(id, **{verb: None})
+        await cloud.act(id, 202, **{verb: None})
 
         await ended(cloud)
         await cloud.until(f"/compute/v2.1/servers/{id}", lambda answer, s=status: answer["server"]["status"] == s)

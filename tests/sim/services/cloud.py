@@ -112,7 +112,7 @@ class User:
             await self.api.delete(f"{VOLUME}/volumes/{volume['id']}")
         await self.idle()
         for image in (await self.api.get(f"{IMAGE}/images"))["images"]:
-            if image["id"] != self.image:
+            if image["id"] != self.image and image["visibility"] != "public":
                 await self.api.delete(f"{IMAGE}/images/{image['id']}")
 
 

@@ -19,17 +19,17 @@ IDENTITY = "/identity/v3"
 async def live(cloud: Runtime) -> None:
     """Do all of it once; nothing is left but what is remembered for a while."""
     user = await User.of(cloud)
-    await _servers(user)
-    await _volumes(user)
-    await _networks(user)
-    await _images(user)
+    await use_servers(user)
+    await use_volumes(user)
+    await use_networks(user)
+    await use_images(user)
     await _people(cloud)
     await _strangers(cloud)
     await user.wipe()
     await user.idle()
 
 
-async def _servers(user: User) -> None:
+async def use_servers(user: User) -> None:
     name = new_name()
     await user.api.post(f"{COMPUTE}/os-keypairs", {"keypair": {"name": name}})
     group = {"server_group": {"name": name, "policies": ["anti-affinity"]}}
@@ -47,7 +47,7 @@ async def _servers(user: User) -> None:
     await user.api.delete(f"{COMPUTE}/os-server-groups/{made['server_group']['id']}")
 
 
-async def _volumes(user: User) -> None:
+async def use_volumes(user: User) -> None:
     volume = await user.volume()
     made = await user.api.post(f"{VOLUME}/snapshots", {"snapshot": {"volume_id": volume, "name": new_name()}})
     await user.idle()
@@ -58,7 +58,7 @@ async def _volumes(user: User) -> None:
     await user.idle()
 
 
-async def _networks(user: User) -> None:
+async def use_networks(user: User) -> None:
     network = (await user.api.post(f"{NETWORK}/networks", {"network": {"name": new_name()}}))["network"]["id"]
     subnet = {"network_id": network, "ip_version": 4, "cidr": "10.9.0.0/24"}
     await user.api.post(f"{NETWORK}/subnets", {"subnet": subnet})
@@ -72,7 +72,7 @@ async def _networks(user: User) -> None:
     await user.api.delete(f"{NETWORK}/security-groups/{group['security_group']['id']}")
 
 
-async def _images(user: User) -> None:
+async def use_images(user: User) -> None:
     body = {"name": new_name(), "disk_format": "raw", "container_format": "bare", "tags": [new_name()]}
     image = (await user.api.post(f"{IMAGE}/images", body))["id"]
     stage = {"Content-Type": "application/octet-stream"}

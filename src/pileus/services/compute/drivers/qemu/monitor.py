@@ -28,7 +28,7 @@ class Monitor:
 
     def __init__(self, guest_id: str) -> None:
         self._guest_id = guest_id
-        self._client = QMPClient(guest_id)
+        self._client = QMPClient()  # without a name: it would have a logger of its own, and loggers stay for ever
         self._events: asyncio.Task[None] | None = None
 
     async def connect(self, path: str, handle: Callable[[Event], None], timeout_s: float = 20.0) -> None:
