@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pileus.kernel.agent.hosts import HostRow
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.operations import find_live
@@ -116,3 +117,28 @@ async def test_a_host_that_is_away_is_asked_again_later(pool: Pool) -> None:
     await hosts.lose("fake-1")
     await pool.settle()
     assert await pool.statuses() == {volume: "available"}
+
+
+async def test_a_host_that_does_not_know_its_pool_loses_nothing(pool: Pool) -> None:
+    volume = await pool.volume()
+    await pool.runtime.db.write(forget_facts, "fake-1")
+    await pool.settle()
+    assert (await pool.files())[0] == [volume]
+    assert await pool.runtime.db.read(lambda tx: tx.get_one(Volume, volume).status) == "available"
+
+
+async def test_a_file_of_another_pool_of_the_host_is_not_stray(pool: Pool) -> None:
+    volume = await pool.volume()
+
+    def move(tx: Tx) -> None:
+        tx.get_one(Volume, volume).host = "fake-1@elsewhere#elsewhere"
+
+    await pool.runtime.db.write(move)
+    await pool.settle()
+    assert (await pool.files())[0] == [volume]
+
+
+def forget_facts(tx: Tx, host: str) -> None:
+    """Leave a host as it is while its volume driver cannot tell its facts."""
+    row = tx.get_one(HostRow, host)
+    row.facts = {**row.facts, "block_storage": {}}

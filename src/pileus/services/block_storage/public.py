@@ -186,13 +186,16 @@ def roll_detaching(tx: Tx, attachment_id: str) -> None:
         attachments.move(volume, frozenset({model.DETACHING}), model.IN_USE, "keep")
 
 
-async def disconnect(op: Operation, attachment_id: str, *, name: str | None = None) -> None:
-    """Stop serving the volume to where it was attached; call it once the guest has let go."""
+async def disconnect(op: Operation, attachment_id: str, *, name: str | None = None, undo: bool = False) -> None:
+    """Stop serving the volume to where it was attached; call it once the guest has let go.
+
+    ``undo``: serve it again if the operation fails later, to a guest that will have it back.
+    """
     prefix = name or f"volume attachment {attachment_id}"
     place = await op.commit(f"{prefix}: find export", _served, attachment_id)
     if place is not None:
         gone = EnsureExportGone(volume_id=place.command.volume_id)
-        await op.command(f"{prefix}: end export", place.host, gone, undo=place.command)
+        await op.command(f"{prefix}: end export", place.host, gone, undo=place.command if undo else None)
 
 
 def release(tx: Tx, attachment_id: str) -> None:

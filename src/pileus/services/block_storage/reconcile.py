@@ -27,20 +27,21 @@ class Stray(msgspec.Struct, frozen=True):
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """What the rows say should be in a pool; read before the host is asked, and again after."""
+    """What the rows say should be on a host or in one pool; read before the host is asked, and again after."""
 
     volumes: set[str]
     snapshots: set[str]
 
 
 def list_up(tx: Tx) -> list[tuple[str, str]]:
-    """Return (host, pool) of every backend that answers."""
-    return [(backend.host, backend.pool) for backend in backends.list_backends(tx) if backend.up]
+    """Return (host, pool) of every backend that answers and has told which pool it is."""
+    there = (backend for backend in backends.list_backends(tx) if backend.up and backend.facts.known)
+    return [(backend.host, backend.pool) for backend in there]
 
 
-def claims_of(tx: Tx, pool: str) -> Claims:
-    """Return the volumes and snapshots that live in a pool."""
-    return Claims(volumes.ids_of_volumes(tx, pool), volumes.ids_of_snapshots(tx, pool))
+def claims_of(tx: Tx, place: str) -> Claims:
+    """Return the volumes and snapshots that live in a pool, or in any pool of a host."""
+    return Claims(volumes.ids_of_volumes(tx, place), volumes.ids_of_snapshots(tx, place))
 
 
 @reconciler("block_storage.files", every_s=600, on=("host.up",))
@@ -48,24 +49,25 @@ async def settle_files(world: World) -> None:
     """Compare every pool with the rows.
 
     A file counts as stray only if its row was absent before the host listed its files and still is afterwards,
-    and nothing is at work on it: an operation writes the row long before the file, and removes it after.
+    and nothing is at work on it: an operation writes the row long before the file, and removes it after.  Whichever
+    pool of the host a row names, its file is not stray: what a host says of its pool may be wrong for a while.
     """
     for host, pool in await world.db.read(list_up):
-        before = await world.db.read(claims_of, pool)
+        claims, before = await world.db.read(claims_of, host), await world.db.read(claims_of, pool)
         try:
             found = await world.bus.call(host, ListInventory())
         except Unavailable as error:
             log.info("host %s does not list its volumes now: %s", host, error)
             continue
-        for stray in await world.db.read(find_strays, pool, before, found):
+        for stray in await world.db.read(find_strays, host, claims, found):
             log.warning("%s %s on host %s belongs to nobody: put into quarantine", stray.kind, stray.id, host)
             await world.bus.call(host, QuarantineFile(kind=stray.kind, id=stray.id))
         await world.db.write(tell_losses, pool, before, found)
 
 
-def find_strays(tx: Tx, pool: str, before: Claims, found: Inventory) -> list[Stray]:
+def find_strays(tx: Tx, host: str, before: Claims, found: Inventory) -> list[Stray]:
     """Return the files nobody claims."""
-    after = claims_of(tx, pool)
+    after = claims_of(tx, host)
     strays = [Stray("volume", facts.id) for facts in found.volumes if facts.id not in before.volumes | after.volumes]
     strays += [
         Stray("snapshot", facts.id) for facts in found.snapshots if facts.id not in before.snapshots | after.snapshots

@@ -24,6 +24,11 @@ class PoolFacts(msgspec.Struct, frozen=True):
     provisioned_gib: float = 0
     error: str | None = None
 
+    @property
+    def known(self) -> bool:
+        """Tell whether the host has told of its pool: not while its driver fails."""
+        return self.driver != "unknown"
+
 
 class Backend(msgspec.Struct, frozen=True):
     """One pool on one host."""

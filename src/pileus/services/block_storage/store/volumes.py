@@ -155,14 +155,18 @@ def delete_volume(tx: Tx, volume: Volume) -> None:
     tx.delete(volume)
 
 
-def ids_of_volumes(tx: Tx, host: str) -> set[str]:
-    """Return the ids of all volumes that live on a backend."""
-    return set(tx.scalars(select(Volume.id).where(Volume.host == host)))
+def ids_of_volumes(tx: Tx, place: str) -> set[str]:
+    """Return the ids of all volumes that live in a pool, or in any pool of a host."""
+    return set(tx.scalars(select(Volume.id).where(_lives_in(place))))
 
 
-def ids_of_snapshots(tx: Tx, host: str) -> set[str]:
-    """Return the ids of all snapshots whose volume lives on a backend."""
-    return set(tx.scalars(select(Snapshot.id).join(Volume, Volume.id == Snapshot.volume_id).where(Volume.host == host)))
+def ids_of_snapshots(tx: Tx, place: str) -> set[str]:
+    """Return the ids of all snapshots whose volume lives there."""
+    return set(tx.scalars(select(Snapshot.id).join(Volume, Volume.id == Snapshot.volume_id).where(_lives_in(place))))
+
+
+def _lives_in(place: str) -> ColumnElement[bool]:
+    return Volume.host == place if "@" in place else Volume.host.startswith(f"{place}@", autoescape=True)
 
 
 def attachments_of(tx: Tx, volume_ids: Collection[str]) -> Mapping[str, Sequence[Attachment]]:

@@ -69,7 +69,7 @@ async def detach_volume(op: Operation, input: VolumeInput) -> None:
             EnsureDiskDetached(guest_id=input.server_id, disk_id=input.volume_id),
             undo=EnsureDiskAttached(guest_id=input.server_id, disk=disk) if disk is not None else None,
         )
-    await volumes.disconnect(op, input.attachment_id, name="volume")
+    await volumes.disconnect(op, input.attachment_id, name="volume", undo=True)
     await op.finish(detached, input)
 
 
