@@ -5,13 +5,14 @@ crash loses nothing and repeats nothing.  It is also how a lower service tells a
 """
 
 import asyncio
+import functools
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, String, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, String, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pileus.kernel import clock
@@ -69,21 +70,28 @@ class Consumer:
             found.startswith(kind[:-1]) for kind in self.kinds if kind.endswith(".*") for found in kinds
         )
 
-    def chosen(self) -> ColumnElement[bool]:
-        """Return the condition of its events."""
-        families = [Event.kind.startswith(kind[:-1], autoescape=True) for kind in self.kinds if kind.endswith(".*")]
-        return or_(Event.kind.in_([kind for kind in self.kinds if not kind.endswith(".*")]), *families)
-
 
 CONSUMERS: dict[str, Consumer] = {}
 _event: Any = Event.__table__
 _INSERT = insert(_event)
 _NEWEST = select(func.max(_event.c.sequence))
+_cursor: Any = EventCursor.__table__
+_MOVE = (
+    update(_cursor)
+    .where(_cursor.c.consumer == bindparam("name"), _cursor.c.sequence == bindparam("begin"))
+    .values(sequence=bindparam("end"))
+)
 _KINDS = (
     select(_event.c.kind)
     .where(_event.c.sequence > bindparam("after"), _event.c.sequence <= bindparam("last"))
     .distinct()
 )
+
+
+def _chosen(kinds: tuple[str, ...]) -> ColumnElement[bool]:
+    """Return the condition of the events of some kinds."""
+    families = [Event.kind.startswith(kind[:-1], autoescape=True) for kind in kinds if kind.endswith(".*")]
+    return or_(Event.kind.in_([kind for kind in kinds if not kind.endswith(".*")]), *families)
 
 
 def initiator_of(ctx: Context) -> dict[str, Any] | None:
@@ -246,20 +254,20 @@ class _Chunk:
     events: list[Event]
 
 
+@functools.cache
+def _chunk_of(kinds: tuple[str, ...]) -> Select[Event]:
+    """Return the statement that reads the next events of some kinds."""
+    there = Event.sequence > bindparam("after"), Event.sequence <= bindparam("last"), _chosen(kinds)
+    return select(Event).where(*there).order_by(Event.sequence).limit(CHUNK)
+
+
 def _next_chunk(tx: Tx, consumer: Consumer) -> _Chunk:
     """Read on a snapshot: a serializable transaction would lock the end of the table, where everybody writes."""
     cursor = tx.get(EventCursor, consumer.name)
     if cursor is None:
         return _Chunk(None, newest(tx), [])
     last = horizon(tx, cursor.sequence)
-    events = list(
-        tx.scalars(
-            select(Event)
-            .where(Event.sequence > cursor.sequence, Event.sequence <= last, consumer.chosen())
-            .order_by(Event.sequence)
-            .limit(CHUNK)
-        )
-    )
+    events = list(tx.scalars(_chunk_of(tuple(sorted(consumer.kinds))), {"after": cursor.sequence, "last": last}))
     return _Chunk(cursor.sequence, events[-1].sequence if len(events) == CHUNK else last, events)
 
 
@@ -269,9 +277,8 @@ def _consume(tx: Tx, consumer: Consumer, chunk: _Chunk) -> tuple[bool, int]:
         follow_from_now(tx, consumer.name)
         return False, chunk.end
     # The cursor moves first, so that of two processes one waits here, before any handler has done its work.
-    mine = (EventCursor.consumer == consumer.name, EventCursor.sequence == chunk.begin)
-    moved: Any = tx.execute(update(EventCursor).where(*mine).values(sequence=chunk.end))
-    if moved.rowcount != 1:  # another process was faster
+    step = {"name": consumer.name, "begin": chunk.begin, "end": chunk.end}
+    if tx.connection().execute(_MOVE, step).rowcount != 1:  # another process was faster
         return True, chunk.begin
     for event in chunk.events:
         consumer.handle(tx, event)

@@ -4,11 +4,13 @@ Rule: the task label is set where an operation begins and cleared where it is co
 those transactions, and nowhere else.
 """
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Update, bindparam, inspect, select, update
+from sqlalchemy.orm.attributes import set_committed_value
 
 from pileus.kernel.db import Row, Tx
 from pileus.kernel.errors import Conflict, NotFound
@@ -16,6 +18,26 @@ from pileus.kernel.errors import Conflict, NotFound
 
 class WrongState(Conflict):
     """The verb is not allowed in the resource's present state."""
+
+
+Expected = tuple[str | None, frozenset[str] | None]
+"""The task a row must have, and the states one of which it must be in (any where it is ``None``)."""
+
+
+@functools.cache
+def _change(
+    row: type[Row], columns: tuple[str, str, str], expected: Expected | None, changed: tuple[str, ...]
+) -> Update:
+    """Return the compare-and-swap of one verb, built once for each set of columns it changes."""
+    table: Any = inspect(row).local_table
+    attributes = inspect(row).columns
+    id, task, status = (attributes[name] for name in columns)
+    matching = [id == bindparam("of")]
+    if expected is not None:
+        label, states = expected
+        matching.append(task.is_(None) if label is None else task == label)
+        matching += [] if states is None else [status.in_(sorted(states))]
+    return update(table).where(*matching).values({attributes[name]: bindparam(f"new_{name}") for name in changed})
 
 
 @dataclass(frozen=True)
@@ -34,20 +56,19 @@ class Verb:
         Raises ``WrongState`` naming the present state and the allowed ones, ``NotFound`` if there is no such row.
         """
         of = self.lifecycle
-        matching = [of.column(of.task).is_(None), of.column(of.status).in_(sorted(self.start))]
-        if not of.change(tx, id, matching, {of.task: self.label, **values}):
+        if not of.change(tx, id, (None, self.start), {of.task: self.label, **values}):
             raise self._refusal(tx, id)
 
     def finish(self, tx: Tx, id: str, **values: Any) -> bool:
         """End the verb: its end state (or the status given), no label; return whether it still held the label."""
         of = self.lifecycle
         end = {} if self.end is None else {of.status: self.end}
-        return of.change(tx, id, [of.column(of.task) == self.label], {of.task: None, **end, **values})
+        return of.change(tx, id, (self.label, None), {of.task: None, **end, **values})
 
     def fail(self, tx: Tx, id: str, **values: Any) -> bool:
         """Take the label away after the verb has been undone, keeping the status unless one is given."""
         of = self.lifecycle
-        return of.change(tx, id, [of.column(of.task) == self.label], {of.task: None, **values})
+        return of.change(tx, id, (self.label, None), {of.task: None, **values})
 
     def allowed(self, status: str, task: str | None = None) -> bool:
         """Tell whether the verb could begin: what a view or a dashboard shows as possible."""
@@ -98,11 +119,18 @@ class Lifecycle:
         """Return the row's attribute of that name."""
         return getattr(self.row, name)
 
-    def change(self, tx: Tx, id: str, matching: list[Any], values: Mapping[str, Any]) -> bool:
-        """Update the row if it matches; return whether it did."""
+    def change(self, tx: Tx, id: str, expected: Expected | None, values: Mapping[str, Any]) -> bool:
+        """Update the row if it is as expected (None: whatever it is); return whether it was."""
         tx.flush()
-        done = tx.execute(update(self.row).where(self.column(self.id) == id, *matching).values(**values))
-        return done.rowcount == 1  # type: ignore[attr-defined]
+        statement = _change(self.row, (self.id, self.task, self.status), expected, tuple(values))
+        given = {f"new_{name}": value for name, value in values.items()}
+        if tx.connection().execute(statement, {"of": id, **given}).rowcount != 1:
+            return False
+        known = tx.identity_map.get((self.row, (id,), None))
+        if known is not None:
+            for name, value in values.items():
+                set_committed_value(known, name, value)
+        return True
 
     def table(self) -> Iterator[tuple[str, str, str, str]]:
         """Yield (verb, from, label, to) for documentation."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, MetaData, Select, String, bindparam, func, inspect, orm, select
+from sqlalchemy import ColumnElement, Delete, MetaData, Select, String, bindparam, delete, func, inspect, orm, select
 from sqlalchemy.orm import DeclarativeBase
 
 from pileus.kernel.db.types import JsonText, UtcDateTime
@@ -75,6 +75,30 @@ def rows_with(tx: Tx, column: orm.InstrumentedAttribute[Any], values: Collection
 def _rows_with(column: orm.InstrumentedAttribute[Any], order: tuple[Any, ...], one: bool) -> Select[Any]:
     wanted = column == bindparam("value") if one else column.in_(bindparam("value", expanding=True))
     return select(column.class_).where(wanted).order_by(*order)
+
+
+def delete_with(tx: Tx, column: orm.InstrumentedAttribute[Any], values: Collection[Any]) -> int:
+    """Delete the rows whose ``column`` has one of ``values``; return how many.
+
+    The statement is built once for each use, and what the transaction remembers of such rows is forgotten.
+    """
+    if not values:
+        return 0
+    tx.flush()
+    owner: Any = column.class_
+    for row in [row for row in tx.identity_map.values() if isinstance(row, owner)]:
+        if getattr(row, column.key) in values:
+            tx.expunge(row)
+    one = len(values) == 1
+    given = {"value": next(iter(values)) if one else list(values)}
+    return tx.connection().execute(_delete_with(column, one), given).rowcount
+
+
+@functools.cache
+def _delete_with(column: orm.InstrumentedAttribute[Any], one: bool) -> Delete:
+    table: Any = inspect(column.class_).local_table
+    key = table.c[column.property.columns[0].name]
+    return delete(table).where(key == bindparam("value") if one else key.in_(bindparam("value", expanding=True)))
 
 
 class NeedsWrite(Exception):

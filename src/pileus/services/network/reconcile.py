@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from pileus.kernel import clock
 from pileus.kernel.agent import hosts
@@ -135,9 +135,11 @@ def next_orders(tx: Tx) -> list[Order]:
 
 def _told_all(tx: Tx) -> dict[str, str]:
     """Return the agent processes that have been told everything not long ago, by host."""
-    recent = HostState.told_at >= clock.now() - EVERYTHING_EVERY
-    rows = tx.execute(select(HostState.host, HostState.boot_id).where(recent))
+    rows = tx.connection().execute(_TOLD, {"since": clock.now() - EVERYTHING_EVERY})
     return {row.host: row.boot_id for row in rows}
+
+
+_TOLD = select(HostState.host, HostState.boot_id).where(HostState.told_at >= bindparam("since"))
 
 
 def all_obeyed(tx: Tx, orders: Sequence[Order]) -> None:

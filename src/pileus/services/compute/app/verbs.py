@@ -47,7 +47,7 @@ def delete_server(tx: Tx, ctx: Context, server: Server) -> None:
     """Begin to delete a server in whatever state; what is at work on it is undone or awaited first."""
     if server.task_state == DELETE.label:
         return
-    SERVER.change(tx, server.id, [], {"task_state": DELETE.label})
+    SERVER.change(tx, server.id, None, {"task_state": DELETE.label})
     given = ServerInput(server_id=server.id, host=server.host)
     begin(tx, ctx, "server.delete", store.resource_of(server.id), given, supersede=True)
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, func, or_, select, update
 
 from pileus.kernel import clock
-from pileus.kernel.db import Tx, rows_with
+from pileus.kernel.db import Tx, delete_with, rows_with
 from pileus.kernel.operations import OperationRow
 from pileus.services.compute.model import BlockDevice, ConsoleToken, Migration, Nic, Server, Stray
 
@@ -74,19 +74,23 @@ def count_by_host(tx: Tx) -> dict[str, int]:
 
 def count_of_project(tx: Tx, project_id: str) -> int:
     """Return how many servers a project has."""
-    return tx.scalar(select(func.count()).where(Server.project_id == project_id, Server.deleted_at.is_(None))) or 0
+    return tx.scalar(_COUNT, {"project": project_id}) or 0
 
 
 def vcpus_of_project(tx: Tx, project_id: str) -> int:
     """Return how many virtual processors a project's servers have."""
-    total = select(func.sum(Server.vcpus)).where(Server.project_id == project_id, Server.deleted_at.is_(None))
-    return int(tx.scalar(total) or 0)
+    return int(tx.scalar(_VCPUS, {"project": project_id}) or 0)
 
 
 def memory_of_project(tx: Tx, project_id: str) -> int:
     """Return how many MiB of memory a project's servers have."""
-    total = select(func.sum(Server.memory_mb)).where(Server.project_id == project_id, Server.deleted_at.is_(None))
-    return int(tx.scalar(total) or 0)
+    return int(tx.scalar(_MEMORY, {"project": project_id}) or 0)
+
+
+_there = Server.project_id == bindparam("project"), Server.deleted_at.is_(None)
+_COUNT, _VCPUS, _MEMORY = (
+    select(what).where(*_there) for what in (func.count(), func.sum(Server.vcpus), func.sum(Server.memory_mb))
+)
 
 
 def list_for_usage(tx: Tx, start: datetime, end: datetime, project_id: str | None) -> list[Server]:
@@ -132,7 +136,7 @@ def get_nic(tx: Tx, port_id: str) -> Nic | None:
 
 def delete_nics(tx: Tx, server_id: str) -> None:
     """Forget all cards of a server."""
-    tx.execute(delete(Nic).where(Nic.server_id == server_id))
+    delete_with(tx, Nic.server_id, [server_id])
 
 
 def list_devices(tx: Tx, server_id: str) -> list[BlockDevice]:
@@ -147,13 +151,20 @@ def get_device(tx: Tx, server_id: str, volume_id: str) -> BlockDevice | None:
 
 def delete_devices(tx: Tx, server_id: str) -> None:
     """Forget all volumes of a server."""
-    tx.execute(delete(BlockDevice).where(BlockDevice.server_id == server_id))
+    delete_with(tx, BlockDevice.server_id, [server_id])
 
 
 def get_migration(tx: Tx, server_id: str, status: str) -> Migration | None:
     """Return the newest migration of a server in a status."""
-    statement = select(Migration).where(Migration.server_id == server_id, Migration.status == status)
-    return tx.scalar(statement.order_by(Migration.id.desc()).limit(1))
+    return tx.scalar(_MIGRATION, {"server": server_id, "status": status})
+
+
+_MIGRATION = (
+    select(Migration)
+    .where(Migration.server_id == bindparam("server"), Migration.status == bindparam("status"))
+    .order_by(Migration.id.desc())
+    .limit(1)
+)
 
 
 def list_actions(tx: Tx, server_id: str) -> list[OperationRow]:
@@ -182,7 +193,7 @@ def get_console_token(tx: Tx, digest: str) -> ConsoleToken | None:
 
 def forget_console_tokens(tx: Tx, server_id: str) -> None:
     """Withdraw the rights to a server's consoles."""
-    tx.execute(delete(ConsoleToken).where(ConsoleToken.server_id == server_id))
+    delete_with(tx, ConsoleToken.server_id, [server_id])
 
 
 def put_stray(tx: Tx, host: str, guest_id: str) -> bool:

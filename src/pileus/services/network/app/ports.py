@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete
-
 from pileus.kernel import events, ids
 from pileus.kernel.context import Context
-from pileus.kernel.db import Tx, keep
+from pileus.kernel.db import Tx, delete_with, keep
 from pileus.kernel.errors import Conflict, Invalid
 from pileus.services.network.app import addressing, groups, limits, telling
 from pileus.services.network.app.port_values import (
@@ -231,7 +229,7 @@ def delete_ports(tx: Tx, rows: Sequence[Port]) -> None:
     touched = sorted({group_id for group_ids in member.values() for group_id in group_ids})
     addresses.release(tx, gone)
     store.leave_groups(tx, gone)
-    tx.execute(delete(Port).where(Port.id.in_(gone)))
+    delete_with(tx, Port.id, gone)
     telling.members_changed(tx, touched)
 
 

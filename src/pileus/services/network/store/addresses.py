@@ -7,10 +7,10 @@ been used up to its end is the first gap looked for.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, func, select
+from sqlalchemy import bindparam, exists, func, select
 from sqlalchemy.orm import aliased
 
-from pileus.kernel.db import Tx, rows_with
+from pileus.kernel.db import Tx, delete_with, rows_with
 from pileus.services.network.model import Address, Port
 
 _address: Any = Address.__table__
@@ -65,7 +65,7 @@ def of_subnet(tx: Tx, subnet_id: str) -> list[tuple[Address, Port]]:
 
 def release(tx: Tx, port_ids: Iterable[str]) -> None:
     """Give back all addresses of ports."""
-    tx.execute(delete(Address).where(Address.port_id.in_(list(port_ids))))
+    delete_with(tx, Address.port_id, set(port_ids))
 
 
 def counts(tx: Tx, network_ids: Sequence[str]) -> dict[str, int]:

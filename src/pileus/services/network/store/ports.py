@@ -3,14 +3,17 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import bindparam, func, select
 
-from pileus.kernel.db import Tx, keep, rows_with
+from pileus.kernel.db import Tx, delete_with, keep, rows_with
 from pileus.services.network.model import DHCP, ROUTER_INTERFACE, Address, Port, PortGroup
 
 
 def count_ports(tx: Tx, project_id: str) -> int:
-    return tx.scalar(select(func.count()).where(Port.project_id == project_id)) or 0
+    return tx.scalar(_COUNT, {"project": project_id}) or 0
+
+
+_COUNT = select(func.count()).where(Port.project_id == bindparam("project"))
 
 
 def get_port(tx: Tx, port_id: str) -> Port | None:
@@ -65,9 +68,9 @@ def mac_taken(tx: Tx, network_id: str, mac: str) -> bool:
 
 def ports_on_host(tx: Tx, host: str, network_id: str | None = None) -> list[Port]:
     """Return the ports that a host carries, of one network if told."""
-    statement = select(Port).where(Port.binding_host == host)
-    if network_id is not None:
-        statement = statement.where(Port.network_id == network_id)
+    if network_id is None:
+        return rows_with(tx, Port.binding_host, [host], Port.id)
+    statement = select(Port).where(Port.binding_host == host, Port.network_id == network_id)
     return list(tx.scalars(statement.order_by(Port.id)))
 
 
@@ -87,7 +90,7 @@ def groups_of_ports(tx: Tx, port_ids: Sequence[str]) -> dict[str, list[str]]:
 
 def leave_groups(tx: Tx, port_ids: Iterable[str]) -> None:
     """Take ports out of all their groups."""
-    tx.execute(delete(PortGroup).where(PortGroup.port_id.in_(list(port_ids))))
+    delete_with(tx, PortGroup.port_id, set(port_ids))
 
 
 def hosts_with_guests(tx: Tx, network_id: str) -> list[str]:

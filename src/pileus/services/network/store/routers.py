@@ -32,7 +32,10 @@ def routers_on_host(tx: Tx, host: str) -> list[Router]:
 
 def routers_without_host(tx: Tx) -> list[Router]:
     """Return the routers that no host carries yet."""
-    return list(tx.scalars(select(Router).where(Router.host == "")))
+    return list(tx.scalars(_HOMELESS))
+
+
+_HOMELESS = select(Router).where(Router.host == "")
 
 
 def routers_of_networks(tx: Tx, network_ids: Sequence[str]) -> set[str]:

@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import bindparam, func, insert, select
 
-from pileus.kernel.db import Tx, rows_with
+from pileus.kernel.db import Tx, delete_with, rows_with
 from pileus.services.placement.model import Allocation, Consumer, Provider
 
 Held = dict[str, dict[str, int]]
@@ -79,13 +79,13 @@ def insert_held(tx: Tx, consumer_uuid: str, held: Held, now: datetime) -> None:
 
 def delete_held(tx: Tx, consumer_uuid: str) -> None:
     """Let a consumer hold nothing, for the moment."""
-    tx.execute(delete(Allocation).where(Allocation.consumer_uuid == consumer_uuid))
+    delete_with(tx, Allocation.consumer_uuid, [consumer_uuid])
 
 
 def delete_consumer(tx: Tx, uuid: str) -> None:
     """Remove a consumer and what it holds."""
-    tx.execute(delete(Allocation).where(Allocation.consumer_uuid == uuid))
-    tx.execute(delete(Consumer).where(Consumer.uuid == uuid))
+    delete_with(tx, Allocation.consumer_uuid, [uuid])
+    delete_with(tx, Consumer.uuid, [uuid])
 
 
 def usages_by_type(tx: Tx, project_id: str, user_id: str | None = None) -> list[tuple[str | None, str, int, int]]:
