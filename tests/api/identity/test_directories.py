@@ -8,6 +8,8 @@ import pytest
 
 from pileus.kernel.testing import client, running
 from pileus.services.identity.app.directories import Directories
+from pileus.services.identity.drivers.directory import Directory
+from pileus.services.identity.model.directories import DirectorySettings
 from pileus.services.identity.service import SERVICE
 from pileus.services.identity.testing import auth_body, login, password_of
 from tests.api.identity.directory_server import ADMIN_PASSWORD, SUFFIX, directory_server, person, team
@@ -228,3 +230,49 @@ async def test_a_directory_is_mirrored_without_anybody_asking(cloud, corp, admin
     async with client(cloud, token) as http:
         assert (await http.get("/identity/v3/auth/projects")).status_code == 401
     assert await id_of(admin, "groups", "late")
+
+
+def enabled_users(*members):
+    lines = "".join(f"member: uid={member},ou=Users,{SUFFIX}\n" for member in members)
+    return f"\ndn: cn=enabled_users,ou=Users,{SUFFIX}\nobjectClass: groupOfNames\ncn: enabled_users\n{lines}"
+
+
+async def test_enabled_is_who_is_in_a_group(tmp_path, ldap):
+    settings = {"identity": {"domains": {"corp": ldap.settings(user_enabled_emulation=True)}}}
+    async with running(tmp_path, [SERVICE], settings) as cloud, client(cloud, await login(cloud, "admin")) as admin:
+        admin.base_url = "http://cloud.test/identity/v3/"
+        corp = (await admin.post("domains", json={"domain": {"name": "corp"}})).json()["domain"]["id"]
+        assert {one["enabled"] for one in (await people(admin, corp)).values()} == {False}, "there is no such group"
+        ldap.add(enabled_users("john"))
+        found = await people(admin, corp)
+        assert {name: user["enabled"] for name, user in found.items()} == {"jane": False, "john": True}
+        assert (await log_in(cloud, corp, "john", "secret of john")).status_code == 201
+        assert (await log_in(cloud, corp)).status_code == 401
+        assert (await log_in(cloud, corp, "nobody")).status_code == 401
+        member = f"uid=jane,ou=Users,{SUFFIX}"
+        ldap.change(f"dn: cn=enabled_users,ou=Users,{SUFFIX}\nchangetype: modify\nadd: member\nmember: {member}\n")
+        token = (await log_in(cloud, corp)).headers["X-Subject-Token"]
+        ldap.change(f"dn: cn=enabled_users,ou=Users,{SUFFIX}\nchangetype: modify\ndelete: member\nmember: {member}\n")
+        assert not (await people(admin, corp))["jane"]["enabled"]
+        assert (await admin.get("auth/tokens", headers={"X-Subject-Token": token})).status_code == 404
+
+
+@pytest.mark.parametrize("nesting", [True, False])
+async def test_who_is_in_a_group_that_is_in_a_group_is_in_both_if_asked_for(tmp_path, ldap, nesting):
+    settings = {"identity": {"domains": {"corp": ldap.settings(group_ad_nesting=nesting)}}}
+    inside = [f"cn={name},ou=UserGroups,{SUFFIX}" for name in ("staff", "company", "world")]
+    for name, held in (("company", inside[0]), ("world", inside[1])):
+        ldap.add(f"\ndn: cn={name},ou=UserGroups,{SUFFIX}\nobjectClass: groupOfNames\nou: {name}\nmember: {held}\n")
+    circle = f"dn: {inside[0]}\nchangetype: modify\nadd: member\nmember: {inside[2]}\n"
+    ldap.change(circle)
+    wanted = ["company", "staff", "world"] if nesting else ["staff"]
+    directory = Directory(DirectorySettings(**ldap.settings(group_ad_nesting=nesting)))
+    known = directory.verify("secret of jane", name="jane")
+    assert known is not None
+    assert sorted(team.name for team in known.teams) == wanted
+    async with running(tmp_path, [SERVICE], settings) as cloud, client(cloud, await login(cloud, "admin")) as admin:
+        admin.base_url = "http://cloud.test/identity/v3/"
+        corp = (await admin.post("domains", json={"domain": {"name": "corp"}})).json()["domain"]["id"]
+        jane = (await people(admin, corp))["jane"]["id"]
+        groups = (await admin.get(f"users/{jane}/groups")).json()["groups"]
+        assert sorted(group["name"] for group in groups) == wanted

@@ -5,15 +5,17 @@ part of a filter or a name; an empty password is never tried, because servers ta
 """
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pileus.kernel.errors import Unavailable
 from pileus.services.identity.model.directories import DirectorySettings
 
 RECEIVE_S = 15
+ASKED_AT_ONCE = 50
+"""Groups whose own groups are asked for in one search."""
 _FALSE = ("false", "0", "no", "off", "")
 
 
@@ -36,6 +38,7 @@ class Team:
     name: str
     description: str
     members: frozenset[str] = field(default_factory=frozenset)
+    dn: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,11 @@ class Directory:
     def read_all(self) -> Everybody:
         """Return everybody; raise Unavailable when the directory cannot be asked."""
         with self._asking() as connection:
-            return Everybody(list(self._people(connection)), list(self._teams(connection)))
+            people, teams = list(self._people(connection)), list(self._teams(connection))
+            if self.settings.user_enabled_emulation:
+                listed = self._listed(connection)
+                people = [replace(person, enabled=normal_dn(self._as_listed(person)) in listed) for person in people]
+            return Everybody(people, _with_nested(teams) if self.settings.group_ad_nesting else teams)
 
     def verify(self, password: str, *, name: str | None = None, local_id: str | None = None) -> Everybody | None:
         """Return the one user of that name or id and its groups, if the password is theirs.
@@ -80,12 +87,16 @@ class Directory:
             found = list(self._people(connection, name=name, local_id=local_id))
             person = found[0] if len(found) == 1 else None
             dn = person.dn if person is not None else f"{self.settings.user_id_attribute}=nobody,{self._users_base}"
+            if self.settings.user_enabled_emulation:  # asked for nobody too: it costs the same
+                known = self._as_listed(person) if person is not None else dn
+                listed = normal_dn(known) in self._listed(connection, known)
+                person = replace(person, enabled=listed) if person is not None else None
             try:
                 with self._connected(dn, password):
                     pass
             except wrong:
                 return None
-            return Everybody([person], list(self._teams(connection, person))) if person is not None else None
+            return Everybody([person], self._teams_of(connection, person)) if person is not None else None
 
     @contextmanager
     def _asking(self) -> Iterator[Any]:
@@ -168,33 +179,61 @@ class Directory:
         is_true = text.strip().lower() not in _FALSE
         return not is_true if settings.user_enabled_invert and value else is_true
 
-    def _teams(self, connection: Any, person: Person | None = None) -> Iterator[Team]:
+    def _as_listed(self, person: Person) -> str:
+        """Return how the group of those who are enabled names a person."""
+        settings = self.settings
+        by_id = settings.user_enabled_emulation_use_group_config and settings.group_members_are_ids
+        return person.local_id if by_id else person.dn
+
+    def _listed(self, connection: Any, one: str | None = None) -> frozenset[str]:
+        """Return who is in the group of those who are enabled: all, or one if it is in it."""
+        settings = self.settings
+        of_group = settings.user_enabled_emulation_use_group_config
+        members = settings.group_member_attribute if of_group else "member"
+        kind = settings.group_objectclass if of_group else "groupOfNames"
+        base = settings.user_enabled_emulation_dn or f"cn=enabled_users,{self._users_base}"
+        search = f"(&(objectClass={kind}){_equals(members, one) if one is not None else ''})"
+        found = list(self._search(connection, base, search, [members if one is None else "cn"], scope="BASE"))
+        if one is not None:
+            return frozenset([normal_dn(one)] if found else [])
+        return frozenset(normal_dn(name) for _, values in found for name in values.get(members.lower(), []))
+
+    def _teams_of(self, connection: Any, person: Person) -> list[Team]:
+        """Return the groups a person is in, by way of other groups too where they nest."""
+        by_id, found = self.settings.group_members_are_ids, dict[str, Team]()
+        asked = [person.local_id if by_id else person.dn]
+        while asked:
+            holding, asked = asked[:ASKED_AT_ONCE], asked[ASKED_AT_ONCE:]
+            new = {normal_dn(team.dn): team for team in self._teams(connection, holding)}
+            asked += [team.dn for key, team in new.items() if key not in found and self.settings.group_ad_nesting]
+            found = new | found
+        members = frozenset([person.local_id if by_id else normal_dn(person.dn)])
+        return [replace(team, members=members) for team in found.values()]
+
+    def _teams(self, connection: Any, holding: Sequence[str] = ()) -> Iterator[Team]:
+        """Return all groups with their members, or those that hold one of some, which then are not fetched."""
         settings = self.settings
         members = settings.group_member_attribute
         wanted = [settings.group_id_attribute, settings.group_name_attribute, settings.group_desc_attribute]
-        condition = ""
-        if person is None:
+        if not holding:
             wanted.append(members)
-        else:  # the question says who is in them: no need to fetch all the others
-            condition = _equals(members, person.local_id if settings.group_members_are_ids else person.dn)
+        condition = f"(|{''.join(_equals(members, one) for one in holding)})" if holding else ""
         search = f"(&(objectClass={settings.group_objectclass}){settings.group_filter or ''}{condition})"
-        for _, values in self._search(connection, self._groups_base, search, wanted):
+        for dn, values in self._search(connection, self._groups_base, search, wanted):
             id, name = _first(values, settings.group_id_attribute), _first(values, settings.group_name_attribute)
             if not id or not name:
                 continue
             named = values.get(members.lower(), [])
-            if person is not None:
-                named = [person.local_id if settings.group_members_are_ids else person.dn]
             known = named if settings.group_members_are_ids else [normal_dn(one) for one in named]
-            yield Team(id, name, _first(values, settings.group_desc_attribute), frozenset(known))
+            yield Team(id, name, _first(values, settings.group_desc_attribute), frozenset(known), dn)
 
     def _search(
-        self, connection: Any, base: str, search: str, wanted: list[str]
+        self, connection: Any, base: str, search: str, wanted: list[str], scope: str | None = None
     ) -> Iterator[tuple[str, dict[str, list[str]]]]:
         import ldap3
         from ldap3.core.exceptions import LDAPNoSuchObjectResult
 
-        scope = ldap3.SUBTREE if self.settings.query_scope == "sub" else ldap3.LEVEL
+        scope = scope or (ldap3.SUBTREE if self.settings.query_scope == "sub" else ldap3.LEVEL)
         try:
             found = connection.extend.standard.paged_search(
                 base, search, scope, attributes=wanted, paged_size=self.settings.page_size or 500, generator=True
@@ -204,6 +243,22 @@ class Directory:
                     yield entry["dn"], _texts(entry["raw_attributes"])
         except LDAPNoSuchObjectResult:
             return
+
+
+def _with_nested(teams: list[Team]) -> list[Team]:
+    """Return groups with the members of the groups in them, however deep; groups in a circle have the same."""
+    by_dn = {normal_dn(team.dn): team for team in teams}
+    found = []
+    for team in teams:
+        seen, waiting, members = {normal_dn(team.dn)}, [team], set[str]()
+        while waiting:
+            inner = waiting.pop().members
+            members |= inner
+            nested = [dn for dn in inner if dn in by_dn and dn not in seen]
+            seen.update(nested)
+            waiting.extend(by_dn[dn] for dn in nested)
+        found.append(replace(team, members=frozenset(members)))
+    return found
 
 
 def _texts(raw: Mapping[str, list[bytes]]) -> dict[str, list[str]]:

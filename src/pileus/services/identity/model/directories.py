@@ -36,6 +36,12 @@ class DirectorySettings(Settings, frozen=True):
     user_enabled_invert: bool = False
     user_enabled_mask: int = 0
     user_enabled_default: str | bool | int = "True"
+    user_enabled_emulation: bool = False
+    """Enabled is who is in a group, not who has an attribute."""
+    user_enabled_emulation_dn: str | None = None
+    """That group; by default ``cn=enabled_users`` in the tree of users."""
+    user_enabled_emulation_use_group_config: bool = False
+    """It is such a group as the others; by default a groupOfNames with ``member``."""
     group_tree_dn: str | None = None
     group_filter: str | None = None
     group_objectclass: str = "groupOfNames"
@@ -44,6 +50,8 @@ class DirectorySettings(Settings, frozen=True):
     group_member_attribute: str = "member"
     group_members_are_ids: bool = False
     group_desc_attribute: str = "description"
+    group_ad_nesting: bool = False
+    """Who is in a group that is in a group is in both.  The groups are followed here: any server will do."""
     use_tls: bool = False
     tls_cacertfile: str | None = None
     tls_req_cert: Literal["demand", "allow", "never"] = "demand"
