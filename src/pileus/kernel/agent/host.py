@@ -27,6 +27,9 @@ QUEUE = 1024
 LONGEST_COMMAND_S, LONGEST_CALL_S = 7200.0, 300.0
 """How long a step of an operation, and any other question, may take: what hangs must not keep its place for ever."""
 
+FACTS_S = 20.0
+"""How long a part may take to tell its facts: a host with one that hangs must still come up."""
+
 
 class Registration(msgspec.Struct, frozen=True):
     """What a host says of itself when it comes up and whenever its facts change."""
@@ -88,11 +91,15 @@ class Host:
         self._changed()
 
     async def registration(self) -> Registration:
-        """Gather what this host has to say; a part that cannot tell its facts says why instead."""
+        """Gather what this host has to say; a part that cannot tell its facts, or not soon, says why instead."""
         facts: dict[str, Any] = {}
         for part in self.parts:
             try:
-                facts[part.service] = await part.facts()
+                async with asyncio.timeout(FACTS_S):
+                    facts[part.service] = await part.facts()
+            except TimeoutError:
+                log.warning("host %s: %s does not tell its facts", self.name, part.service)
+                facts[part.service] = {"error": f"not told within {FACTS_S:.0f} s"}
             except Exception as error:
                 log.exception("host %s: %s cannot tell its facts", self.name, part.service)
                 facts[part.service] = {"error": f"{type(error).__name__}: {error}"}
