@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from pileus.kernel.agent.fence import Fence
-from pileus.kernel.bus.base import NOBODY, Answer, Caller, Envelope
-from pileus.kernel.errors import Unavailable
+from pileus.kernel.bus.base import NOBODY, Answer, Caller, Envelope, answer_failed
+from pileus.kernel.errors import Conflict, Unavailable
 
 
 def command(caller: Caller) -> Envelope:
@@ -51,3 +51,38 @@ async def test_a_step_goes_on_as_long_as_it_is_repeated_and_is_stopped_when_it_i
 
     assert hanging.stopped
     assert ended == {first, second}
+
+
+class Failing:
+    """A command that fails each time it is carried out."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.times = 0
+
+    async def __call__(self) -> Answer:
+        self.times += 1
+        return answer_failed("1", self.error)
+
+
+@pytest.mark.parametrize(
+    ("error", "final", "times"),
+    [
+        (Conflict("no"), True, 1),
+        (RuntimeError("no"), True, 1),
+        (Unavailable("later"), True, 2),
+        (Conflict("no"), False, 2),
+    ],
+    ids=["a refusal", "a defect", "what may pass", "a step that is tried again"],
+)
+async def test_a_refusal_that_ends_a_step_is_the_answer_to_its_repeats_too(error: Exception, final: bool, times: int):
+    fence, failing = Fence(), Failing(error)
+    caller = Caller("operation", "server/1", "guest", 1, expires_at=fence.now() + 9, final=final)
+
+    answers = [await fence.admit(command(caller), failing) for _ in range(2)]
+
+    assert {answer.message.removeprefix("RuntimeError: ") for answer in answers} == {str(error)}
+    assert failing.times == times
+    again = msgspec.structs.replace(caller, epoch=2)
+    await fence.admit(command(again), failing)
+    assert failing.times == times + 1, "who takes the operation over may try it again"

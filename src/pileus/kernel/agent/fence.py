@@ -8,7 +8,8 @@ Three rules keep a late command from undoing what came after it, without a journ
   on its way when the operation turned back comes to nothing;
 * when a higher epoch arrives, what still runs for a lower one on the same resource is stopped first.
 
-A repeat of a step joins the first while it runs and is given the same answer afterwards.  A command that nobody
+A repeat of a step joins the first while it runs and is given the same answer afterwards, also when that is a refusal
+which ends the step: the repeat may come when its operation has failed and others have gone on.  A command that nobody
 waits for any more is stopped, so that one that hangs does not hold for ever what others need.
 """
 
@@ -18,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from pileus.kernel import clock
-from pileus.kernel.bus.base import Answer, Envelope, StaleEpoch
+from pileus.kernel.bus.base import Answer, Envelope, StaleEpoch, may_pass
 from pileus.kernel.errors import Unavailable
 
 REMEMBERED = 4096
@@ -74,7 +75,7 @@ class Fence:
                 self._watch(under_way)
         under_way.expires_at = max(under_way.expires_at, caller.expires_at)
         answer = await asyncio.shield(under_way.task)
-        if not answer.error:
+        if not answer.error or (caller.final and not may_pass(answer)):
             _remember(self._answers, (*key, caller.epoch), answer)
         return answer
 

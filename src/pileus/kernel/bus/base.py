@@ -32,6 +32,8 @@ class Caller(msgspec.Struct, frozen=True, array_like=True):
     epoch: int = 0
     expires_at: float = 0.0
     request_id: str = ""
+    final: bool = False
+    """Whether a refusal ends the step, so that a repeat that comes late is refused alike and not carried out."""
 
 
 NOBODY = Caller()
@@ -143,6 +145,11 @@ def answer_failed(id: str, error: BaseException) -> Answer:
     if isinstance(error, errors.ApiError):
         return Answer(id, _NIL, type(error).__name__, error.message, error.status)
     return Answer(id, _NIL, CommandFailed.__name__, f"{type(error).__name__}: {error}", 500)
+
+
+def may_pass(answer: Answer) -> bool:
+    """Tell whether an answer is a failure after which the same command is sent again."""
+    return bool(answer.error) and issubclass(_FAILURES.get(answer.error, CommandFailed), errors.Unavailable)
 
 
 def unreachable(host: str) -> Unreachable:

@@ -92,7 +92,7 @@ class Operation(Steps):
         """
         return await self._effect(
             name,
-            lambda until: self._call(name, host, command, until),
+            lambda until: self._call(name, host, command, until, final=True),
             None if undo is None else lambda until: self._call(f"undo {name}", host, undo, until),
             type(command).returns,
             timeout_s,

@@ -172,10 +172,12 @@ class Steps:
             self.journal.done_later(self.journal.steps.get(name, step), result)
         return decode(result, returns)
 
-    async def _call(self, name: str, host: str, command: Command[R], until: datetime) -> R:
+    async def _call(self, name: str, host: str, command: Command[R], until: datetime, *, final: bool = False) -> R:
         limit = min(until, self.lease_expires_at - timedelta(seconds=LEASE_MARGIN_S))
         patience_s = min(PATIENCE_S, (until - clock.now()).total_seconds())
-        caller = Caller(self.id, self.resource, name, self.journal.epoch, limit.timestamp(), self.request_id or "")
+        caller = Caller(
+            self.id, self.resource, name, self.journal.epoch, limit.timestamp(), self.request_id or "", final
+        )
         call = asyncio.timeout(None)
         try:
             async with call:
