@@ -11,9 +11,12 @@ import msgspec
 from pileus.kernel.testing.virtual import Process
 from pileus.simulation.cloud import Cloud
 
-SPAN_OF_A_STEP_S = 2.5
-"""Trouble comes within this time from the beginning for each verb of a user: while there is something to spoil."""
+SPAN_OF_A_STEP_S = 1.0
+"""Trouble comes within this time from the beginning for each verb of a user, and a quarter of its longest pause: while
+there is something to spoil."""
 STORM = {"drop": 0.1, "delay": 0.5, "double": 0.4}
+AWAY_S = (0.5, 3.0, 60.0, 180.0)
+"""About how long an agent is away: unnoticed, or long enough for its host to be taken for down."""
 STOPS_S = (1.0, 10.0, 90.0, 90.0)
 """About how long processes are stopped: a moment, or longer than a lease."""
 CLOCK_BOUND_S = 1.0
@@ -28,7 +31,7 @@ class Mischief:
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self.over = False
-        self._span_s = 10.0 + SPAN_OF_A_STEP_S * cloud.plan.steps
+        self._span_s = 10.0 + (SPAN_OF_A_STEP_S + cloud.plan.pause_s / 4) * cloud.plan.steps
 
     def tasks(self) -> "list[asyncio.Task[None]]":
         """Start all that the plan has."""
@@ -76,7 +79,7 @@ class Mischief:
             return
         self._note("agent killed", machine.name)
         machine.kill_agent(self.cloud.loop)
-        await asyncio.sleep(random.choice((0.5, 3.0, 60.0)) * random.random())
+        await asyncio.sleep(random.choice(AWAY_S) * random.random())
         if not machine.process.alive:
             self.cloud.start_agent(machine)
 

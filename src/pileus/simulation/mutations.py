@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import text
 
 from pileus.kernel import events, quota
+from pileus.kernel.agent import fence
 from pileus.kernel.agent.fence import Fence
 from pileus.kernel.lifecycle import Lifecycle
 from pileus.kernel.operations import Operation, claims
@@ -265,6 +266,11 @@ MUTATIONS = [
         "commands never expire",
         "hosts begin commands however late they come: from workers that lost their lease, say",
         _never_expire,
+    ),
+    Mutation(
+        "refusals are forgotten",
+        "hosts carry out the repeat of a command that they have refused and whose operation has failed",
+        lambda: [(fence, "may_pass", lambda answer: True)],
     ),
     Mutation(
         "the epoch stays",

@@ -17,6 +17,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Two to a project, so that they meet on the same things."""
     steps: int = 14
     """Verbs of each user."""
+    pause_s: float = 6.0
+    """The longest pause between two verbs of a user; most are much shorter."""
     controls: int = 2
     """Processes with API, worker and reconcilers."""
     hosts: int = 3
@@ -59,9 +61,11 @@ def plan_of(seed: int) -> Plan:
     def count(most: int) -> int:
         return random.randint(1, most) if random.random() < 0.6 else 0
 
+    pause_s = random.choice((6.0, 6.0, 25.0))
     storms, weak = count(3), random.choice(WEAK) if random.random() < 0.4 else ""
     return Plan(
         seed=seed,
+        pause_s=pause_s,
         storms=storms,
         weak=weak,
         users=random.choice((2, 4, 6, 6, 8)),

@@ -199,7 +199,7 @@ class _Run:
         await self.cloud.start()
         self.trace.tell("the cloud is up")
         troubles = self.mischief.tasks()
-        people = [asyncio.ensure_future(user.live(self.plan.steps, VERBS)) for user in self.users]
+        people = [asyncio.ensure_future(user.live(self.plan.steps, self.plan.pause_s, VERBS)) for user in self.users]
         await asyncio.gather(*people)
         await asyncio.gather(*troubles)
         self.mischief.end()

@@ -58,14 +58,14 @@ class User:
         self.trace: Trace = cloud.trace
         self.verb = ""
 
-    async def live(self, steps: int, verbs: "Sequence[tuple[str, int, Verb]]") -> None:
-        """Play ``steps`` verbs, now quickly, now slowly."""
+    async def live(self, steps: int, pause_s: float, verbs: "Sequence[tuple[str, int, Verb]]") -> None:
+        """Play ``steps`` verbs, now quickly, now slowly: ``pause_s`` at most between them."""
         names, weights, acts = zip(*verbs, strict=True)
         for _ in range(steps):
             number = self.random.choices(range(len(names)), weights)[0]
             self.verb = names[number]
             await acts[number](self)
-            await asyncio.sleep(self.random.random() ** 3 * 6)
+            await asyncio.sleep(self.random.random() ** 3 * pause_s)
 
     def chance(self, share: float) -> bool:
         """Decide."""

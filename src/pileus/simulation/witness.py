@@ -18,6 +18,8 @@ SLACK_S = 3.0
 """By how much a host may take a command for younger than it is: control processes' clocks differ by two seconds, and
 a host learns their time to half a second."""
 UNDO = "undo "
+MAY_PASS = ("Unavailable", "GaveUp", "Unreachable", "StaleEpoch")
+"""Failures after which a step is tried again; any other ends it."""
 
 
 class Witness:
@@ -36,6 +38,7 @@ class Witness:
         self._violated = violated
         self._epochs: dict[str, int] = {}
         self._undone: set[tuple[str, str]] = set()
+        self._refused: set[tuple[str, str, int]] = set()
 
     def begins(self, envelope: Envelope) -> None:
         """See a command begin."""
@@ -54,6 +57,15 @@ class Witness:
         elif (caller.operation, caller.step) in self._undone:
             self._tell("begins a step that it has undone", envelope, f"epoch {caller.epoch}")
 
+        if (caller.operation, caller.step, caller.epoch) in self._refused:
+            self._tell("does what it has refused for good", envelope, f"epoch {caller.epoch}")
+
+    def answers(self, envelope: Envelope, answer: Answer) -> None:
+        """See what became of a command."""
+        caller = envelope.caller
+        if caller.operation and caller.final and answer.error not in ("", *MAY_PASS):
+            self._refused.add((caller.operation, caller.step, caller.epoch))
+
     def _tell(self, what: str, envelope: Envelope, how: str) -> None:
         caller = envelope.caller
         step = f"{envelope.command} {caller.step!r} of {caller.operation or 'nobody'} on {caller.resource}"
@@ -70,4 +82,9 @@ class WatchedHost(Host):
     def _run(self, envelope: Envelope) -> "CoroutineType[Any, Any, Answer]":
         """Called in the moment in which the fence lets a command in; what it returns is awaited a little later."""
         self._witness.begins(envelope)
-        return super()._run(envelope)
+        return self._carry_out(envelope)
+
+    async def _carry_out(self, envelope: Envelope) -> Answer:
+        answer = await super()._run(envelope)
+        self._witness.answers(envelope, answer)
+        return answer
