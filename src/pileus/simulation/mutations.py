@@ -131,7 +131,7 @@ def _drop_event(kind: str) -> list[Patch]:
 
 def _unchecked_states() -> list[Patch]:
     before = Lifecycle.change
-    return [(Lifecycle, "change", lambda self, tx, id, matching, values: before(self, tx, id, [], values))]
+    return [(Lifecycle, "change", lambda self, tx, id, expected, values: before(self, tx, id, None, values))]
 
 
 def _keep_way_back() -> list[Patch]:
