@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 from collections.abc import AsyncIterator
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import AgentSettings, agent_parts
 from tests.sim.services.cloud import COMPUTE, NETWORK, User, new_name
 from tests.sim.services.day import use_volumes
-from tests.sim.services.test_growth import forgetful, held
+from tests.sim.services.test_growth import forgetful, growing, held
 
 __all__ = ["forgetful"]
 
@@ -79,6 +78,4 @@ async def test_memory_of_a_host_stays_as_it_is(cloud: Runtime, forgetful: None) 
         for _ in range(LIVES):
             await live(user)
         counts.append(await held())
-    steps = {what: [one[what] for one in counts] for what in counts[-1]}
-    grown = {what: told for what, told in steps.items() if all(a + LIVES <= b for a, b in pairwise(told))}
-    assert not grown, f"counted every {LIVES} rounds: {grown}"
+    assert not (grown := growing(counts, LIVES)), f"counted every {LIVES} rounds: {grown}"

@@ -33,13 +33,18 @@ def main() -> int:
     words.add_argument(
         "--checkpoint-minutes", type=float, default=10, help="how often all come to rest and are compared"
     )
+    words.add_argument(
+        "--no-kills", action="store_true", help="only the load: one server and one agent live to its end"
+    )
     words.add_argument("--report", type=Path, help="the document whose section is replaced")
     chosen = words.parse_args()
     control = Control()
     report: Report | None = None
     try:
         with real_cloud("pileus-soak-") as cloud:
-            report = Soak(cloud, control, chosen.seed).run(chosen.minutes, chosen.checkpoint_minutes)
+            soak = Soak(cloud, control, chosen.seed)
+            soak.kills = not chosen.no_kills
+            report = soak.run(chosen.minutes, chosen.checkpoint_minutes)
     except AssertionError as error:  # what the purge has left, or what made a beginning impossible
         control.trouble(str(error))
     if report is not None:
@@ -54,6 +59,7 @@ class Soak:
 
     def __init__(self, cloud: RealCloud, control: Control, seed: int) -> None:
         self.cloud, self.control, self.seed = cloud, control, seed
+        self.kills = True
         chance = random.Random(seed)
 
         def draw() -> random.Random:
@@ -137,7 +143,8 @@ class Soak:
         self.control.repeat(self.keepers[0].snapshot, lambda: about(240))
         self.control.repeat(self.churns[0].server_life, lambda: about(20))
         self.control.repeat(self.churns[1].volume_life, lambda: about(15))
-        self.control.repeat(self.killer.strike, lambda: about(30))
+        if self.kills:
+            self.control.repeat(self.killer.strike, lambda: about(30))
         self.control.repeat(self.watch.look, lambda: 5)
 
     def compare(self, when: str) -> None:
