@@ -1,7 +1,8 @@
 """Writes docs/conformance.md from the result of a conformance run: ``python -m tests.conformance RESULT.json ...``.
 
 A result is a JSON object with ``suite`` (list of names), ``started`` (seconds since 1970), ``tests`` (test id to
-``passed``, ``failed``, ``skipped`` or ``notrun``) and ``reasons`` (test id to one line).
+``passed``, ``failed``, ``skipped`` or ``notrun``) and ``reasons`` (test id to one line).  ``service`` says what all its
+tests are about, where their ids do not; ``cloud`` how its cloud differed.
 """
 
 import argparse
@@ -13,8 +14,8 @@ from typing import Any
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "conformance.md"
 HEAD = """# Conformance
-Other people's test suites, run with Tempest's own code against a cloud started by `pileus up`. This page is written by
-`python -m tests.conformance RESULT.json ...` from the results of the runs and not by hand.
+Other people's test suites, run with Tempest's own code or the clients' own against a cloud started by `pileus up`. This
+page is written by `python -m tests.conformance RESULT.json ...` from the results of the runs and not by hand.
 """
 COLUMNS = ("passed", "failed", "skipped", "notrun")
 
@@ -34,14 +35,15 @@ def main() -> None:
 def section(result: dict[str, Any]) -> str:
     """Return one run: a table by service, then everything that did not pass, with its reason."""
     day = datetime.fromtimestamp(result["started"], UTC).strftime("%Y-%m-%d")
-    lines = [f"## {', '.join(result['suite'])}", f"Run on {day}, {result['seconds']:.0f} s.", ""]
+    cloud = f" The cloud: {result['cloud']}." if result.get("cloud") else ""
+    lines = [f"## {', '.join(result['suite'])}", f"Run on {day}, {result['seconds']:.0f} s.{cloud}", ""]
     lines += [
         "| service | passed | failed | skipped | not run | passed of all |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     by_service: dict[str, Counter[str]] = {}
     for test, state in result["tests"].items():
-        by_service.setdefault(service_of(test), Counter())[state] += 1
+        by_service.setdefault(result.get("service") or service_of(test), Counter())[state] += 1
     total = sum(by_service.values(), Counter())
     for name, counts in [*sorted(by_service.items()), ("**all**", total)]:
         cells = " | ".join(str(counts[column]) for column in COLUMNS)
