@@ -11,7 +11,7 @@ import statistics
 
 from rich.console import Console
 
-from bench import boots, guests, identity, networks, requests, streams
+from bench import boots, guests, identity, networks, requests, simulation, streams
 from bench.cloud import FakeCloud
 from bench.page import put, replace, table, today
 
@@ -19,11 +19,11 @@ from bench.page import put, replace, table, today
 def main() -> None:
     """Run all parts, or those named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parts = "start, requests, identity, boots, streams (all by default); networks, guests (as root)"
+    parts = "start, requests, identity, boots, streams, simulation (all by default); networks, guests (as root)"
     parser.add_argument("parts", nargs="*", help=parts)
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     words = parser.parse_args()
-    parts = words.parts or ["start", "requests", "identity", "boots", "streams"]
+    parts = words.parts or ["start", "requests", "identity", "boots", "streams", "simulation"]
     console = Console()
     sections = []
     for name in parts:
@@ -102,6 +102,16 @@ def stream(say: requests.Progress) -> str:
     return table(("1 GiB", "rate", "share of dd", "memory grew by"), rows)
 
 
+def simulated(say: requests.Progress) -> str:
+    """Return the table of the simulation's speed."""
+    found = simulation.run(say)
+    what = f"lives of servers (create, built, delete, gone), {found.processes} processes"
+    return table(
+        ("simulation", "measured", "CPU of one", "target"),
+        [(what, f"{found.per_second:.0f} a second", f"{found.cpu_ms:.1f} ms", "100 a second")],
+    )
+
+
 def network(say: requests.Progress) -> str:
     """Return the table of the Linux network driver's verbs."""
     costs = asyncio.run(networks.run(say))
@@ -129,6 +139,7 @@ PARTS = {
     "identity": identities,
     "boots": boot,
     "streams": stream,
+    "simulation": simulated,
     "networks": network,
     "guests": guest,
 }

@@ -8,6 +8,7 @@ import logging
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from pileus.simulation.plan import Plan
 from pileus.simulation.rows import rows_at_rest
 from pileus.simulation.template import Template, make_template
 from pileus.simulation.trace import Trace, Violation
-from pileus.simulation.users import Belongings, User
+from pileus.simulation.users import Belongings, User, Verb
 from pileus.simulation.wipe import Wipe, left_over
 
 VERBS = [*servers.VERBS, *storage.VERBS, *networks.VERBS]
@@ -74,8 +75,8 @@ class World:
         self.template: Template = make_template(self.store, self.folder / "template")
         self._number = 0
 
-    def run(self, plan: Plan, *, whole: bool = False) -> Result:
-        """Run one simulation; ``whole`` keeps every line of its trace."""
+    def run(self, plan: Plan, *, whole: bool = False, verbs: Sequence[tuple[str, int, Verb]] = VERBS) -> Result:
+        """Run one simulation; ``whole`` keeps every line of its trace, ``verbs`` are what users do, with weights."""
         self._number += 1
         state = self.folder / "state"
         copy_state(self.template.state, state)
@@ -86,6 +87,7 @@ class World:
         before = clock.use(VirtualClock(loop))
         ids.seed(plan.seed)
         run = _Run(plan, loop, self.store, state, self.template, trace)
+        run.verbs = verbs
         logging.getLogger("pileus").addHandler(run.log)
         began = time.process_time()
         try:
@@ -152,6 +154,7 @@ class _Run:
         self.mischief = Mischief(self.cloud)
         self.log = _Log(self)
         self.violation: Violation | None = None
+        self.verbs: Sequence[tuple[str, int, Verb]] = VERBS
         self.lifecycles = 0
         belongings = [Belongings(project) for project in template.projects]
         self.users = [
@@ -199,7 +202,9 @@ class _Run:
         await self.cloud.start()
         self.trace.tell("the cloud is up")
         troubles = self.mischief.tasks()
-        people = [asyncio.ensure_future(user.live(self.plan.steps, self.plan.pause_s, VERBS)) for user in self.users]
+        people = [
+            asyncio.ensure_future(user.live(self.plan.steps, self.plan.pause_s, self.verbs)) for user in self.users
+        ]
         await asyncio.gather(*people)
         await asyncio.gather(*troubles)
         self.mischief.end()

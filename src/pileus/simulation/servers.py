@@ -1,11 +1,14 @@
 """What users do with servers.  Rule: a verb is a few requests; whether it fits the state is not its business."""
 
+import asyncio
 from typing import Any
 
 from pileus.simulation.template import COMPUTE, NETWORK
 from pileus.simulation.users import User
 
 FLAVORS = ("42", "84", "c1", "1")
+PATIENCE = 600
+"""Looks, half a second apart, until who waits for a server waits no longer."""
 ACTIONS: dict[str, Any] = {
     "os-stop": None,
     "os-start": None,
@@ -45,6 +48,23 @@ async def boot(user: User, **more: Any) -> str | None:
     if user.chance(0.1):
         body |= {"min_count": 1, "max_count": user.random.choice((2, 3))}
     return await user.make("server", f"{COMPUTE}/servers", "server", body, **hints)
+
+
+async def lifecycle(user: User) -> None:
+    """Create a server, wait until it is built, delete it, wait until it is gone: the measure of speed."""
+    body = {"name": "life", "flavorRef": FLAVORS[0], "imageRef": user.template.image}
+    path = f"{COMPUTE}/servers"
+    made = await user.make("server", path, "server", {**body, "networks": [{"uuid": user.mine.project.network}]})
+    for _ in range(PATIENCE):
+        found = await user.ask("GET", f"{path}/{made}")
+        if not found or found["server"]["status"] != "BUILD":
+            break
+        await asyncio.sleep(0.5)
+    await user.ask("DELETE", f"{path}/{made}")
+    for _ in range(PATIENCE):
+        if await user.ask("GET", f"{path}/{made}") is None:
+            break
+        await asyncio.sleep(0.5)
 
 
 async def create_and_delete(user: User) -> None:

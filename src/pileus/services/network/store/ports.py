@@ -43,7 +43,10 @@ def router_interfaces(tx: Tx, router_id: str) -> list[Port]:
 
 def dhcp_ports(tx: Tx, network_id: str) -> list[Port]:
     """Return a network's DHCP ports, one for each host that serves it."""
-    return list(tx.scalars(select(Port).where(Port.network_id == network_id, Port.device_owner == DHCP)))
+    return list(tx.scalars(_DHCP_PORTS, {"network": network_id}))
+
+
+_DHCP_PORTS = select(Port).where(Port.network_id == bindparam("network"), Port.device_owner == DHCP)
 
 
 def dhcp_port_of(tx: Tx, host: str, network_id: str) -> Port | None:
