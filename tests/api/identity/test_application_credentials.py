@@ -60,6 +60,9 @@ async def test_a_restricted_one_makes_no_others_and_leaves_its_project_never(clo
     async with client(cloud, token) as http:
         http.base_url = f"http://cloud.test{BASE}/"
         assert (await make(http, me, name="two")).status_code == 403
+        own = f"users/{me}/application_credentials/{made['id']}"
+        assert (await http.delete(own)).status_code == 403
+        assert (await http.get(own)).status_code == 200
         scope = {"project": {"name": "admin", "domain": {"id": "default"}}}
         body = {"auth": {"identity": {"methods": ["token"], "token": {"id": token}}, "scope": scope}}
         assert (await http.post("auth/tokens", json=body)).status_code == 403
@@ -67,7 +70,8 @@ async def test_a_restricted_one_makes_no_others_and_leaves_its_project_never(clo
     token = (await log_in(cloud, id=free["id"], secret=free["secret"])).headers["x-subject-token"]
     async with client(cloud, token) as http:
         http.base_url = f"http://cloud.test{BASE}/"
-        assert (await make(http, me, name="two")).status_code == 201
+        two = (await make(http, me, name="two")).json()["application_credential"]["id"]
+        assert (await http.delete(f"users/{me}/application_credentials/{two}")).status_code == 204
 
 
 async def test_it_ends_with_itself_and_with_the_role_it_rests_on(cloud, admin, demo, me):

@@ -55,6 +55,54 @@ async def test_the_trustee_acts_with_the_trustors_role(cloud, demo, body, impers
     assert {role["name"] for role in token["roles"]} == {"member", "reader"}
 
 
+async def test_what_a_trust_lends_sees_and_removes_no_application_credentials(cloud, demo, body):
+    me = body["trustor_user_id"]
+    made = await demo.post(
+        f"users/{me}/application_credentials",
+        json={
+            "application_credential": {"name": "c", "access_rules": [{"service": "x", "path": "/", "method": "GET"}]}
+        },
+    )
+    kept = made.json()["application_credential"]
+    paths = [
+        "application_credentials",
+        f"application_credentials/{kept['id']}",
+        "access_rules",
+        f"access_rules/{kept['access_rules'][0]['id']}",
+    ]
+    trust = (await make(demo, body)).json()["trust"]
+    async with client(cloud, (await use(cloud, trust)).headers["x-subject-token"]) as http:
+        for path in paths:
+            assert (await http.get(f"{BASE}/users/{me}/{path}")).status_code == 403, path
+            assert (await demo.get(f"users/{me}/{path}")).status_code == 200, path
+        for path in (paths[1], paths[3]):
+            assert (await http.delete(f"{BASE}/users/{me}/{path}")).status_code == 403, path
+
+
+@pytest.mark.parametrize("unrestricted", [True, False])
+async def test_an_application_credential_has_nothing_to_do_with_trusts(cloud, demo, body, unrestricted):
+    made = await demo.post(
+        f"users/{body['trustor_user_id']}/application_credentials",
+        json={"application_credential": {"name": "c", "unrestricted": unrestricted}},
+    )
+    given = {name: made.json()["application_credential"][name] for name in ("id", "secret")}
+    identity = {"methods": ["application_credential"], "application_credential": given}
+    trust = (await make(demo, body)).json()["trust"]
+    path = f"OS-TRUST/trusts/{trust['id']}"
+    async with client(cloud) as http:
+        token = (await http.post(f"{BASE}/auth/tokens", json={"auth": {"identity": identity}})).headers
+        http.headers["X-Auth-Token"] = token["x-subject-token"]
+        http.base_url = f"http://cloud.test{BASE}/"
+        assert (await make(http, body)).status_code == 403
+        role = trust["roles"][0]["id"]
+        listed = f"OS-TRUST/trusts?trustor_user_id={body['trustor_user_id']}"
+        for one in (listed, path, f"{path}/roles", f"{path}/roles/{role}"):
+            assert (await http.get(one)).status_code == 403, one
+            assert (await demo.get(one)).status_code == 200, one
+        assert (await http.delete(path)).status_code == 403
+    assert (await demo.delete(path)).status_code == 204
+
+
 async def test_nobody_else_uses_it(cloud, demo, body):
     trust = (await make(demo, body)).json()["trust"]
     assert (await use(cloud, trust, "admin")).status_code == 403

@@ -137,6 +137,7 @@ async def create(ctx: Context, runtime: Runtime, user: User, body: Create) -> In
 
 @api.get("/users/{user}/application_credentials", LIST, wrap="application_credentials")
 def list_credentials(tx: Tx, ctx: Context, request: Request, user: User) -> Page:
+    delegation.require_keeper(ctx.caller.token)
     name = dict(request.query_items()).get("name")
     return Page(_views(tx, ctx, application_credentials.list_application_credentials(tx, user.id, name)))
 
@@ -144,6 +145,7 @@ def list_credentials(tx: Tx, ctx: Context, request: Request, user: User) -> Page
 def _own(ctx: Context, user: User, row: ApplicationCredential | AccessRule, noun: str, rule: Rule) -> None:
     """Refuse what belongs to another user than the path's: who may not act on it is told so."""
     ctx.require(rule, {"target": {"user": {"id": row.user_id}}})
+    delegation.require_keeper(ctx.caller.token)
     if row.user_id != user.id:
         raise NotFound(f"Could not find {noun}: {row.id}.")
 
@@ -157,11 +159,13 @@ def show(tx: Tx, ctx: Context, user: User, credential: ApplicationCredential) ->
 @api.delete("/users/{user}/application_credentials/{credential}", DELETE)
 def delete(tx: Tx, ctx: Context, user: User, credential: ApplicationCredential) -> None:
     _own(ctx, user, credential, "application credential", DELETE)
+    delegation.require_unrestricted(ctx.caller.token)
     delegation.delete_application_credential(tx, ctx, credential)
 
 
 @api.get("/users/{user}/access_rules", LIST_RULES, wrap="access_rules")
 def list_rules(tx: Tx, ctx: Context, user: User) -> Page:
+    delegation.require_keeper(ctx.caller.token)
     return Page([_rule_view(ctx, row) for row in application_credentials.list_access_rules(tx, user.id)])
 
 

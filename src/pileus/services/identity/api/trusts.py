@@ -108,6 +108,7 @@ def create_trust(tx: Tx, ctx: Context, body: TrustCreate) -> dict[str, Any]:
 
 @api.get("/OS-TRUST/trusts", SIGNED_IN, wrap="trusts")
 def list_trusts(tx: Tx, ctx: Context, query: TrustQuery) -> Page:
+    delegation.require_giver(ctx.caller.token)
     if query.trustor_user_id is None and query.trustee_user_id is None:
         ctx.require(LIST)
     if query.trustor_user_id is not None:
@@ -121,24 +122,28 @@ def list_trusts(tx: Tx, ctx: Context, query: TrustQuery) -> Page:
 def show_trust(tx: Tx, ctx: Context, trust: Trust) -> dict[str, Any]:
     """A trust that is gone is so for everybody, so that both parties learn of its end."""
     ctx.require(GET, trust)
+    delegation.require_giver(ctx.caller.token)
     return _view(tx, ctx, trust)
 
 
 @api.delete("/OS-TRUST/trusts/{trust}", SIGNED_IN)
 def delete_trust(tx: Tx, ctx: Context, trust: Trust) -> None:
     ctx.require(DELETE, trust)
+    delegation.require_giver(ctx.caller.token)
     trusting.delete_trust(tx, ctx, trust)
 
 
 @api.get("/OS-TRUST/trusts/{trust}/roles", SIGNED_IN, wrap="roles")
 def list_trust_roles(tx: Tx, ctx: Context, trust: Trust) -> Page:
     ctx.require(LIST_ROLES, trust)
+    delegation.require_giver(ctx.caller.token)
     return Page(_roles(tx, ctx, trust))
 
 
 @api.get("/OS-TRUST/trusts/{trust}/roles/{role}", SIGNED_IN, wrap="role")
 def show_trust_role(ctx: Context, trust: Trust, role: Role) -> dict[str, Any]:
     ctx.require(GET_ROLE, trust)
+    delegation.require_giver(ctx.caller.token)
     if role.id not in trust.role_ids:
         raise NotFound(f"Could not find role: {role.id}. It is not in trust {trust.id}.")
     return role_view(ctx, role)

@@ -57,14 +57,27 @@ def require_in_person(token: Token) -> None:
         raise Forbidden("A delegated token (application credential, trust, EC2, OAuth) may not do this: log in.")
 
 
-def require_free(token: Token) -> None:
-    """Raise Forbidden for a token that may hand nothing on."""
-    if is_delegated(token.payload.methods) and token.application_credential is None:
-        raise Forbidden("A token of an EC2 credential or of OAuth may not hand anything on: log in as the user.")
+def require_keeper(token: Token) -> None:
+    """Raise Forbidden for tokens that may not even look at the application credentials of their user."""
+    if token.application_credential is None and (token.trust is not None or is_delegated(token.payload.methods)):
+        raise Forbidden(
+            "A token of a trust, of an EC2 credential or of OAuth may not manage application credentials: log in."
+        )
+
+
+def require_unrestricted(token: Token) -> None:
+    """Raise Forbidden for tokens that may make and remove no application credentials."""
+    require_keeper(token)
     if token.restricted:
         raise Forbidden(
-            "This token came of a restricted application credential, which may not make others: log in as the user."
+            "This token came of a restricted application credential, which may not manage others: log in as the user."
         )
+
+
+def require_giver(token: Token) -> None:
+    """Raise Forbidden for tokens that may have nothing to do with trusts; those of trusts may, to hand them on."""
+    if is_delegated(token.payload.methods):
+        raise Forbidden("A token of an application or EC2 credential or of OAuth may not manage trusts: log in.")
 
 
 def create_application_credential(
@@ -79,9 +92,7 @@ def create_application_credential(
 ) -> ApplicationCredential:
     """Add a credential for the token's project."""
     token: Token = ctx.caller.token
-    require_free(token)
-    if token.trust is not None:
-        raise Forbidden("A token of a trust makes no application credentials: log in as the user.")
+    require_unrestricted(token)
     if token.project is None:
         raise Invalid("An application credential is for a project: use a token of a project to make one.")
     if application_credentials.find_application_credential(tx, user_id, name) is not None:

@@ -34,7 +34,7 @@ def create_trust(
 ) -> Trust:
     """Add a trust; raise NotFound for people, projects and roles that are not there, Forbidden for roles not held."""
     token: Token = ctx.caller.token
-    delegation.require_free(token)
+    delegation.require_giver(token)
     for user_id in (trustor_user_id, trustee_user_id):
         if users.get_user(tx, user_id) is None:
             raise NotFound(f"Could not find user: {user_id}.")
