@@ -50,7 +50,7 @@ class Report:
             "",
             f"`python -m tests.soak --minutes {self.minutes:.0f} --seed {self.seed}`, "
             f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC: a real cloud (QEMU guests by TCG, Linux networks, "
-            "qcow2 volumes) under load, its processes killed with `kill -9` at random moments.",
+            f"qcow2 volumes) under load{', its processes killed with `kill -9` at random moments' if kills else ''}.",
             "",
             f"**{kills} kills, {len(troubles)} troubles.** A trouble is an acknowledged write that is not there, a "
             "request refused without reason, something that takes longer than its deadline, a difference between host "
