@@ -80,6 +80,7 @@ class Cloud:
         self._all_up = asyncio.Event()
         self._starts = 0
         self._requests = 0
+        self._refusals = plan.refusals
         self._random = plan.random("cloud")
         self.machines = {
             name: Machine(name, self.wire, AgentSettings(self.config, name), services, plan, trace)
@@ -108,7 +109,7 @@ class Cloud:
         self.processes.append(process)
         random = self.plan.random(f"database of {name}, start {self._starts}")
         database = SimulatedDatabase(self.store, process, random)
-        database.refusals = self.plan.refusals
+        database.refusals = self._refusals
         database.committed = self.committed
         bus = SimulatedBus(self.wire, process)
         runtime = Runtime(self.config, self.services, database=database, bus=bus)
@@ -155,7 +156,8 @@ class Cloud:
                 future.set_exception(Lost())
 
     def calm(self) -> None:
-        """Let nothing go wrong from now on."""
+        """Let nothing go wrong from now on, nor in processes that start later."""
+        self._refusals = 0.0
         self.wire.weather = msgspec.structs.replace(self.wire.weather, drop=0.0, delay=0.0, double=0.0)
         for machine in self.machines.values():
             machine.faults.calm = True
