@@ -320,6 +320,9 @@ async def test_what_is_immutable_stays_as_it_is(rules, plural):
         assert (await cloud.http.patch(path, json={noun: {"options": {"colour": True}}})).status_code == 400
         assert (await cloud.http.delete(path)).status_code == 403
         assert (await cloud.http.get(path)).json()[noun]["name"] == "rock"
-        freed = await cloud.http.patch(path, json={noun: {"options": {"immutable": None}, "enabled": False}})
+        both = await cloud.http.patch(path, json={noun: {"options": {"immutable": None}, "name": "sand"}})
+        assert both.status_code == 403
+        assert (await cloud.http.patch(path, json={noun: {"options": {"immutable": None}}})).status_code == 200
+        freed = await cloud.http.patch(path, json={noun: {"enabled": False}})
         assert (freed.status_code, freed.json()[noun]["options"]) == (200, {})
         assert (await cloud.http.delete(path)).status_code == 204

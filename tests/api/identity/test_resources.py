@@ -5,7 +5,9 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from pileus.kernel import clock
+from pileus.kernel.testing import client
 from pileus.services.identity.model import Membership, User
+from pileus.services.identity.testing import login
 
 LONG = "x" * 70_000
 KINDS = {
@@ -381,6 +383,8 @@ async def test_immutable_roles(admin):
     path = f"roles/{role['id']}"
     assert (await admin.patch(path, json={"role": {"name": "x"}})).status_code == 403
     assert (await admin.delete(path)).status_code == 403
+    both = {"name": "other", "options": {"immutable": False}}
+    assert (await admin.patch(path, json={"role": both})).status_code == 403
     assert (await admin.patch(path, json={"role": {"options": {"immutable": False}}})).status_code == 200
     assert (await admin.delete(path)).status_code == 204
 
@@ -427,3 +431,9 @@ async def test_regions_have_parents(admin):
     assert (await admin.put("regions/east", json={"region": {"id": "west"}})).status_code == 400
     found = (await admin.get("regions?parent_region_id=north")).json()["regions"]
     assert [row["id"] for row in found] == ["city"]
+
+
+@pytest.mark.parametrize("scope", ["unscoped", {"system": {"all": True}}, {"domain": {"id": "default"}}])
+async def test_a_catalog_is_for_a_project(cloud, scope):
+    async with client(cloud, await login(cloud, "admin", scope=scope)) as http:
+        assert (await http.get("/identity/v3/auth/catalog")).status_code == 403

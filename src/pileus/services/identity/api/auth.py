@@ -6,7 +6,7 @@ from typing import Any
 from pileus.kernel import clock, events, policy
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.errors import ApiError, Invalid, NotFound, Unauthenticated
+from pileus.kernel.errors import ApiError, Forbidden, Invalid, NotFound, Unauthenticated
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Page, Request, Response, json_response
 from pileus.kernel.runtime import Runtime
@@ -83,6 +83,8 @@ def revoke_token(tx: Tx, ctx: Context, request: Request, runtime: Runtime) -> No
 
 @api.get("/auth/catalog", CATALOG)
 def show_catalog(tx: Tx, ctx: Context, request: Request, runtime: Runtime) -> dict[str, Any]:
+    if ctx.caller.project_id is None:
+        raise Forbidden("A project-scoped token is required to produce a service catalog.")
     found = documents.catalog(tx, runtime, ctx, project_id=ctx.caller.project_id, user_id=ctx.caller.user_id)
     return {"catalog": found, "links": {"self": f"{ctx.base_url}{request.path}", "previous": None, "next": None}}
 

@@ -19,6 +19,6 @@ def merge(row: WithOptions, given: dict[str, Any]) -> None:
 
 
 def refuse_immutable(noun: str, row: WithOptions, given: dict[str, Any]) -> None:
-    """Raise Forbidden for a change of what is immutable, unless the same change ends that."""
-    if row.options.get(IMMUTABLE) and given.get("options", {}).get(IMMUTABLE, True):
+    """Raise Forbidden for a change of what is immutable, unless it does nothing but end that."""
+    if row.options.get(IMMUTABLE) and (set(given) != {"options"} or given["options"].get(IMMUTABLE, True)):
         raise Forbidden(f"Cannot change {noun} {row.id}: it is immutable. Set its option immutable to false first.")
