@@ -5,7 +5,7 @@ Rule: imports no other tests; reconcilers and operations that tests declare woul
 
 import os
 
-from pileus.simulation.mutations import MUTATIONS
+from pileus.simulation.mutations import MUTATIONS, find
 from pileus.simulation.plan import plan_of
 from pileus.simulation.run import Result, World
 from pileus.simulation.shrink import shrink
@@ -23,6 +23,16 @@ def play(seeds: list[int]) -> list[Result]:
 def digests(seeds: list[int]) -> tuple[str, list[str]]:
     """Return this process's hash seed, and the digests of these seeds' traces."""
     return os.environ["PYTHONHASHSEED"], [result.digest for result in play(seeds)]
+
+
+def find_planted(names: list[str], seeds: range) -> dict[str, str]:
+    """Plant one bug after the other; return by what each was found within these seeds, and nothing otherwise."""
+    world = World()
+    try:
+        found = [find(world, mutation, seeds) for mutation in MUTATIONS if mutation.name in names]
+        return {one.mutation.name: one.violation or "" for one in found}
+    finally:
+        world.close()
 
 
 def plant(name: str, seeds: list[int]) -> dict[str, Result]:

@@ -69,7 +69,7 @@ class Witness:
     def _tell(self, what: str, envelope: Envelope, how: str) -> None:
         caller = envelope.caller
         step = f"{envelope.command} {caller.step!r} of {caller.operation or 'nobody'} on {caller.resource}"
-        self._violated(Violation(f"a host {what}: {self._host}, {step}, {how}"))
+        self._violated(Violation(f"a host {what}; {self._host}: {step}, {how}"))
 
 
 class WatchedHost(Host):
