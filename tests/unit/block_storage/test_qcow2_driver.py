@@ -327,13 +327,10 @@ async def test_a_hypervisor_that_opens_the_file_keeps_others_out(pool: Qcow2Pool
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert holder.stdin
+    assert holder.stdout
     try:
-        for _ in range(100):
-            try:
-                await qemu_img.info(export.path, "qcow2")
-            except Conflict:
-                break
-            await asyncio.sleep(0.05)
+        # It has the file once it asks for orders; looking at the file meanwhile would keep it out itself.
+        await asyncio.wait_for(holder.stdout.readuntil(b"qemu-io>"), 30)
         with pytest.raises(Conflict, match="detach the volume first"):
             await pool.driver.ensure_snapshot(SNAPSHOT, VOLUME)
         with pytest.raises(Conflict, match="detach it first"):
