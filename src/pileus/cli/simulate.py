@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from multiprocessing import util
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -19,6 +20,10 @@ from pileus.simulation.run import Result, World, merged
 from pileus.simulation.shrink import kind_of, shrink
 
 STORY_LINES = 60
+CHUNK = 4
+"""Seeds that a process is given at once."""
+LIFE = 60
+"""Chunks that a process lives for."""
 
 
 def run(words: argparse.Namespace) -> int:
@@ -52,17 +57,14 @@ def run(words: argparse.Namespace) -> int:
 
 
 def simulate(seeds: range, jobs: int) -> Iterator[Result]:
-    """Yield the results of seeds as they come."""
-    if jobs <= 1:
-        world = World()
-        try:
-            for seed in seeds:
-                yield world.run(plan_of(seed))
-        finally:
-            world.close()
-        return
-    with multiprocessing.get_context("spawn").Pool(jobs, initializer=_begin) as pool:
-        yield from pool.imap_unordered(_one, seeds, chunksize=4)
+    """Yield the results of seeds as they come; a process is replaced now and then, for what many clouds leave behind."""
+    pool = multiprocessing.get_context("spawn").Pool(max(jobs, 1), initializer=_begin, maxtasksperchild=LIFE)
+    try:
+        yield from pool.imap_unordered(_one, seeds, chunksize=CHUNK)
+        pool.close()
+    finally:
+        pool.terminate()
+        pool.join()
 
 
 _world: World | None = None
@@ -72,6 +74,7 @@ def _begin() -> None:
     global _world
     logging.getLogger("pileus").propagate = False
     _world = World()
+    util.Finalize(_world, _world.close, exitpriority=1)
 
 
 def _one(seed: int) -> Result:
