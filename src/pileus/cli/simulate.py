@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from multiprocessing import util
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -16,7 +15,7 @@ from pileus.cli.section import write_into
 from pileus.cli.terminal import say, table
 from pileus.simulation.mutations import MUTATIONS, find
 from pileus.simulation.plan import Plan, plan_of
-from pileus.simulation.run import Result, World, merged
+from pileus.simulation.run import Result, World, merged, working_folder
 from pileus.simulation.shrink import kind_of, shrink
 
 STORY_LINES = 60
@@ -57,24 +56,23 @@ def run(words: argparse.Namespace) -> int:
 
 
 def simulate(seeds: range, jobs: int) -> Iterator[Result]:
-    """Yield the results of seeds as they come; a process is replaced now and then, for what many clouds leave behind."""
-    pool = multiprocessing.get_context("spawn").Pool(max(jobs, 1), initializer=_begin, maxtasksperchild=LIFE)
-    try:
-        yield from pool.imap_unordered(_one, seeds, chunksize=CHUNK)
-        pool.close()
-    finally:
-        pool.terminate()
-        pool.join()
+    """Yield the results of seeds as they come.
+
+    A process is replaced now and then, for what many clouds leave behind in it.
+    """
+    with working_folder() as folder:
+        pool = multiprocessing.get_context("spawn").Pool(max(jobs, 1), _begin, (folder,), maxtasksperchild=LIFE)
+        with pool:
+            yield from pool.imap_unordered(_one, seeds, chunksize=CHUNK)
 
 
 _world: World | None = None
 
 
-def _begin() -> None:
+def _begin(folder: str) -> None:
     global _world
     logging.getLogger("pileus").propagate = False
-    _world = World()
-    util.Finalize(_world, _world.close, exitpriority=1)
+    _world = World(folder)
 
 
 def _one(seed: int) -> Result:

@@ -64,12 +64,17 @@ class Result(msgspec.Struct):
     looks: int
 
 
+def working_folder(inside: str | None = None) -> "tempfile.TemporaryDirectory[str]":
+    """Make a folder in memory for the files of simulated clouds, ``inside`` another one if told."""
+    memory = Path("/dev/shm")
+    return tempfile.TemporaryDirectory(prefix="pileus-sim-", dir=inside or (memory if memory.is_dir() else None))
+
+
 class World:
     """What simulations of one process share: the store with its compiled statements, and the cloud to begin with."""
 
-    def __init__(self) -> None:
-        memory = Path("/dev/shm")
-        self._folder = tempfile.TemporaryDirectory(prefix="pileus-sim-", dir=memory if memory.is_dir() else None)
+    def __init__(self, inside: str | None = None) -> None:
+        self._folder = working_folder(inside)
         self.folder = Path(self._folder.name)
         self.store = Store()
         self.template: Template = make_template(self.store, self.folder / "template")
