@@ -9,6 +9,7 @@ import pytest
 
 from pileus.kernel.runtime import Runtime
 from pileus.services.object_store.app.blobs import blobs_of
+from pileus.services.object_store.drivers.directory import DirectoryUpload
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -40,3 +41,26 @@ async def test_writers_readers_and_deleters(cloud: Runtime, http: httpx.AsyncCli
     await blobs_of(cloud).clean_once()
     sizes = [entry["bytes"] for box in ("box", "old") for entry in (await http.get(f"{box}?format=json")).json()]
     assert sorted(path.stat().st_size for path in data_files()) == sorted(size for size in sizes if size)
+
+
+async def test_an_upload_that_is_replaced_before_its_bytes_are_in_place_has_succeeded(
+    cloud: Runtime, http: httpx.AsyncClient, data_files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await http.put("box")
+    publish, begun, go = DirectoryUpload.publish, asyncio.Event(), asyncio.Event()
+
+    async def publish_late(self: DirectoryUpload) -> None:
+        monkeypatch.setattr(DirectoryUpload, "publish", publish)
+        begun.set()
+        await go.wait()
+        await publish(self)
+
+    monkeypatch.setattr(DirectoryUpload, "publish", publish_late)
+    first = asyncio.create_task(http.put("box/o", content=b"1" * 70_000))
+    await begun.wait()
+    assert (await http.put("box/o", content=b"2" * 80_000)).status_code == 201
+    await blobs_of(cloud).clean_once()
+    go.set()
+    assert (await first).status_code == 201
+    assert (await http.get("box/o")).content == b"2" * 80_000
+    assert [path.stat().st_size for path in data_files()] == [80_000]

@@ -32,20 +32,21 @@ async def _boot(cloud: Cloud) -> str:
 
 
 VERBS: dict[str, tuple[Act, tuple[str, ...], str, str]] = {
-    "server.stop": (lambda c, id: _post(c, id, os_stop=None), (), "SHUTOFF", "ACTIVE"),
-    "server.start": (lambda c, id: _post(c, id, os_start=None), ("os_stop",), "ACTIVE", "SHUTOFF"),
+    "server.stop": (lambda c, id: _post(c, id, os_stop=None), (), "SHUTOFF", "ACTIVE SHUTOFF"),
+    "server.start": (lambda c, id: _post(c, id, os_start=None), ("os_stop",), "ACTIVE", "SHUTOFF ACTIVE"),
     "server.reboot": (lambda c, id: _post(c, id, reboot={"type": "SOFT"}), (), "ACTIVE", "ACTIVE"),
     "server.reboot_hard": (lambda c, id: _post(c, id, reboot={"type": "HARD"}), (), "ACTIVE", "ERROR ACTIVE"),
-    "server.pause": (lambda c, id: _post(c, id, pause=None), (), "PAUSED", "ACTIVE"),
-    "server.unpause": (lambda c, id: _post(c, id, unpause=None), ("pause",), "ACTIVE", "PAUSED"),
-    "server.suspend": (lambda c, id: _post(c, id, suspend=None), (), "SUSPENDED", "ACTIVE"),
-    "server.resume": (lambda c, id: _post(c, id, resume=None), ("suspend",), "ACTIVE", "SUSPENDED"),
+    "server.pause": (lambda c, id: _post(c, id, pause=None), (), "PAUSED", "ACTIVE PAUSED"),
+    "server.unpause": (lambda c, id: _post(c, id, unpause=None), ("pause",), "ACTIVE", "PAUSED ACTIVE"),
+    "server.suspend": (lambda c, id: _post(c, id, suspend=None), (), "SUSPENDED", "ACTIVE SUSPENDED"),
+    "server.resume": (lambda c, id: _post(c, id, resume=None), ("suspend",), "ACTIVE", "SUSPENDED ACTIVE"),
     "server.resize": (lambda c, id: _post(c, id, resize={"flavorRef": "1"}), (), "VERIFY_RESIZE", "ACTIVE"),
     "server.rebuild": (lambda c, id: _post(c, id, rebuild={"imageRef": c.image_id}), (), "ACTIVE", "ERROR"),
     "server.create_image": (lambda c, id: _post(c, id, createImage={"name": "i"}), (), "ACTIVE", "ACTIVE"),
 }
 """Operation: how it is asked for, what leads there, the status after success, those after a failure.  A hard reboot
-goes on when the plug cannot be pulled: the guest may be gone, and is made again."""
+goes on when the plug cannot be pulled: the guest may be gone, and is made again.  After a power verb that failed the
+guests are compared, so that a server may show what its guest has come to all the same."""
 
 
 def _left(tx: Tx) -> list[str]:

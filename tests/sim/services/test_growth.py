@@ -5,6 +5,7 @@ What is remembered on purpose has a bound; the bounds are drawn in here, so that
 
 import asyncio
 import gc
+import logging
 import subprocess
 import sys
 import urllib.parse
@@ -43,7 +44,15 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network_agent, "REMEMBERED", FEW)
 
 
-async def test_memory_stays_as_it_is(tmp_path: Path, forgetful: None) -> None:
+@pytest.fixture
+def silent() -> Iterator[None]:
+    """Log nothing: the tests' own capture keeps every record, with all that it tells of."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+async def test_memory_stays_as_it_is(tmp_path: Path, forgetful: None, silent: None) -> None:
     async with running(tmp_path, fake_hosts=2) as cloud:
         cloud.app.recent = Recent(FEW)
         for _ in range(4):  # whatever is made once is made now

@@ -18,7 +18,7 @@ from pileus.kernel.config import Configuration, Settings
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import ApiError, Invalid, TooLarge
 from pileus.services.object_store import store
-from pileus.services.object_store.drivers.base import Blob, Download, ObjectDriver, Sealed, Upload
+from pileus.services.object_store.drivers.base import Blob, BlobNotFound, Download, ObjectDriver, Sealed, Upload
 from pileus.services.object_store.drivers.directory import DirectoryDriver
 from pileus.services.object_store.drivers.fake import FakeDriver
 from pileus.services.object_store.drivers.sparing import removing
@@ -135,10 +135,19 @@ class Blobs:
                 await upload.abort()
             raise
         if upload is not None:
-            await upload.publish()
+            await self._publish(upload, str(arrived.blob))
         if discarded:
             self.nudge()
         return result
+
+    async def _publish(self, upload: Upload, blob: str) -> None:
+        """Put the bytes where readers look; they may be gone if the object was replaced since its row was written."""
+        try:
+            await upload.publish()
+        except BlobNotFound:
+            await upload.abort()
+            if await self.db.read(store.is_blob_named, blob):
+                raise
 
     async def open(self, parts: list[Part]) -> "Sending":
         """Open the first part, so that what is missing is known before the answer begins.  Raises BlobNotFound."""
