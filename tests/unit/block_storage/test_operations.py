@@ -464,3 +464,16 @@ async def test_no_host_that_fits_is_told_host_by_host(site: Site) -> None:
     assert await site.rows(Volume) == {id: "error"}
     (text,) = await site.write(lambda tx: [row.text for row in tx.query(Message)])
     assert "fake-1 does not offer vendor_name=Acme, which the type __DEFAULT__ asks for" in text
+
+
+async def test_a_volume_that_its_server_let_go_of_while_it_grew_is_available(site: Site) -> None:
+    id = await _made(site)
+
+    def grow(tx: Tx) -> None:
+        volume = tx.get_one(Volume, id)
+        volume.status = "in-use"  # by a server that is deleted before the file has grown
+        volumes.extend_volume(tx, site.ctx, volume, 2)
+
+    await site.write(grow)
+    await site.idle(f"volume/{id}")
+    assert await site.rows(Volume) == {id: "available"}

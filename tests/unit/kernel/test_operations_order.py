@@ -2,10 +2,13 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from pileus.kernel import errors
 from pileus.kernel.operations import begin, steps
+from pileus.kernel.operations.journal import Fenced, Journal, Step
+from pileus.kernel.operations.listeners import Claimed
 from pileus.kernel.operations.owner import is_dead, new_owner
 
 from .toy import ALL, BuildTower, Delegate, Errand, Follow, build_row
@@ -45,6 +48,23 @@ async def test_a_worker_that_lost_its_lease_writes_nothing_more(site, monkeypatc
     assert (await site.ended(id)).state == "succeeded"
     assert site.blocks == ALL
     assert await site.world() == {"towers": {"t": ("ACTIVE", None)}, "claims": 1}
+
+
+async def test_what_a_stale_worker_stumbles_over_is_no_defect(site):
+    """The work of its step fails over what the worker has written that runs the operation now."""
+    id = await build_row(site.db, "t")
+    row = await site.row(id)
+    facts = {name: getattr(row, name) for name in ("kind", "resource", "input", "state", "deadline", "created_at")}
+    stale = Claimed(id=id, epoch=row.epoch + 1, owner="somebody else", lease_expires_at=row.deadline, **facts)
+
+    def stumble(tx):
+        raise ValueError("the row is there already")
+
+    with pytest.raises(Fenced):
+        await Journal(site.db, stale).commit(Step("claim", 0, "started"), stumble, (), str)
+    held = msgspec.structs.replace(stale, epoch=row.epoch, owner=row.lease_owner)
+    with pytest.raises(ValueError, match="there already"):
+        await Journal(site.db, held).commit(Step("claim", 0, "started"), stumble, (), str)
 
 
 async def test_leases_are_kept_alive(site, monkeypatch):

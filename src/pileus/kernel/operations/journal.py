@@ -12,6 +12,7 @@ import msgspec
 
 from pileus.kernel import clock
 from pileus.kernel.db import Database, Tx
+from pileus.kernel.errors import Unavailable
 from pileus.kernel.operations import statements
 from pileus.kernel.operations.listeners import Claimed
 from pileus.kernel.operations.model import (
@@ -212,6 +213,17 @@ class Journal:
             raise Fenced(self.id) from lost
         except _ToldToTurnBack as told:
             raise Unwind(str(told)) from told
+        except Unavailable:
+            raise
+        except Exception as error:
+            # The work runs before the fence is asked: what it stumbled over may be the doing of who runs this now.
+            if not await self.db.read(self._is_ours):
+                raise Fenced(self.id) from error
+            raise
+
+    def _is_ours(self, tx: Tx) -> bool:
+        present = tx.connection().execute(statements.PRESENT, {"id": self.id}).first()
+        return present is not None and (present.epoch, present.lease_owner) == (self.epoch, self.owner)
 
     def _fence(self) -> dict[str, Any]:
         return {"fence_id": self.id, "fence_epoch": self.epoch, "fence_owner": self.owner}

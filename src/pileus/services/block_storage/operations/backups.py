@@ -46,7 +46,9 @@ def _let_go(tx: Tx, input: CreateBackup) -> None:
     """Give the volume or snapshot its status back."""
     source = tx.get(Snapshot, input.snapshot_id) if input.snapshot_id else volumes.get_volume(tx, input.volume_id)
     if source is not None and source.status == model.BACKING_UP:
-        source.status, source.updated_at = input.before, clock.now()
+        before = input.before
+        source.status = before if isinstance(source, Snapshot) else volumes.status_again(tx, source, before)
+        source.updated_at = clock.now()
 
 
 def _not_created(tx: Tx, input: CreateBackup, reason: str) -> None:

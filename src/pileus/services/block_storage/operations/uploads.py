@@ -42,7 +42,7 @@ def _not_uploaded(tx: Tx, input: UploadVolume, reason: str) -> None:
 def _back(tx: Tx, volume_id: str, before: str) -> None:
     volume = volumes.get_volume(tx, volume_id)
     if volume is not None and volume.status == model.UPLOADING:
-        volume.status = before
+        volume.status = volumes.status_again(tx, volume, before)
         volume.updated_at = clock.now()
         events.emit(tx, "block_storage.volume.updated", volume_id, project_id=volume.project_id)
 

@@ -209,7 +209,7 @@ async def extend_volume(op: Operation, input: ExtendVolume) -> None:
 def _extended(tx: Tx, volume_id: str, size_gib: int, before: str) -> None:
     volume = _get(tx, volume_id)
     volume.size = size_gib
-    volume.status = before
+    volume.status = volumes.status_again(tx, volume, before)
     volume.updated_at = clock.now()
     events.emit(tx, "block_storage.volume.extended", volume_id, project_id=volume.project_id, size=size_gib)
 

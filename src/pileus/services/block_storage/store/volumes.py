@@ -7,7 +7,16 @@ import msgspec
 from sqlalchemy import ColumnElement, delete, func, select
 
 from pileus.kernel.db import Tx, case_insensitive_like
-from pileus.services.block_storage.model import ATTACHED, CREATING, Attachment, Snapshot, Transfer, Volume
+from pileus.services.block_storage.model import (
+    ATTACHED,
+    AVAILABLE,
+    CREATING,
+    IN_USE,
+    Attachment,
+    Snapshot,
+    Transfer,
+    Volume,
+)
 from pileus.services.block_storage.store.listing import Window, containing, fetch
 
 SORT_KEYS = {
@@ -167,6 +176,13 @@ def ids_of_snapshots(tx: Tx, place: str) -> set[str]:
 
 def _lives_in(place: str) -> ColumnElement[bool]:
     return Volume.host == place if "@" in place else Volume.host.startswith(f"{place}@", autoescape=True)
+
+
+def status_again(tx: Tx, volume: Volume, before: str) -> str:
+    """Return the status of a volume after what it was used for meanwhile; its server may have let go of it."""
+    if before == IN_USE and not attachments_of(tx, [volume.id]):
+        return AVAILABLE
+    return before
 
 
 def attachments_of(tx: Tx, volume_ids: Collection[str]) -> Mapping[str, Sequence[Attachment]]:
