@@ -32,5 +32,6 @@ async def _run(folder: Path, kill_at: str, fail_at: str, new: bool) -> None:
     async with asyncio.timeout(20):
         while await site.db.read(alarms.list_operations):  # noqa: ASYNC110 (another process may end it)
             await asyncio.sleep(0.005)
+    await asyncio.sleep(0.2)  # the end is written before it is observed: let the worker come to "after finish"
     await worker.stop()
     await site.db.close()
