@@ -28,6 +28,5 @@ def forget(tx: Tx, limit: int = CHUNK) -> int:
 
 @reconciler("kernel.event_history", every_s=3600)
 async def prune_events(world: World) -> None:
-    """Forget old events, a chunk at a time so that no transaction is long."""
-    while await world.db.write(forget) == CHUNK:
-        await clock.sleep(0.1)
+    """Forget old events."""
+    await world.forget(forget)

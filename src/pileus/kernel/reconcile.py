@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from types import MappingProxyType
+from typing import Concatenate, ParamSpec
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Engine, String, Text
@@ -27,6 +28,8 @@ log = logging.getLogger("pileus.reconcile")
 NUDGE = "reconcile.nudge"
 """The topic that carries nudges; the message is the reconciler's name."""
 LONGEST_DELAY_S = 300.0
+PAUSE_S = 0.1
+P = ParamSpec("P")
 
 
 class ReconcilerRow(Row):
@@ -48,6 +51,14 @@ class World:
 
     db: Database
     bus: Bus
+
+    async def forget(self, work: Callable[Concatenate[Tx, P], int], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run ``work``, which deletes some of what is old and returns how much, until there is no more.
+
+        A chunk at a time, with pauses: no transaction is long, and whoever else writes gets a turn.
+        """
+        while await self.db.write(work, *args, **kwargs):
+            await clock.sleep(PAUSE_S)
 
 
 Body = Callable[[World], Awaitable[None]]

@@ -168,6 +168,5 @@ def forget(tx: Tx, limit: int = CHUNK) -> int:
 
 @reconciler("kernel.request_history", every_s=3600)
 async def prune_requests(world: World) -> None:
-    """Forget old requests, a chunk at a time."""
-    while await world.db.write(forget) == CHUNK:
-        await clock.sleep(0.1)
+    """Forget old requests."""
+    await world.forget(forget)

@@ -1,16 +1,18 @@
 """Every durable verb, killed and failed before and after each of its steps: it ends, and leaves nothing behind."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict
-from pileus.kernel.operations import Operation, Worker, find_live
+from pileus.kernel.operations import Operation, OperationRow, Worker, find_live
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import find_services
 from pileus.kernel.testing import running
@@ -82,6 +84,13 @@ class Site:
         found: Inventory = await self.runtime.bus.call("fake-1", ListInventory())
         return [facts.id for facts in found.volumes], [facts.id for facts in found.snapshots]
 
+    async def ended(self, resource: str) -> list[str]:
+        """Return how the last operation of a resource has ended."""
+        of = (
+            select(OperationRow.state).where(OperationRow.resource == resource).order_by(OperationRow.created_at.desc())
+        )
+        return await self.write(lambda tx: list(tx.scalars(of.limit(1))))
+
     async def rows(self, kind: type[Volume] | type[Snapshot]) -> dict[str, str]:
         """Return the status of every volume or snapshot."""
         return await self.write(lambda tx: {row.id: row.status for row in tx.query(kind)})
@@ -137,20 +146,25 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
             await worker.stop()
 
 
-class Case:
+class Case(ABC):
     """A verb: what it needs first, how it begins, what is true when it has succeeded and when it was undone."""
 
     steps: tuple[str, ...]
 
-    async def prepare(self, site: Site) -> None: ...
+    async def prepare(self, site: Site) -> None:  # noqa: B027 (most verbs need nothing)
+        """Make what the verb needs."""
 
+    @abstractmethod
     async def begin(self, site: Site) -> str:
         """Begin the verb and return its operation's resource."""
-        raise NotImplementedError
 
-    async def done(self, site: Site) -> None: ...
+    @abstractmethod
+    async def done(self, site: Site) -> None:
+        """Insist on what is true when it has succeeded."""
 
-    async def undone(self, site: Site) -> None: ...
+    @abstractmethod
+    async def undone(self, site: Site) -> None:
+        """Insist on what is true when it was undone."""
 
 
 class Create(Case):
@@ -185,15 +199,20 @@ class OnVolume(Case):
         self.id = await site.volume()
         self.snapshot = await site.snapshot(self.id)
 
+
+class Change(OnVolume):
+    """A verb that changes the volume itself."""
+
     async def begin(self, site: Site) -> str:
         await site.write(lambda tx: self.change(tx, site, tx.get_one(Volume, self.id)))
         return f"volume/{self.id}"
 
+    @abstractmethod
     def change(self, tx: Tx, site: Site, volume: Volume) -> None:
-        raise NotImplementedError
+        """Begin the verb on the volume."""
 
 
-class Delete(OnVolume):
+class Delete(Change):
     steps = ("find host", "remove", "finish")
 
     def change(self, tx: Tx, site: Site, volume: Volume) -> None:
@@ -208,7 +227,7 @@ class Delete(OnVolume):
         assert await site.rows(Snapshot) == {self.snapshot: "error_deleting"}
 
 
-class Extend(OnVolume):
+class Extend(Change):
     steps = ("find place", "grow", "finish")
 
     def change(self, tx: Tx, site: Site, volume: Volume) -> None:
@@ -223,7 +242,7 @@ class Extend(OnVolume):
         assert await site.rows(Volume) == {self.id: "error_extending"}
 
 
-class Revert(OnVolume):
+class Revert(Change):
     steps = ("find place", "revert", "finish")
 
     def change(self, tx: Tx, site: Site, volume: Volume) -> None:
@@ -238,7 +257,7 @@ class Revert(OnVolume):
         assert await site.rows(Snapshot) == {self.snapshot: "available"}
 
 
-class Upload(OnVolume):
+class Upload(Change):
     steps = ("find place", "make room", "write", "send", "clean up", "finish")
 
     def change(self, tx: Tx, site: Site, volume: Volume) -> None:
@@ -335,7 +354,7 @@ class DeleteBackup(OnBackup):
         assert await self.backups(site) == {self.backup: "error_deleting"}
 
 
-class RestoreBackup(OnBackup):
+class RestoreBackup(OnBackup, Change):
     steps = ("find place", "fetch", "clear", "fill", "clean up", "finish")
 
     def change(self, tx: Tx, site: Site, volume: Volume) -> None:
@@ -409,6 +428,7 @@ async def test_a_killed_verb_is_finished_by_the_next_worker(site: Site, make: ty
     await site.worker()
     await site.idle(resource)
     await case.done(site)
+    assert await site.ended(resource) == ["succeeded"]
 
 
 @pytest.mark.parametrize(("make", "point"), POINTS)

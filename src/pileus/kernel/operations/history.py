@@ -35,6 +35,5 @@ def forget(tx: Tx, limit: int = CHUNK) -> int:
 
 @reconciler("kernel.operation_history", every_s=3600)
 async def prune_history(world: World) -> None:
-    """Forget old operations, a chunk at a time so that no transaction is long."""
-    while await world.db.write(forget) == CHUNK:
-        await clock.sleep(0.1)
+    """Forget old operations."""
+    await world.forget(forget)

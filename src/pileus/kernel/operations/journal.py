@@ -217,13 +217,15 @@ class Journal:
             raise
         except Exception as error:
             # The work runs before the fence is asked: what it stumbled over may be the doing of who runs this now.
-            if not await self.db.read(self._is_ours):
+            if await self.db.read(self._present) is None:
                 raise Fenced(self.id) from error
             raise
 
-    def _is_ours(self, tx: Tx) -> bool:
+    def _present(self, tx: Tx) -> Any:
+        """Return the operation as it is while it is ours, None when another worker has it or it has ended."""
         present = tx.connection().execute(statements.PRESENT, {"id": self.id}).first()
-        return present is not None and (present.epoch, present.lease_owner) == (self.epoch, self.owner)
+        ours = present is not None and (present.epoch, present.lease_owner) == (self.epoch, self.owner)
+        return present if ours else None
 
     def _fence(self) -> dict[str, Any]:
         return {"fence_id": self.id, "fence_epoch": self.epoch, "fence_owner": self.owner}
@@ -241,8 +243,7 @@ class Journal:
 
     def _lost(self, tx: Tx) -> None:
         """Raise what a fence that did not hold means: taken over, or told to turn back."""
-        present = tx.connection().execute(statements.PRESENT, {"id": self.id}).first()
-        if present is not None and (present.epoch, present.lease_owner) == (self.epoch, self.owner):
+        if (present := self._present(tx)) is not None:
             raise _ToldToTurnBack(present.error or "cancelled")
         raise _LeaseLost(self.id)
 

@@ -158,6 +158,5 @@ def forget(tx: Tx, limit: int = CHUNK) -> int:
 
 @reconciler("kernel.idempotency_keys", every_s=3600)
 async def prune_keys(world: World) -> None:
-    """Forget expired keys, a chunk at a time."""
-    while await world.db.write(forget) == CHUNK:
-        await clock.sleep(0.1)
+    """Forget expired keys."""
+    await world.forget(forget)

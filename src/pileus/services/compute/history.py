@@ -26,9 +26,8 @@ def forget(tx: Tx, before: datetime, limit: int = CHUNK) -> int:
 
 @reconciler("compute.history", every_s=3600)
 async def prune_servers(world: World) -> None:
-    """Forget servers that were deleted long ago, a chunk at a time so that no transaction is long."""
+    """Forget servers that were deleted long ago."""
     days = runtime_of(world.db).config.get(ComputeSettings).keep_deleted_days
     if days <= 0:
         return
-    while await world.db.write(forget, clock.now() - timedelta(days=days)) == CHUNK:
-        await clock.sleep(0.1)
+    await world.forget(forget, clock.now() - timedelta(days=days))

@@ -10,6 +10,5 @@ CHUNK = 500
 
 @reconciler("image.tasks", every_s=3600)
 async def forget_tasks(world: World) -> None:
-    """Remove imports that ended long enough ago, a chunk at a time so that no transaction is long."""
-    while await world.db.write(store.forget_tasks, clock.now() - TASKS_KEPT, CHUNK) == CHUNK:
-        await clock.sleep(0.1)
+    """Remove imports that ended long enough ago."""
+    await world.forget(store.forget_tasks, clock.now() - TASKS_KEPT, CHUNK)
