@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
@@ -47,9 +47,11 @@ def shoot(browser: webdriver.Chrome, name: str) -> bytes:
 
 
 def patience(browser: webdriver.Chrome, seconds: float) -> WebDriverWait[webdriver.Chrome]:
-    """Wait while the page is being left or renewed: an element may go between being found and being asked."""
-    gone = (StaleElementReferenceException, NoSuchElementException, StopIteration)
-    return WebDriverWait(browser, seconds, ignored_exceptions=gone)
+    """Wait while the page is being left or renewed: an element may go between being found and being asked.
+
+    Chromium has many names for that, "unknown error" among them; whatever it says, it is asked again.
+    """
+    return WebDriverWait(browser, seconds, ignored_exceptions=(WebDriverException,))
 
 
 def press_enter(browser: webdriver.Chrome, *where: str) -> None:

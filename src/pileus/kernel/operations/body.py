@@ -116,6 +116,13 @@ class Operation(Steps):
             timeout_s,
         )
 
+    async def compensate(self, name: str, fn: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> None:
+        """Have ``await fn(*args)`` run if the operation fails later, when all steps after this one are undone.
+
+        ``fn`` is idempotent and may run although nothing was done yet.
+        """
+        await self.step(name, _nothing, undo=lambda: fn(*args))
+
     async def wait(self, name: str, operation_id: str) -> None:
         """Wait until another operation has succeeded; fail with its reason if it has not."""
 
@@ -207,6 +214,10 @@ class Operation(Steps):
             await self.journal.record(step, rise=True)
         await self.undo_all(scope)
         await self.journal.record(msgspec.structs.replace(step, state=FAILED, finished_at=clock.now()))
+
+
+async def _nothing() -> None:
+    """What a compensation does on the way forward."""
 
 
 async def _within(scope: Scope, branch: Coroutine[Any, Any, T]) -> T:

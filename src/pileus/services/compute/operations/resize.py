@@ -3,7 +3,6 @@
 Rule: until one of the two has come, the room for going back stays allocated, under the migration's id.
 """
 
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -43,18 +42,14 @@ def resize_failed(tx: Tx, input: ResizeServer, reason: str) -> None:
 async def resize_server(op: Operation, input: ResizeServer) -> None:
     """Stop the guest and make it anew in its new size, here or on another host.
 
-    What is undone last makes the old guest whole again, when the rows have its old size and host.
+    The old guest is made whole again last, when the rows have its old size and host.
     """
-    await op.step("old guest", leave_alone, undo=partial(make_whole, op, input))
+    await op.compensate("old guest", make_whole, op, input)
     move = await op.commit("place", place_again, input, undo=put_back)
     await op.command("stop", input.host, PowerGuestOff(guest_id=input.server_id, timeout_s=SOFT_TIMEOUT_S))
     plan = await op.commit("carry", carry, input.server_id, undo=carry_back)
     await revive(op, plan, running=move.running, removable=move.target != input.host)
     await op.finish(resized, input.server_id, move.running)
-
-
-async def leave_alone() -> None:
-    """Nothing is to be done about the old guest on the way forward; it is there to be undone last."""
 
 
 async def make_whole(op: Operation, input: ResizeServer) -> None:
