@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from pileus.cli.section import write_into
+from pileus.cli.serving import calm_collector
 from pileus.cli.terminal import say, table
 from pileus.simulation.mutations import MUTATIONS, find
 from pileus.simulation.plan import Plan, plan_of
@@ -73,6 +74,7 @@ def _begin(folder: str) -> None:
     global _world
     logging.getLogger("pileus").propagate = False
     _world = World(folder)
+    calm_collector()
 
 
 def _one(seed: int) -> Result:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from pileus.kernel import clock
 from pileus.kernel.context import Context
-from pileus.kernel.db import JsonText, Row, Tx, after_commit
+from pileus.kernel.db import JsonText, Row, Tx, after_commit, load
 
 if TYPE_CHECKING:
     from pileus.kernel.runtime import Runtime
@@ -267,7 +267,7 @@ def _next_chunk(tx: Tx, consumer: Consumer) -> _Chunk:
     if cursor is None:
         return _Chunk(None, newest(tx), [])
     last = horizon(tx, cursor.sequence)
-    events = list(tx.scalars(_chunk_of(tuple(sorted(consumer.kinds))), {"after": cursor.sequence, "last": last}))
+    events = load(tx, Event, _chunk_of(tuple(sorted(consumer.kinds))), {"after": cursor.sequence, "last": last})
     return _Chunk(cursor.sequence, events[-1].sequence if len(events) == CHUNK else last, events)
 
 

@@ -6,14 +6,13 @@ from pileus.kernel.db.base import (
     Tx,
     after_commit,
     case_insensitive_like,
-    delete_with,
     keep,
     once_true,
     remembered,
-    rows_with,
     writable,
 )
 from pileus.kernel.db.engine import Database, open_database
+from pileus.kernel.db.session import ask, delete_with, load, load_one, rows_with
 from pileus.kernel.db.types import ByteString, JsonText, UtcDateTime
 
 __all__ = [
@@ -25,9 +24,12 @@ __all__ = [
     "Tx",
     "UtcDateTime",
     "after_commit",
+    "ask",
     "case_insensitive_like",
     "delete_with",
     "keep",
+    "load",
+    "load_one",
     "once_true",
     "open_database",
     "remembered",

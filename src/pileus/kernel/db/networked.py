@@ -15,7 +15,8 @@ from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from pileus.kernel import ids
-from pileus.kernel.db.base import Row, Session, Tx
+from pileus.kernel.db.base import Row, Tx
+from pileus.kernel.db.session import Session
 from pileus.kernel.errors import ApiError, Invalid, OutOfSpace, Unavailable
 
 P = ParamSpec("P")

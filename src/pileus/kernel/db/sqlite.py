@@ -18,8 +18,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from pileus.kernel.db.base import Row, Session, Stamp, Tx
+from pileus.kernel.db.base import Row, Stamp, Tx
 from pileus.kernel.db.beginning import SCHEME
+from pileus.kernel.db.session import Session
 from pileus.kernel.errors import OutOfSpace, Unavailable
 
 P = ParamSpec("P")

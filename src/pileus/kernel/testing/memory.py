@@ -12,8 +12,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, StaticPool, create_engine
 
-from pileus.kernel.db.base import Row, Session, Stamp, Tx
+from pileus.kernel.db.base import Row, Stamp, Tx
 from pileus.kernel.db.beginning import SCHEME
+from pileus.kernel.db.session import Session
 from pileus.kernel.errors import Unavailable
 from pileus.kernel.testing.virtual import Process, this_process
 

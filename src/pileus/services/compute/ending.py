@@ -6,7 +6,7 @@ from sqlalchemy import bindparam, select
 
 from pileus.kernel import clock, events
 from pileus.kernel.clock import iso
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Tx, ask
 from pileus.kernel.lifecycle import Verb
 from pileus.services.compute.lifecycle import ERROR
 from pileus.services.compute.model import Server
@@ -38,7 +38,7 @@ def fault(reason: str, code: int = 500) -> dict[str, Any]:
 
 def changed(tx: Tx, server_id: str, verb: str) -> None:
     """Tell whoever watches that a verb has ended."""
-    row = tx.execute(_STATE, {"id": server_id}).first()
+    row = ask(tx, _STATE, {"id": server_id}).first()
     if row is not None:
         kind = "deleted" if row.deleted_at is not None else "updated"
         state: dict[str, Any] = {"vm_state": row.vm_state, "name": row.name, "verb": verb}

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Select, delete, func, or_, select
 
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Tx, load
 from pileus.services.compute.model import Aggregate, Flavor, FlavorAccess, KeyPair, Server, ServerGroup
 
 
@@ -109,7 +109,7 @@ _AGGREGATES = select(Aggregate).order_by(Aggregate.id)
 
 def list_aggregates(tx: Tx) -> list[Aggregate]:
     """Return every aggregate."""
-    return list(tx.scalars(_AGGREGATES))
+    return load(tx, Aggregate, _AGGREGATES)
 
 
 def get_aggregate_by_name(tx: Tx, name: str) -> Aggregate | None:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, select
 
 from pileus.kernel.agent import hosts as kernel_hosts
-from pileus.kernel.db import Tx, keep
+from pileus.kernel.db import Tx, keep, load
 from pileus.services.compute.model import Aggregate, Host
 from pileus.services.compute.store.catalog import list_aggregates
 
@@ -30,7 +30,7 @@ _HOSTS = select(Host).order_by(Host.number)
 
 def list_hosts(tx: Tx) -> list[Host]:
     """Return every host."""
-    return [keep(tx, host) for host in tx.scalars(_HOSTS)]
+    return [keep(tx, host) for host in load(tx, Host, _HOSTS)]
 
 
 def next_number(tx: Tx) -> int:

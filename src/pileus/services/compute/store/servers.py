@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, func, or_, select, update
 
 from pileus.kernel import clock
-from pileus.kernel.db import Tx, delete_with, rows_with
+from pileus.kernel.db import Tx, ask, delete_with, load_one, rows_with
 from pileus.kernel.operations import OperationRow
 from pileus.services.compute.model import BlockDevice, ConsoleToken, Migration, Nic, Server, Stray
 
@@ -74,17 +74,17 @@ def count_by_host(tx: Tx) -> dict[str, int]:
 
 def count_of_project(tx: Tx, project_id: str) -> int:
     """Return how many servers a project has."""
-    return tx.scalar(_COUNT, {"project": project_id}) or 0
+    return ask(tx, _COUNT, {"project": project_id}).scalar_one()
 
 
 def vcpus_of_project(tx: Tx, project_id: str) -> int:
     """Return how many virtual processors a project's servers have."""
-    return int(tx.scalar(_VCPUS, {"project": project_id}) or 0)
+    return int(ask(tx, _VCPUS, {"project": project_id}).scalar() or 0)
 
 
 def memory_of_project(tx: Tx, project_id: str) -> int:
     """Return how many MiB of memory a project's servers have."""
-    return int(tx.scalar(_MEMORY, {"project": project_id}) or 0)
+    return int(ask(tx, _MEMORY, {"project": project_id}).scalar() or 0)
 
 
 _there = Server.project_id == bindparam("project"), Server.deleted_at.is_(None)
@@ -156,7 +156,7 @@ def delete_devices(tx: Tx, server_id: str) -> None:
 
 def get_migration(tx: Tx, server_id: str, status: str) -> Migration | None:
     """Return the newest migration of a server in a status."""
-    return tx.scalar(_MIGRATION, {"server": server_id, "status": status})
+    return load_one(tx, Migration, _MIGRATION, {"server": server_id, "status": status})
 
 
 _MIGRATION = (

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import CompoundSelect, Select, bindparam, delete, select, union_all, update
 
 from pileus.kernel import clock
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Tx, load_one
 from pileus.services.identity.model import Group, Membership, User
 from pileus.services.identity.model.federation import ExpiringMembership
 
@@ -21,7 +21,7 @@ _FIND = select(User).where(User.domain_id == bindparam("domain_id"), User.name =
 
 def find_user(tx: Tx, name: str, domain_id: str) -> User | None:
     """Return the user of that name in a domain."""
-    return tx.scalar(_FIND, {"domain_id": domain_id, "name": name})
+    return load_one(tx, User, _FIND, {"domain_id": domain_id, "name": name})
 
 
 _RECORD = select(*User.__table__.columns).where(

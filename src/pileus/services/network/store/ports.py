@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, func, select
 
-from pileus.kernel.db import Tx, delete_with, keep, rows_with
+from pileus.kernel.db import Tx, ask, delete_with, keep, load, load_one, rows_with
 from pileus.services.network.model import DHCP, ROUTER_INTERFACE, Address, Port, PortGroup
 
 
 def count_ports(tx: Tx, project_id: str) -> int:
-    return tx.scalar(_COUNT, {"project": project_id}) or 0
+    return ask(tx, _COUNT, {"project": project_id}).scalar_one()
 
 
 _COUNT = select(func.count()).where(Port.project_id == bindparam("project"))
@@ -43,7 +43,7 @@ def router_interfaces(tx: Tx, router_id: str) -> list[Port]:
 
 def dhcp_ports(tx: Tx, network_id: str) -> list[Port]:
     """Return a network's DHCP ports, one for each host that serves it."""
-    return list(tx.scalars(_DHCP_PORTS, {"network": network_id}))
+    return load(tx, Port, _DHCP_PORTS, {"network": network_id})
 
 
 _DHCP_PORTS = select(Port).where(Port.network_id == bindparam("network"), Port.device_owner == DHCP)
@@ -51,7 +51,7 @@ _DHCP_PORTS = select(Port).where(Port.network_id == bindparam("network"), Port.d
 
 def dhcp_port_of(tx: Tx, host: str, network_id: str) -> Port | None:
     """Return the port of a host's DHCP server on a network."""
-    return tx.scalar(_DHCP_PORT, {"host": host, "network": network_id})
+    return load_one(tx, Port, _DHCP_PORT, {"host": host, "network": network_id})
 
 
 def networks_with_dhcp_port(tx: Tx, host: str) -> set[str]:

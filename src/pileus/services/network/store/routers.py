@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import func, select
 
-from pileus.kernel.db import Tx, rows_with
+from pileus.kernel.db import Tx, load, rows_with
 from pileus.services.network.model import ROUTER_INTERFACE, Address, FloatingIp, Port, Router
 
 
@@ -32,7 +32,7 @@ def routers_on_host(tx: Tx, host: str) -> list[Router]:
 
 def routers_without_host(tx: Tx) -> list[Router]:
     """Return the routers that no host carries yet."""
-    return list(tx.scalars(_HOMELESS))
+    return load(tx, Router, _HOMELESS)
 
 
 _HOMELESS = select(Router).where(Router.host == "")

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Select, bindparam, delete, func, insert, select, update
 
-from pileus.kernel.db import Tx, rows_with
+from pileus.kernel.db import Tx, ask, rows_with
 from pileus.services.placement.model import (
     Allocation,
     CustomClass,
@@ -122,7 +122,7 @@ def used_of(tx: Tx, uuid: str) -> dict[str, int]:
 def _words(tx: Tx, key: Any, word: Any, keys: Collection[str]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     if keys:
-        rows: Any = tx.execute(_words_statement(key, word), {"keys": list(keys)})
+        rows: Any = ask(tx, _words_statement(key, word), {"keys": list(keys)})
         for owner, value in rows:
             found.setdefault(owner, set()).add(value)
     return found
