@@ -85,8 +85,10 @@ def _inside(ask: Ask, host: str, guests: dict[str, Any], hypervisor: Any) -> lis
         if (size := hypervisor.size_of(id)) != (vcpus, memory_mb):
             wrong.append(f"{name} has {size} processors and MiB, and the rows say {(vcpus, memory_mb)}")
         cards = {port for (port,) in ask(f"select port_id from compute_nics where server_id = '{id}'")}
-        # A card whose port was deleted under it stays in the guest, cut off.
-        if cards != (found := set(guest.nics) & (there | cards)):
+        found = set(guest.nics)
+        if state == "suspended":  # keeps the card of a port that was deleted, cut off, until it is resumed
+            found &= there | cards
+        if cards != found:
             wrong.append(f"{name} has the cards {sorted(found)}, and the rows say {sorted(cards)}")
         volumes = {volume for (volume,) in ask(f"select volume_id from compute_block_devices where server_id = '{id}'")}
         if volumes != (found := set(guest.disks) - {"root"}):

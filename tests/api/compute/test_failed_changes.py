@@ -84,6 +84,69 @@ async def test_a_card_whose_detachment_failed_stays_and_is_given_back_once_it_co
     assert (await cloud.demo.get(f"/networking/v2.0/ports/{port}")).status_code == 404
 
 
+async def cards_left(cloud: Cloud, server: str) -> set[str]:
+    """Wait until a guest has no cards, for thirty seconds; return those that it kept."""
+    driver = await driver_of(cloud, server)
+    for _ in range(1500):
+        if not (await driver.guest(server)).nics:
+            break
+        await asyncio.sleep(0.02)
+    return set((await driver.guest(server)).nics)
+
+
+async def test_a_guest_lets_go_of_the_card_of_a_port_that_is_deleted(cloud: Cloud) -> None:
+    id = await cloud.boot()
+    (port,) = await devices(cloud, id)
+
+    assert (await cloud.demo.delete(f"/networking/v2.0/ports/{port}")).status_code == 204
+
+    assert await cards_left(cloud, id) == set()
+    await ended(cloud)
+    shown = (await cloud.ask("GET", f"/servers/{id}", 200))["server"]
+    assert (shown["status"], shown["addresses"]) == ("ACTIVE", {})
+
+
+async def test_a_suspended_guest_lets_go_of_a_deleted_ports_card_when_it_is_resumed(cloud: Cloud) -> None:
+    id = await cloud.boot()
+    (port,) = await devices(cloud, id)
+    await cloud.act(id, 202, suspend=None)
+    await cloud.until(f"/compute/v2.1/servers/{id}", lambda answer: answer["server"]["status"] == "SUSPENDED")
+
+    assert (await cloud.demo.delete(f"/networking/v2.0/ports/{port}")).status_code == 204
+    await cloud.runtime.reconcilers.run_once("compute.guests")
+    await ended(cloud)
+    assert await devices(cloud, id) == {port}
+    await cloud.act(id, 202, resume=None)
+    await cloud.until(f"/compute/v2.1/servers/{id}", lambda answer: answer["server"]["status"] == "ACTIVE")
+
+    await cloud.runtime.reconcilers.run_once("compute.guests")
+    assert await cards_left(cloud, id) == set()
+
+
+async def test_a_guest_that_holds_on_to_a_card_is_asked_again_only_after_a_while(cloud: Cloud) -> None:
+    id = await cloud.boot()
+    (port,) = await devices(cloud, id)
+    driver = await driver_of(cloud, id)
+    asked: list[Any] = []
+    first = asyncio.Event()
+
+    async def refuse(*arguments: Any, **_kwargs: Any) -> None:
+        asked.append(arguments)
+        first.set()
+        raise Conflict("The guest does not let go.")
+
+    driver.ensure_nic_detached = refuse
+    assert (await cloud.demo.delete(f"/networking/v2.0/ports/{port}")).status_code == 204
+    await asyncio.wait_for(first.wait(), 30)
+    await ended(cloud)
+    for _ in range(3):
+        await cloud.runtime.reconcilers.run_once("compute.guests")
+        await ended(cloud)
+
+    assert len(asked) == 1
+    assert (await cloud.ask("GET", f"/servers/{id}", 200))["server"]["status"] == "ACTIVE"
+
+
 async def test_a_volume_whose_detachment_failed_stays_and_is_free_once_it_comes_out(cloud: Cloud) -> None:
     id, volume = await cloud.boot(), await volume_of(cloud)
     path = f"/servers/{id}/os-volume_attachments"

@@ -1,12 +1,12 @@
 """What happens below and concerns servers: a port's addresses change, a port is deleted by its owner.
 
-Rule: a consumer only renews what the server's row repeats.
+Rule: a consumer only renews what the server's row repeats; what is to be done on a host, an operation does.
 """
 
 from pileus.kernel import events
 from pileus.kernel.db import Tx
 from pileus.kernel.events import Event
-from pileus.services.compute import ports
+from pileus.services.compute import holdings, ports
 from pileus.services.compute.store import servers as store
 
 
@@ -26,7 +26,7 @@ def renew_addresses(tx: Tx, event: Event) -> None:
 
 @events.on("network.port.deleted", name="compute.lost_ports")
 def forget_port(tx: Tx, event: Event) -> None:
-    """Forget a card whose port is gone."""
+    """Forget a card whose port is gone, and have the guest let go of it."""
     nic = store.get_nic(tx, event.resource_id)
     if nic is None:
         return
@@ -35,6 +35,7 @@ def forget_port(tx: Tx, event: Event) -> None:
     tx.flush()
     if server is not None and server.deleted_at is None:
         ports.refresh_addresses(tx, server)
+        holdings.take_out(tx, server, event.resource_id)
 
 
 def _renew(tx: Tx, port_id: str) -> None:
