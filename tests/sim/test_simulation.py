@@ -28,6 +28,7 @@ QUICKLY_FOUND = {
 SEEDS = list(range(1, 13))
 ONCE_FAILED = {
     27: "a detachment that failed half-way left a card in the rows that the guest had let go of",
+    2109: "while a volume grew, the quota did not count what it grew by",
 }
 """Seeds that found a defect, and which.  What a seed does changes with the workload: those of earlier ones are gone,
 and their defects are kept as planted bugs (``simulation/mutations.py``) and as tests of their services."""

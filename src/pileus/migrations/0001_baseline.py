@@ -5,7 +5,7 @@ from alembic import op
 
 from pileus.kernel import db
 
-revision = "0001_797e4fbdb789"
+revision = "0001_5e6a803cc036"
 
 
 def upgrade() -> None:
@@ -144,6 +144,7 @@ def upgrade() -> None:
     sa.Column('name', sa.String(length=255), nullable=True),
     sa.Column('description', sa.String(length=255), nullable=True),
     sa.Column('size', sa.Integer(), nullable=False),
+    sa.Column('quota_gib', sa.Integer(), nullable=False),
     sa.Column('status', sa.String(length=32), nullable=False),
     sa.Column('previous_status', sa.String(length=32), nullable=True),
     sa.Column('availability_zone', sa.String(length=255), nullable=False),
@@ -315,6 +316,8 @@ def upgrade() -> None:
     sa.Column('flavor', db.JsonText(), nullable=False),
     sa.Column('vcpus', sa.Integer(), nullable=False),
     sa.Column('memory_mb', sa.Integer(), nullable=False),
+    sa.Column('quota_vcpus', sa.Integer(), nullable=False),
+    sa.Column('quota_memory_mb', sa.Integer(), nullable=False),
     sa.Column('image_id', sa.String(length=36), nullable=True),
     sa.Column('image', db.JsonText(), nullable=False),
     sa.Column('key_name', sa.String(length=255), nullable=True),

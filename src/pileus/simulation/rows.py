@@ -78,6 +78,13 @@ AT_REST: dict[str, str] = {
         " left join compute_servers o on o.id = m.server_id and o.deleted_at is null"
         " where s.id is null and o.id is null"
     ),
+    "the quota counts a volume otherwise than by its size": (
+        "select id, size, quota_gib from block_storage_volumes where size <> quota_gib"
+    ),
+    "the quota counts a server otherwise than by its size": (
+        "select id, vcpus, quota_vcpus, memory_mb, quota_memory_mb from compute_servers where deleted_at is null"
+        " and vm_state <> 'resized' and (vcpus <> quota_vcpus or memory_mb <> quota_memory_mb)"
+    ),
     "a server's allocation is not what its flavor takes": (
         "select s.id, s.vcpus, a.used from compute_servers s left join placement_allocations a"
         " on a.consumer_uuid = s.id and a.resource_class = 'VCPU'"

@@ -96,6 +96,8 @@ class Volume(Row):
     name: Mapped[str | None] = mapped_column(String(255))
     description: Mapped[str | None] = mapped_column(String(255))
     size: Mapped[int]
+    quota_gib: Mapped[int]
+    """What the quota counts: the size, or the one that the volume grows to."""
     status: Mapped[str] = mapped_column(String(32))
     previous_status: Mapped[str | None] = mapped_column(String(32))
     availability_zone: Mapped[str] = mapped_column(String(255))

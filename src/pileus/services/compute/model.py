@@ -41,6 +41,9 @@ class Server(Row):
     flavor: Mapped[dict[str, Any]]
     vcpus: Mapped[int]
     memory_mb: Mapped[int]
+    quota_vcpus: Mapped[int]
+    """What the quota counts, as ``quota_memory_mb``: the larger of both sizes until a resize is confirmed or over."""
+    quota_memory_mb: Mapped[int]
     image_id: Mapped[str | None] = mapped_column(String(36))
     image: Mapped[dict[str, Any]] = mapped_column(default=dict)
     key_name: Mapped[str | None] = mapped_column(String(255))

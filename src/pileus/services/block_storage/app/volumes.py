@@ -66,6 +66,7 @@ def create_volume(tx: Tx, ctx: Context, wanted: NewVolume) -> Volume:
         name=wanted.name,
         description=wanted.description,
         size=size,
+        quota_gib=size,
         status=model.CREATING,
         previous_status=None,
         availability_zone=_zone(wanted.availability_zone or origin.zone),
@@ -238,6 +239,7 @@ def extend_volume(tx: Tx, ctx: Context, volume: Volume, size_gib: int) -> None:
         )
     quotas.claim_growth(tx, volume, types.type_names(tx)[volume.volume_type_id], size_gib)
     before = volume.status
+    volume.quota_gib = size_gib
     _set(volume, model.EXTENDING)
     grow = operations.ExtendVolume(volume_id=volume.id, size_gib=size_gib, before=before)
     _begin(tx, ctx, "extend", volume, grow)

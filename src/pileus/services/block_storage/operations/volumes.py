@@ -82,6 +82,9 @@ def _not_deleted(tx: Tx, input: DeleteVolume, reason: str) -> None:
 
 
 def _not_extended(tx: Tx, input: ExtendVolume, reason: str) -> None:
+    volume = volumes.get_volume(tx, input.volume_id)
+    if volume is not None:
+        volume.quota_gib = volume.size
     fail(tx, input.volume_id, model.ERROR_EXTENDING, "VOLUME_007", f"extend volume: {reason}")
 
 

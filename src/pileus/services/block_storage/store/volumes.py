@@ -112,8 +112,10 @@ def distinct_metadata(tx: Tx, project_id: str | None) -> dict[str, list[str]]:
 
 
 def usage(tx: Tx, project_id: str, volume_type_id: str | None = None) -> tuple[int, int]:
-    """Return (count, GiB) of what a project holds in volumes, of one type or of all."""
-    statement = select(func.count(), func.coalesce(func.sum(Volume.size), 0)).where(Volume.project_id == project_id)
+    """Return (count, GiB) of what the quota counts of a project's volumes, of one type or of all."""
+    statement = select(func.count(), func.coalesce(func.sum(Volume.quota_gib), 0)).where(
+        Volume.project_id == project_id
+    )
     if volume_type_id is not None:
         statement = statement.where(Volume.volume_type_id == volume_type_id)
     count, size = tx.execute(statement).one()

@@ -238,6 +238,8 @@ def _row(
         flavor=flavor_copy(flavor),
         vcpus=flavor.vcpus,
         memory_mb=flavor.memory_mb,
+        quota_vcpus=flavor.vcpus,
+        quota_memory_mb=flavor.memory_mb,
         image=images.copy_of(image) if image else {},
         key_name=key.name if key else None,
         public_key=key.public_key if key else None,

@@ -71,7 +71,7 @@ def rebuild_server(
 
 
 def resize_server(tx: Tx, ctx: Context, server: Server, flavor_id: str) -> None:
-    """Begin to give a server another size."""
+    """Begin to give a server another size; until that is confirmed, the quota counts the larger of both."""
     flavor = find_flavor(tx, ctx, flavor_id)
     if flavor.id == server.flavor_id:
         raise Invalid("When resizing, instances must change flavor!")
@@ -85,6 +85,10 @@ def resize_server(tx: Tx, ctx: Context, server: Server, flavor_id: str) -> None:
     require_built(server, RESIZE)
     given = ResizeServer(server_id=server.id, host=str(server.host), flavor_id=flavor.id, was=server.vm_state)
     run(tx, ctx, RESIZE, server, given)
+    tx.refresh(server)
+    server.quota_vcpus = max(server.vcpus, flavor.vcpus)
+    server.quota_memory_mb = max(server.memory_mb, flavor.memory_mb)
+    tx.flush()
 
 
 def migrate_server(tx: Tx, ctx: Context, server: Server, target: str | None) -> None:

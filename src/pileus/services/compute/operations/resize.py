@@ -35,7 +35,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 
 def resize_failed(tx: Tx, input: ResizeServer, reason: str) -> None:
     """The server is as it was."""
-    fail(tx, RESIZE, input.server_id, reason)
+    fail(tx, RESIZE, input.server_id, reason, **counted(tx, input.server_id))
 
 
 @operation("server.resize", input=ResizeServer, deadline_s=900, on_failure=resize_failed)
@@ -169,12 +169,12 @@ def confirmed(tx: Tx, input: MigrationInput) -> None:
     inventory.release(tx, migration.uuid)
     migration.status, migration.updated_at = "confirmed", clock.now()
     state = ACTIVE if server.power_state == RUNNING else STOPPED
-    finish(tx, CONFIRM_RESIZE, server.id, vm_state=state)
+    finish(tx, CONFIRM_RESIZE, server.id, vm_state=state, **counted(tx, server.id))
 
 
 def revert_failed(tx: Tx, input: MigrationInput, reason: str) -> None:
     """The server is in error: neither size may be whole."""
-    fail(tx, REVERT_RESIZE, input.server_id, reason, broken=True)
+    fail(tx, REVERT_RESIZE, input.server_id, reason, broken=True, **counted(tx, input.server_id))
 
 
 class WayBack(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,7 +214,13 @@ def turn_back(tx: Tx, input: MigrationInput) -> WayBack:
 def reverted(tx: Tx, server_id: str, running: bool) -> None:
     """The server is as it was before the resize."""
     state, power = (ACTIVE, RUNNING) if running else (STOPPED, SHUT_DOWN)
-    finish(tx, REVERT_RESIZE, server_id, vm_state=state, power_state=power)
+    finish(tx, REVERT_RESIZE, server_id, vm_state=state, power_state=power, **counted(tx, server_id))
+
+
+def counted(tx: Tx, server_id: str) -> dict[str, Any]:
+    """Return what the quota counts of a server whose resize is over: its size, and nothing for another."""
+    server = _get(tx, server_id)
+    return {"quota_vcpus": server.vcpus, "quota_memory_mb": server.memory_mb}
 
 
 def _get(tx: Tx, server_id: str) -> Server:

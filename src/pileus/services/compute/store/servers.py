@@ -78,18 +78,19 @@ def count_of_project(tx: Tx, project_id: str) -> int:
 
 
 def vcpus_of_project(tx: Tx, project_id: str) -> int:
-    """Return how many virtual processors a project's servers have."""
+    """Return how many virtual processors a project's servers have or may come to have."""
     return int(ask(tx, _VCPUS, {"project": project_id}).scalar() or 0)
 
 
 def memory_of_project(tx: Tx, project_id: str) -> int:
-    """Return how many MiB of memory a project's servers have."""
+    """Return how many MiB of memory a project's servers have or may come to have."""
     return int(ask(tx, _MEMORY, {"project": project_id}).scalar() or 0)
 
 
 _there = Server.project_id == bindparam("project"), Server.deleted_at.is_(None)
 _COUNT, _VCPUS, _MEMORY = (
-    select(what).where(*_there) for what in (func.count(), func.sum(Server.vcpus), func.sum(Server.memory_mb))
+    select(what).where(*_there)
+    for what in (func.count(), func.sum(Server.quota_vcpus), func.sum(Server.quota_memory_mb))
 )
 
 
