@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pileus.kernel import clock
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
+from pileus.kernel.errors import NotFound
 from pileus.services.image import store
 from pileus.services.image.app import images, uploads, visibility
 from pileus.services.image.model import ACTIVE, ImageRow, ImageSettings, data_of
@@ -114,9 +115,15 @@ def create_image(
 
 
 async def upload(runtime: "Runtime", ctx: Context, image_id: str, chunks: AsyncIterator[bytes]) -> Image:
-    """Stream bytes into a queued image and return it, active; on any failure it is queued again."""
+    """Stream bytes into a queued image and return it, active; on any failure it is queued again.
+
+    Raises NotFound if its owner deletes it meanwhile.
+    """
     await uploads.store_bytes(runtime, ctx, image_id, chunks)
-    return (await runtime.db.read(find_images, [image_id]))[image_id]
+    image = (await runtime.db.read(find_images, [image_id])).get(image_id)
+    if image is None:
+        raise NotFound(f"Image {image_id} was deleted as soon as it had its bytes.")
+    return image
 
 
 async def create_image_from_stream(

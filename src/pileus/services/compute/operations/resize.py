@@ -35,7 +35,8 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 
 def resize_failed(tx: Tx, input: ResizeServer, reason: str) -> None:
     """The server is as it was."""
-    fail(tx, RESIZE, input.server_id, reason, **counted(tx, input.server_id))
+    count_as_it_is(tx, input.server_id)
+    fail(tx, RESIZE, input.server_id, reason)
 
 
 @operation("server.resize", input=ResizeServer, deadline_s=900, on_failure=resize_failed)
@@ -169,12 +170,14 @@ def confirmed(tx: Tx, input: MigrationInput) -> None:
     inventory.release(tx, migration.uuid)
     migration.status, migration.updated_at = "confirmed", clock.now()
     state = ACTIVE if server.power_state == RUNNING else STOPPED
-    finish(tx, CONFIRM_RESIZE, server.id, vm_state=state, **counted(tx, server.id))
+    count_as_it_is(tx, server.id)
+    finish(tx, CONFIRM_RESIZE, server.id, vm_state=state)
 
 
 def revert_failed(tx: Tx, input: MigrationInput, reason: str) -> None:
     """The server is in error: neither size may be whole."""
-    fail(tx, REVERT_RESIZE, input.server_id, reason, broken=True, **counted(tx, input.server_id))
+    count_as_it_is(tx, input.server_id)
+    fail(tx, REVERT_RESIZE, input.server_id, reason, broken=True)
 
 
 class WayBack(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,13 +217,15 @@ def turn_back(tx: Tx, input: MigrationInput) -> WayBack:
 def reverted(tx: Tx, server_id: str, running: bool) -> None:
     """The server is as it was before the resize."""
     state, power = (ACTIVE, RUNNING) if running else (STOPPED, SHUT_DOWN)
-    finish(tx, REVERT_RESIZE, server_id, vm_state=state, power_state=power, **counted(tx, server_id))
+    count_as_it_is(tx, server_id)
+    finish(tx, REVERT_RESIZE, server_id, vm_state=state, power_state=power)
 
 
-def counted(tx: Tx, server_id: str) -> dict[str, Any]:
-    """Return what the quota counts of a server whose resize is over: its size, and nothing for another."""
+def count_as_it_is(tx: Tx, server_id: str) -> None:
+    """Have the quota count a server whose resize is over by its size, whatever it is at by now."""
     server = _get(tx, server_id)
-    return {"quota_vcpus": server.vcpus, "quota_memory_mb": server.memory_mb}
+    server.quota_vcpus, server.quota_memory_mb = server.vcpus, server.memory_mb
+    tx.flush()
 
 
 def _get(tx: Tx, server_id: str) -> Server:
