@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -135,6 +135,23 @@ class TestQuota:
     def settings(self) -> dict[str, Any]:
         return {"image_count_total": 2, "image_size_total": 3, "image_stage_total": 1, "image_size_cap": 5 << 20}
 
+    async def test_uploads_side_by_side(self, http: httpx.AsyncClient) -> None:
+        """Each of the two would fit, both do not."""
+        images = [(await create(http))["id"] for _ in range(2)]
+        waiting = asyncio.Barrier(2)
+
+        async def body():
+            yield bytes(1 << 20)
+            await waiting.wait()  # both have been let in
+            yield bytes(1 << 20)
+
+        uploads = [http.put(f"images/{id}/file", content=body(), headers=BINARY) for id in images]
+        answers = await asyncio.gather(*uploads)
+
+        assert sorted(answer.status_code for answer in answers) == [204, 403]
+        refused = images[[answer.status_code for answer in answers].index(403)]
+        assert (await http.get(f"images/{refused}")).json()["status"] == "queued"
+
     async def test_images_and_bytes(self, http: httpx.AsyncClient, other: httpx.AsyncClient, data_files) -> None:
         first, second = (await create(http))["id"], (await create(http))["id"]
         answer = await http.post("images", json={})
@@ -189,7 +206,7 @@ async def test_a_client_that_leaves_leaves_a_queued_image(cloud: Runtime, http: 
     async def receive() -> dict:
         return messages.pop(0)
 
-    async def send(message: dict) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         raise AssertionError(f"nobody is there to receive {message}")
 
     await cloud.app(scope, receive, send)
@@ -267,8 +284,8 @@ class Web(BaseHTTPRequestHandler):
         else:
             self.send_error(404)
 
-    def log_message(self, *args: object) -> None:
-        pass
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep quiet."""
 
 
 @pytest.fixture
@@ -289,6 +306,7 @@ class TestWebDownload:
         id = (await create(http))["id"]
         answer = await http.post(f"images/{id}/import", json={"method": {"name": "web-download", "uri": uri}})
         assert answer.status_code == 202
+        task: dict[str, Any] = {}
         for _ in range(200):
             [task] = (await http.get(f"images/{id}/tasks")).json()["tasks"]
             if task["status"] in ("success", "failure"):

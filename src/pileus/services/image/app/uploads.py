@@ -126,7 +126,7 @@ def begin_upload(tx: Tx, image_id: str, settings: ImageSettings, size: int | Non
         raise Invalid("Properties disk_format, container_format must be set prior to saving data.")
     max_bytes = settings.image_size_cap
     if row.project_id is not None:
-        name = "image_stage_total" if stage else "image_size_total"
+        name = _limit(stage)
         named = limits(settings)
         quota.claim(tx, row.project_id, named, {"image_count_uploading": 1, name: -(-(size or 1) // MIB)})
         ceiling = quota.limits_of(tx, row.project_id, named)[name]
@@ -168,6 +168,9 @@ async def _put(
         if size is not None and arrived.size != size:
             raise Invalid(f"The request announced {size} bytes of image data and sent {arrived.size}.")
         row = uploaded_row(tx, upload)
+        if row.project_id is not None:  # once more: what arrived side by side may be too much together
+            wanted = {_limit(stage): -(-arrived.size // MIB)}
+            quota.claim(tx, row.project_id, limits(runtime.config.get(ImageSettings)), wanted)
         facts = {"size": arrived.size, "checksum": arrived.md5, "os_hash_value": measure.sha512}
         facts["virtual_size"] = measure.virtual_size
         if stage:
@@ -181,6 +184,11 @@ async def _put(
     except BaseException:
         await runtime.db.write(give_up, upload)
         raise
+
+
+def _limit(stage: bool) -> str:
+    """Return which limit counts the bytes."""
+    return "image_stage_total" if stage else "image_size_total"
 
 
 def uploaded_row(tx: Tx, upload: Upload) -> ImageRow:
