@@ -82,8 +82,10 @@ AT_REST: dict[str, str] = {
         "select id, size, quota_gib from block_storage_volumes where size <> quota_gib"
     ),
     "the quota counts a server otherwise than by its size": (
-        "select id, vcpus, quota_vcpus, memory_mb, quota_memory_mb from compute_servers where deleted_at is null"
-        " and vm_state <> 'resized' and (vcpus <> quota_vcpus or memory_mb <> quota_memory_mb)"
+        "select s.id, s.vcpus, s.quota_vcpus, s.memory_mb, s.quota_memory_mb from compute_servers s"
+        " left join compute_migrations m on m.server_id = s.id and m.status = 'finished'"
+        " where s.deleted_at is null and m.id is null"
+        " and (s.vcpus <> s.quota_vcpus or s.memory_mb <> s.quota_memory_mb)"
     ),
     "a server's allocation is not what its flavor takes": (
         "select s.id, s.vcpus, a.used from compute_servers s left join placement_allocations a"
