@@ -9,7 +9,7 @@ from sqlalchemy import Select, bindparam, create_engine, func, inspect, select, 
 from sqlalchemy.exc import IntegrityError, PendingRollbackError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from pileus.kernel.db import Row, ask, delete_with, load, load_one, rows_with
+from pileus.kernel.db import Row, add_now, ask, delete_with, load, load_one, rows_with
 from pileus.kernel.db.session import Session
 
 NOON = datetime(2026, 1, 1, 12, 30, 15, 250, tzinfo=UTC)
@@ -134,3 +134,39 @@ def test_a_transaction_that_failed_hands_out_nothing(tx: Session):
 def test_a_statement_of_the_session_own_kind_is_taken_as_it_is(tx: Session):
     statement: Select[Any] = select(Part).order_by(Part.owner, Part.number).limit(1)
     assert load_one(tx, Part, statement) is tx.get(Part, ("a", 0))
+
+
+def test_new_rows_are_there_at_once_with_their_defaults(tx: Session):
+    one, two = Part(owner="c", number=1, size=5), Part(owner="c", number=2, size=6, data={"x": 1}, at=NOON)
+    add_now(tx, one, two)
+
+    assert (one.data, one.at) == ({}, None)
+    assert inspect(one).persistent
+    assert not tx.dirty
+    assert not tx.new
+    assert tx.get(Part, ("c", 1)) is one
+    one.size = 9
+    tx.commit()
+    tx.expunge_all()
+    assert facts(load(tx, Part, _OF_OWNER, {"owner": "c"})) == [[9, "c", {}, 1, None], [6, "c", {"x": 1}, 2, NOON]]
+
+
+def test_new_rows_come_after_what_was_not_written_yet(tx: Session):
+    tx.delete(load(tx, Part, _OF_OWNER, {"owner": "b"})[0])
+    add_now(tx, Part(owner="b", number=2, size=2))
+    add_now(tx)
+    assert [row.size for row in load(tx, Part, _OF_OWNER, {"owner": "b"})] == [2]
+
+
+def test_a_new_row_whose_key_is_taken_or_unknown_is_refused(tx: Session):
+    with pytest.raises(IntegrityError):
+        add_now(tx, Part(owner="b", number=2, size=2))
+    with pytest.raises(TypeError, match="no key"):
+        add_now(tx, Part(owner="b", size=2))
+
+
+def test_new_rows_are_gone_with_their_transaction(tx: Session):
+    row = Part(owner="c", number=1, size=5)
+    add_now(tx, row)
+    tx.rollback()
+    assert load(tx, Part, _OF_OWNER, {"owner": "c"}) == []

@@ -12,7 +12,7 @@ from pileus.kernel.db.base import (
     writable,
 )
 from pileus.kernel.db.engine import Database, open_database
-from pileus.kernel.db.session import ask, delete_with, load, load_one, rows_with
+from pileus.kernel.db.session import add_now, ask, delete_with, load, load_one, rows_with
 from pileus.kernel.db.types import ByteString, JsonText, UtcDateTime
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Row",
     "Tx",
     "UtcDateTime",
+    "add_now",
     "after_commit",
     "ask",
     "case_insensitive_like",

@@ -8,10 +8,22 @@ it with their own loading.
 """
 
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, CursorResult, Delete, Executable, Select, bindparam, delete, inspect, orm, select
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Delete,
+    Executable,
+    Select,
+    bindparam,
+    delete,
+    insert,
+    inspect,
+    orm,
+    select,
+)
 
 R = TypeVar("R")
 
@@ -49,20 +61,29 @@ class Session(orm.Session):
 
 
 class _Shape:
-    """What becomes of the columns of a class: ``names`` of its attributes; ``key``: where its primary key is."""
+    """What becomes of the columns of a class.
+
+    ``names``: its attributes; ``columns``: their columns' names; ``key``: where its primary key is among them;
+    ``defaults``: what attributes are that were not given; ``insert``: the statement that adds a row.
+    """
 
     def __init__(self, entity: type[Any]) -> None:
         mapper = inspect(entity)
         columns = [attribute.columns[0] for attribute in mapper.column_attrs]
         self.names = [attribute.key for attribute in mapper.column_attrs]
+        self.columns = [column.name for column in columns]
         self.key = [columns.index(column) for column in mapper.primary_key]
         self.blank = mapper.class_manager.new_instance
+        self.defaults = {name: column.default for name, column in zip(self.names, columns, strict=True)}
+        self.insert = insert(mapper.local_table)
 
 
 _shape = functools.cache(_Shape)
 
 
-def ask(tx: orm.Session, statement: Executable, given: Mapping[str, Any]) -> CursorResult[Any]:
+def ask(
+    tx: orm.Session, statement: Executable, given: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+) -> CursorResult[Any]:
     """Run a statement on columns that is built once; what the transaction has not written yet is written first."""
     if tx.autoflush:
         tx.flush()
@@ -94,6 +115,38 @@ def load_one(
     """Return the first row that ``load`` would return, or None."""
     found = load(tx, entity, statement, given)
     return found[0] if found else None
+
+
+def add_now(tx: orm.Session, *rows: Any) -> None:
+    """Insert new rows of one class at once, all of whose keys are known; the transaction knows them then.
+
+    It is what ``tx.add_all`` and ``tx.flush`` do, without working out what else depends on what.  What the
+    transaction has not written yet is written first.
+    """
+    if not rows:
+        return
+    shape = _shape(type(rows[0]))
+    given = [_complete(shape, row) for row in rows]
+    ask(tx, shape.insert, given[0] if len(given) == 1 else given)
+    known: Any = tx.identity_map
+    for row in rows:
+        state: Any = inspect(row)
+        state.key = type(row), tuple([state.dict[shape.names[position]] for position in shape.key]), None
+        state.session_id = tx.hash_key
+        known.add(state)
+        state._commit_all(state.dict, known)
+
+
+def _complete(shape: _Shape, row: Any) -> dict[str, Any]:
+    """Give a new row its defaults; return what is inserted, by column."""
+    values: dict[str, Any] = inspect(row).dict
+    for name in shape.names:
+        if name not in values:
+            default: Any = shape.defaults[name]
+            values[name] = None if default is None else default.arg(None) if default.is_callable else default.arg
+    if any(values[shape.names[position]] is None for position in shape.key):
+        raise TypeError(f"{type(row).__name__} has no key yet: add it and flush")
+    return {column: values[name] for column, name in zip(shape.columns, shape.names, strict=True)}
 
 
 def _attach(tx: orm.Session, key: Any, shape: _Shape, row: Any) -> Any:

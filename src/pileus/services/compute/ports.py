@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from pileus.kernel.context import Context
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Tx, add_now
 from pileus.kernel.errors import Conflict, Invalid, NotFound
 from pileus.kernel.ids import is_uuid
 from pileus.kernel.operations import Operation
@@ -135,13 +135,12 @@ def plug_all(tx: Tx, server: Server, nics: Sequence[WantedNic], group_ids: Seque
     if not nics:
         return
     port_ids = [_take(tx, server, wanted, group_ids) for wanted in nics]
-    tx.flush()
     ports = public.ports_by_id(tx, port_ids)
     cards = [
         _card_of(server, wanted, ports[port_id], position)
         for position, (wanted, port_id) in enumerate(zip(nics, port_ids, strict=True))
     ]
-    tx.add_all(cards)
+    add_now(tx, *cards)
     _show(tx, server, cards, ports)
 
 

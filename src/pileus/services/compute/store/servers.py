@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, func, or_, select, update
 
 from pileus.kernel import clock
-from pileus.kernel.db import Tx, ask, delete_with, load_one, rows_with
+from pileus.kernel.db import Tx, add_now, ask, delete_with, load_one, rows_with
 from pileus.kernel.operations import OperationRow
 from pileus.services.compute.model import BlockDevice, ConsoleToken, Migration, Nic, Server, Stray
 
@@ -46,8 +46,7 @@ def attached_by_server(tx: Tx, server_ids: Sequence[str]) -> dict[str, list[tupl
 
 def insert_servers(tx: Tx, servers: Iterable[Server]) -> None:
     """Add servers."""
-    tx.add_all(servers)
-    tx.flush()
+    add_now(tx, *servers)
 
 
 def touch(server: Server, **values: Any) -> None:

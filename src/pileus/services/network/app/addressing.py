@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Tx, add_now
 from pileus.kernel.errors import Conflict, Invalid
 from pileus.services.network.app.ranges import eui64, offset_of, offsets_of, valid_ip
 from pileus.services.network.app.refusals import invalid, subnet_not_found
@@ -80,18 +80,19 @@ def _take(
     tx: Tx, port: Port, subnets: list[Subnet], wanted: list[Wish] | None, staying: list[Address]
 ) -> list[Address]:
     found: list[Address] = []
+
+    def add(new: list[Address]) -> None:
+        for position, address in enumerate(new, len(staying) + len(found)):
+            address.position = position
+        add_now(tx, *new)
+        found.extend(new)
+
     if wanted is None:
-        found = _automatic(tx, port, _for_owner(subnets, port.device_owner))
+        add(_automatic(tx, port, _for_owner(subnets, port.device_owner)))
     else:
         for wish in wanted:
-            found.append(_fulfil(tx, port, subnets, wish))
-            tx.add(found[-1])
-            tx.flush()
-        found += _self_configured(port, subnets, [*staying, *found])
-    for position, address in enumerate(found):
-        address.position = len(staying) + position
-    tx.add_all(found)
-    tx.flush()
+            add([_fulfil(tx, port, subnets, wish)])
+        add(_self_configured(port, subnets, [*staying, *found]))
     return found
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from pileus.kernel import events, ids
 from pileus.kernel.context import Context
-from pileus.kernel.db import Tx, delete_with, keep
+from pileus.kernel.db import Tx, add_now, delete_with, keep
 from pileus.kernel.errors import Conflict, Invalid
 from pileus.services.network.app import addressing, groups, limits, telling
 from pileus.services.network.app.port_values import (
@@ -89,10 +89,9 @@ def add_port(
     """Add a port with its addresses and groups; the quota of its project pays for it."""
     if claim and port.project_id:
         limits.claim(tx, port.project_id, "port")
-    tx.add(keep(tx, port))
-    tx.flush()
+    add_now(tx, keep(tx, port))
     addressing.allocate(tx, port, fixed)
-    tx.add_all(PortGroup(port_id=port.id, group_id=group_id) for group_id in group_ids)
+    add_now(tx, *(PortGroup(port_id=port.id, group_id=group_id) for group_id in group_ids))
     return port
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pileus.kernel import clock
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Tx, add_now
 from pileus.kernel.errors import Conflict, Invalid
 from pileus.services.placement.model import Consumer
 from pileus.services.placement.store import allocations, providers
@@ -56,7 +56,8 @@ def _put_consumer(tx: Tx, claim: Claim) -> None:
     now = clock.now()
     row = allocations.get_consumer(tx, claim.consumer_uuid)
     if row is None:
-        tx.add(
+        add_now(
+            tx,
             Consumer(
                 uuid=claim.consumer_uuid,
                 project_id=claim.project_id,
@@ -65,7 +66,7 @@ def _put_consumer(tx: Tx, claim: Claim) -> None:
                 generation=1,
                 created_at=now,
                 updated_at=now,
-            )
+            ),
         )
         return
     row.project_id, row.user_id, row.updated_at = claim.project_id, claim.user_id, now
