@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, exists, func, select
 from sqlalchemy.orm import aliased
 
-from pileus.kernel.db import Tx, delete_with, rows_with
+from pileus.kernel.db import Tx, ask, delete_with, rows_with
 from pileus.services.network.model import Address, Port
 
 _address: Any = Address.__table__
@@ -23,8 +23,7 @@ _HIGHEST = select(func.max(_address.c.offset)).where(
 
 def next_free(tx: Tx, subnet_id: str, first: int, last: int) -> int | None:
     """Return a free offset between ``first`` and ``last``, both included; None when all are taken."""
-    tx.flush()
-    highest = tx.connection().execute(_HIGHEST, {"subnet": subnet_id, "first": first, "last": last}).scalar()
+    highest = ask(tx, _HIGHEST, {"subnet": subnet_id, "first": first, "last": last}).scalar()
     if highest is None:
         return first
     if highest < last:

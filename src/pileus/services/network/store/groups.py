@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, func, or_, select, union
 
-from pileus.kernel.db import Tx, rows_with
+from pileus.kernel.db import Tx, ask, rows_with
 from pileus.services.network.model import Address, DefaultGroup, Port, PortGroup, SecurityGroup, SecurityGroupRule
 
 
@@ -45,8 +45,7 @@ def rules_of(tx: Tx, group_ids: Iterable[str]) -> dict[str, list[SecurityGroupRu
 def member_ips(tx: Tx, group_ids: Iterable[str]) -> dict[str, list[str]]:
     """Return the addresses of all members of many groups, allowed address pairs included."""
     found: dict[str, set[str]] = {}
-    tx.flush()
-    for group_id, ip, pairs in tx.connection().execute(_MEMBERS, {"ids": list(group_ids)}):
+    for group_id, ip, pairs in ask(tx, _MEMBERS, {"ids": list(group_ids)}):
         members = found.setdefault(group_id, set())
         members.add(ip)
         if pairs:
@@ -80,8 +79,7 @@ def groups_by_host(tx: Tx) -> dict[str, set[str]]:
 
 def _hosts(tx: Tx, statement: Any, group_ids: Sequence[str]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    tx.flush()
-    rows: Any = tx.connection().execute(statement, {"ids": group_ids})
+    rows: Any = ask(tx, statement, {"ids": group_ids})
     for group_id, host in rows:
         found.setdefault(group_id, set()).add(host)
     return found

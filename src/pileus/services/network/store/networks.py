@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, func, select
 
-from pileus.kernel.db import Tx, keep, rows_with
+from pileus.kernel.db import Tx, ask, keep, rows_with
 from pileus.services.network.model import Network, Port, Subnet, SubnetPool
 
 
@@ -70,8 +70,7 @@ _SUBNET_IDS = (
 def subnet_ids_of(tx: Tx, network_ids: Sequence[str]) -> dict[str, list[str]]:
     """Return only the ids of the subnets of many networks."""
     found: dict[str, list[str]] = {}
-    tx.flush()
-    rows: Any = tx.connection().execute(_SUBNET_IDS, {"networks": network_ids})
+    rows: Any = ask(tx, _SUBNET_IDS, {"networks": network_ids})
     for network_id, subnet_id in rows:
         found.setdefault(network_id, []).append(subnet_id)
     return found

@@ -167,6 +167,5 @@ _SERVED = (
 
 def served_by_dhcp(tx: Tx, host: str, network_id: str) -> list[Served]:
     """Return the guests of a network on a host, in one query however many there are."""
-    tx.flush()
-    rows = tx.connection().execute(_SERVED, {"host": host, "network_id": network_id})
+    rows = ask(tx, _SERVED, {"host": host, "network_id": network_id})
     return [Served(*row) for row in rows]

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, bindparam, delete, literal, or_, select
 
 from pileus.kernel.context import Context
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Tx, ask
 from pileus.services.network.model import EVERYBODY, EXTERNAL, SHARED, Network, Share
 
 
@@ -55,8 +55,7 @@ _EXTERNAL_IDS = select(_share.c.object_id).where(_share.c.object_type == "networ
 def share_actions(tx: Tx, kind: str, ids: Sequence[str], project_id: str) -> dict[str, set[str]]:
     """Return, by object, what everybody or this project may do with it by RBAC entries."""
     found: dict[str, set[str]] = {}
-    tx.flush()
-    rows: Any = tx.connection().execute(_ACTIONS, {"kind": kind, "project": project_id, "ids": ids})
+    rows: Any = ask(tx, _ACTIONS, {"kind": kind, "project": project_id, "ids": ids})
     for object_id, action in rows:
         found.setdefault(object_id, set()).add(action)
     return found

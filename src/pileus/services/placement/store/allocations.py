@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, func, insert, select
 
-from pileus.kernel.db import Tx, delete_with, rows_with
+from pileus.kernel.db import Tx, ask, delete_with, rows_with
 from pileus.services.placement.model import Allocation, Consumer, Provider
 
 Held = dict[str, dict[str, int]]
@@ -37,8 +37,7 @@ def held_by(tx: Tx, consumer_uuid: str) -> Held:
 def held_by_many(tx: Tx, consumer_uuids: Collection[str]) -> dict[str, Held]:
     """Return what consumers hold: one query."""
     found: dict[str, Held] = {}
-    tx.flush()
-    rows: Any = tx.connection().execute(_HELD, {"consumers": list(consumer_uuids)})
+    rows: Any = ask(tx, _HELD, {"consumers": list(consumer_uuids)})
     for consumer, provider, name, used in rows:
         found.setdefault(consumer, {}).setdefault(provider, {})[name] = used
     return found
