@@ -7,6 +7,7 @@ its owner last asked for just that, in a detachment that failed; whatever else i
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import NamedTuple
 
 import msgspec
 
@@ -54,14 +55,8 @@ def take_out(tx: Tx, server: Server, port_id: str) -> None:
         or find_live(tx, resource)
     ):
         return
-    last = store.last_action(tx, server.id)
-    input = _input(last) if last is not None else None
-    if (
-        last is not None
-        and input is not None
-        and _device(input) == port_id
-        and last.created_at > clock.now() - PATIENCE
-    ):
+    failed = _failed_detachment(tx, server)
+    if failed is not None and failed.device == port_id and failed.row.created_at > clock.now() - PATIENCE:
         return
     begin(tx, None, UNPLUG, resource, NicInput(server_id=server.id, host=server.host, port_id=port_id))
     log.info("port %s is gone: server %s loses its card", port_id, server.id, extra={"server_id": server.id})
@@ -69,23 +64,30 @@ def take_out(tx: Tx, server: Server, port_id: str) -> None:
 
 def _carry_through(tx: Tx, server: Server, missing: set[str]) -> None:
     """Begin a detachment again that failed, and whose guest let go all the same."""
-    last = store.last_action(tx, server.id)
-    input = _input(last) if last is not None else None
-    if last is None or input is None or _device(input) not in missing:
+    failed = _failed_detachment(tx, server)
+    if failed is None or failed.device not in missing:
         told = ", ".join(sorted(missing))
         log.warning("the guest of server %s lacks %s", server.id, told, extra={"server_id": server.id})
         return
-    if isinstance(input, VolumeInput):
-        begin_detaching(tx, acting(server), input.volume_id, server.id)
-    begin(tx, None, last.kind, last.resource, input)
-    log.info("%s of server %s is carried through", last.kind, server.id, extra={"server_id": server.id})
+    if isinstance(failed.input, VolumeInput):
+        begin_detaching(tx, acting(server), failed.device, server.id)
+    begin(tx, None, failed.row.kind, failed.row.resource, failed.input)
+    log.info("%s of server %s is carried through", failed.row.kind, server.id, extra={"server_id": server.id})
 
 
-def _input(last: OperationRow) -> NicInput | VolumeInput | None:
-    """Return what a detachment that failed was told."""
-    told = INPUTS.get(last.kind)
-    return msgspec.json.decode(last.input, type=told) if told is not None and last.state == "failed" else None
+class Detachment(NamedTuple):
+    """A detachment that failed, and the port or volume it was to take out."""
+
+    row: OperationRow
+    input: NicInput | VolumeInput
+    device: str
 
 
-def _device(input: NicInput | VolumeInput) -> str:
-    return input.volume_id if isinstance(input, VolumeInput) else input.port_id
+def _failed_detachment(tx: Tx, server: Server) -> Detachment | None:
+    """Return the last thing done to a server, if that was a detachment and failed."""
+    last = store.last_action(tx, server.id)
+    told = INPUTS.get(last.kind) if last is not None else None
+    if last is None or told is None or last.state != "failed":
+        return None
+    input = msgspec.json.decode(last.input, type=told)
+    return Detachment(last, input, input.volume_id if isinstance(input, VolumeInput) else input.port_id)
