@@ -154,6 +154,6 @@ def conclude(state: State, cloud: Cloud, client: OpenStackClient, key: Path, add
     say(f"  log in        {' '.join(ssh_words(key, address))}")
     say(f"  dashboard     {url(cloud)}/dashboard   {user}")
     say(f'  shell         eval "$(pileus openrc --project demo --state {state.path})"; openstack server list')
-    say("  stop          pileus down          remove all: pileus down --purge\n")
+    say(f"  stop          pileus down --state {state.path}   (remove all: --purge)\n")
     say("clouds.yaml:")
     say(openrc.clouds_yaml(variables))
