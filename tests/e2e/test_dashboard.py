@@ -130,7 +130,7 @@ def test_stop_and_delete_from_the_page(cloud: RealCloud, browser: webdriver.Chro
     def text(b: webdriver.Chrome) -> str:
         return b.find_element(By.TAG_NAME, "main").text
 
-    patience(browser, 120).until(lambda b: "SHUTOFF" in text(b))
+    assert patience(browser, 120).until(lambda b: "SHUTOFF" in text(b))
     press_enter(browser, By.XPATH, "//tr[contains(., 'from-page')]//summary[text()='Delete']")
     press_enter(browser, By.XPATH, "//tr[contains(., 'from-page')]//button[text()='Yes, delete']")
 
@@ -138,4 +138,4 @@ def test_stop_and_delete_from_the_page(cloud: RealCloud, browser: webdriver.Chro
         rows = [row.text for row in b.find_elements(By.CSS_SELECTOR, "tbody tr")]
         return heading(b) == "Servers" and not any("from-page" in row for row in rows)
 
-    patience(browser, 60).until(is_gone)
+    assert patience(browser, 60).until(is_gone)

@@ -11,9 +11,12 @@ import httpx
 
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.testing import client, running
+from pileus.services.compute.agent import ComputePart
+from pileus.services.compute.drivers.fake import FakeHypervisor
 from pileus.services.identity.testing import login
 
 COMPUTE = "/compute/v2.1"
+VOLUME = "/volume/v3/volumes"
 PATIENCE_S = 30.0
 
 
@@ -91,6 +94,21 @@ class Cloud:
                 if test(answer):
                     return answer
                 await asyncio.sleep(0.02)
+
+
+async def volume_of(cloud: Cloud) -> str:
+    """Make a volume and wait for it."""
+    made = await cloud.demo.post(VOLUME, json={"volume": {"size": 1}})
+    id = made.json()["volume"]["id"]
+    await cloud.until(f"{VOLUME}/{id}", lambda answer: answer["volume"]["status"] == "available")
+    return id
+
+
+def drivers(cloud: Cloud) -> list[FakeHypervisor]:
+    """Return the drivers of all hosts."""
+    assert cloud.runtime.local_hosts is not None
+    parts = [part for host in cloud.runtime.local_hosts.hosts.values() for part in host.parts]
+    return [part.driver for part in parts if isinstance(part, ComputePart) and isinstance(part.driver, FakeHypervisor)]
 
 
 @asynccontextmanager

@@ -6,25 +6,8 @@ from typing import Any
 
 from pileus.kernel.errors import Conflict
 from pileus.kernel.operations import alarms
-from pileus.services.compute.agent import ComputePart
 from pileus.services.compute.drivers.fake import FakeHypervisor
-from tests.api.compute.cloud import Cloud
-
-VOLUME = "/volume/v3/volumes"
-
-
-async def volume_of(cloud: Cloud) -> str:
-    """Make a volume and wait for it."""
-    made = await cloud.demo.post(VOLUME, json={"volume": {"size": 1}})
-    id = made.json()["volume"]["id"]
-    await cloud.until(f"{VOLUME}/{id}", lambda answer: answer["volume"]["status"] == "available")
-    return id
-
-
-def drivers(cloud: Cloud) -> list[FakeHypervisor]:
-    assert cloud.runtime.local_hosts is not None
-    parts = [part for host in cloud.runtime.local_hosts.hosts.values() for part in host.parts]
-    return [part.driver for part in parts if isinstance(part, ComputePart) and isinstance(part.driver, FakeHypervisor)]
+from tests.api.compute.cloud import VOLUME, Cloud, drivers, volume_of
 
 
 def fail_once_after(driver: FakeHypervisor, verb: str) -> None:
