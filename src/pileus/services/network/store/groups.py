@@ -45,7 +45,8 @@ def rules_of(tx: Tx, group_ids: Iterable[str]) -> dict[str, list[SecurityGroupRu
 def member_ips(tx: Tx, group_ids: Iterable[str]) -> dict[str, list[str]]:
     """Return the addresses of all members of many groups, allowed address pairs included."""
     found: dict[str, set[str]] = {}
-    for group_id, ip, pairs in ask(tx, _MEMBERS, {"ids": list(group_ids)}):
+    rows: Any = ask(tx, _MEMBERS, {"ids": list(group_ids)})
+    for group_id, ip, pairs in rows:
         members = found.setdefault(group_id, set())
         members.add(ip)
         if pairs:
