@@ -28,6 +28,7 @@ def run(words: argparse.Namespace) -> None:
 
 def current(words: argparse.Namespace) -> None:
     """Print the database's revision and the program's."""
+    find_services()
     found, wanted = _in_database(words, schema.stored), schema.head()
     say(f"database: {found or '(no tables yet)'}")
     say(f"program:  {wanted}")
@@ -53,7 +54,7 @@ def downgrade(words: argparse.Namespace) -> None:
     from pileus.kernel.db import migrate
 
     if words.revision is None:
-        known = ", ".join(revision.id for revision in schema.chain())
+        known = ", ".join(revision.id for revision in schema.chain()) or "(there are none before the first release)"
         raise Problem("Back to which revision?", f"`pileus db downgrade REVISION`, one of: {known}.")
     _refuse_while_it_runs(words)
     _tell("Took back", _in_database(words, partial(migrate.downgrade, to=words.revision)))
@@ -70,22 +71,11 @@ def revision(words: argparse.Namespace) -> None:
     say(f"Written: {path}. Read it, and add how data moves." if path else "The models and the revisions agree.")
 
 
-def baseline(words: argparse.Namespace) -> None:
-    """Write the first revision anew: only until the first release."""
-    from pileus.kernel.db import migrate
-
-    if len(schema.chain()) > 1:
-        raise Problem("There are revisions after the first: it must not change any more.", "`pileus db revision TITLE`")
-    find_services()
-    say(f"Written: {migrate.baseline()}")
-
-
 VERBS = {
     "current": current,
     "upgrade": upgrade,
     "downgrade": downgrade,
     "revision": revision,
-    "baseline": baseline,
 }
 
 

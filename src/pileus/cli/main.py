@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
     made["restore"].add_argument("--database", help="URL of the database to restore into, if not the backup's own")
     _identity_words(made["identity"])
     made["db"].add_argument(
-        "verb", nargs="?", default="current", choices=["current", "upgrade", "downgrade", "revision", "baseline"]
+        "verb", nargs="?", default="current", choices=["current", "upgrade", "downgrade", "revision"]
     )
     made["db"].add_argument("revision", nargs="?", help="a revision, or what the new one does")
     made["openrc"].add_argument("--project", help="the project, and user, to act as (default admin)")

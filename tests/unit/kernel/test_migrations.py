@@ -104,21 +104,48 @@ def live(*arguments: Any) -> int | None:
     return process.exitcode
 
 
-async def test_the_revisions_end_in_what_the_models_say(new_url):
+async def test_a_chain_ends_in_what_the_models_say(new_url, tmp_path):
     find_services()
     made = open_database(new_url("made"))
-    ours = migrate.tables()
+    ours = schema.tables()
     await made.change_schema(lambda connection: Row.metadata.create_all(connection, ours))
     wanted = await made.change_schema(shape)
     await made.close()
+    if not schema.chain():  # before the first release: what would be written for it
+        migrate.write("First release", tmp_path)
+    folder = schema.FOLDER if schema.chain() else tmp_path
     url = new_url("migrated")
-    await on(url, migrate.upgrade)
+    await on(url, lambda connection: migrate.upgrade(connection, folder))
     found = await on(url, shape)
     del found[schema.TABLE]
     assert found == wanted, (
-        "the revisions in src/pileus/migrations do not end in what the models say: run `pileus db revision TITLE`, or "
-        "until the first release `pileus db baseline`, and commit what it writes"
+        "the revisions in src/pileus/migrations do not end in what the models say: run `pileus db revision TITLE` and "
+        "commit what it writes"
     )
+
+
+async def test_before_the_first_release_a_database_of_other_models_is_left_alone(new_url, tmp_path):
+    empty = tmp_path / "none"
+    empty.mkdir()
+    url = new_url("other")
+    await on(url, lambda connection: schema.create(connection, "unreleased_0123456789abcdef"))
+    database = open_database(url)
+    with pytest.raises(schema.WrongSchema, match="another development version of Pileus \\(unreleased_0123"):
+        await schema.bring_up(database, empty)
+    await database.close()
+
+
+async def test_every_process_gives_the_models_the_same_name():
+    programs = ["find_services(['identity'])", "import pileus.kernel.runtime", "import pileus.cli.server"]
+    names = set()
+    for program in programs:
+        words = f"from pileus.kernel.service import find_services; {program}; from pileus.kernel.db import schema"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", f"{words}; print(schema.digest())", stdout=asyncio.subprocess.PIPE
+        )
+        names.add((await process.communicate())[0])
+    assert len(names) == 1
+    assert names != {b""}
 
 
 async def test_data_goes_forward_and_back(new_url):

@@ -4,7 +4,6 @@ Rule: a revision may be run again after it was killed anywhere.  Where the engin
 schema, an operation whose result is there already is passed over.
 """
 
-import hashlib
 import importlib.util
 import logging
 from pathlib import Path
@@ -15,11 +14,11 @@ from alembic.autogenerate import produce_migrations, render_python_code
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation, Operations, ops
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, Table, create_engine, inspect
+from sqlalchemy import Connection, create_engine, inspect
 
 from pileus.kernel.db import types
 from pileus.kernel.db.base import Row
-from pileus.kernel.db.schema import FOLDER, TABLE, Revision, WrongSchema, chain, stamp, stored, transactional
+from pileus.kernel.db.schema import FOLDER, TABLE, Revision, WrongSchema, chain, stamp, stored, tables, transactional
 
 log = logging.getLogger(__name__)
 
@@ -167,12 +166,6 @@ for _kind in (
 # Writing revisions.
 
 
-def tables() -> list[Table]:
-    """Return the program's own tables: those of tests share the same base."""
-    mappers = Row.registry.mappers
-    return [m.local_table for m in mappers if m.class_.__module__.startswith("pileus.")]  # type: ignore[misc]
-
-
 def _render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
     if kind == "type" and isinstance(item, (types.UtcDateTime, types.JsonText)):
         return f"db.{type(item).__name__}()"
@@ -202,21 +195,8 @@ def _render(operations: ops.UpgradeOps | ops.DowngradeOps | None, context: Migra
     return "\n".join(line.rstrip() for line in code.splitlines() if "### commands" not in line) + "\n"
 
 
-def baseline(folder: Path = FOLDER) -> Path:
-    """Write the first revision from the models; its id tells one state of the models from another."""
-    with create_engine("sqlite://").connect() as connection:
-        script, context = _compare(connection)
-        body = _render(script.upgrade_ops, context)
-    id = "0001_" + hashlib.sha256(body.encode()).hexdigest()[:12]
-    path = folder / "0001_baseline.py"
-    path.write_text(
-        HEADER.format(title="Every table of the first release. Generated from the models.", revision=id) + body
-    )
-    return path
-
-
 def write(title: str, folder: Path = FOLDER) -> Path | None:
-    """Write the revision that leads from the end of the chain to the models; None when they agree."""
+    """Write the revision that leads from the end of the chain, or from nothing, to the models; None when they agree."""
     with create_engine("sqlite://").connect() as connection:
         upgrade(connection, folder)
         script, context = _compare(connection)

@@ -2,15 +2,18 @@
 
 Rule: a start on a database of the right revision asks one question and imports nothing; everything else happens
 under a lock, in one transaction where the engine can, and may be killed at any moment.
+
+Until the first release there are no revisions: the schema is what the models say, and its name is their digest.
 """
 
+import hashlib
 import logging
 import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, Table, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 import pileus
@@ -22,6 +25,7 @@ log = logging.getLogger(__name__)
 
 FOLDER = Path(pileus.__file__).parent / "migrations"
 TABLE = "alembic_version"
+UNRELEASED = "unreleased_"
 CREATING = "creating"
 """Stands for a revision while the tables are made: where it is found they are unfinished and empty."""
 
@@ -53,12 +57,30 @@ def chain(folder: Path = FOLDER) -> list[Revision]:
 
 
 def head(folder: Path = FOLDER) -> str:
-    """Return the revision that this program works on."""
-    newest = max(path.name for path in folder.iterdir() if _FILE.fullmatch(path.name))
-    named = _NAME.search((folder / newest).read_text())
-    if named is None:
-        raise WrongSchema(f'{folder / newest} does not say which revision it is: it lacks a line revision = "...".')
-    return named[1]
+    """Return the revision that this program works on: the last of the chain, or the models' digest without one."""
+    revisions = chain(folder)
+    return revisions[-1].id if revisions else f"{UNRELEASED}{digest()}"
+
+
+def tables() -> list[Table]:
+    """Return the program's own tables: those of tests share the same base."""
+    mappers = Row.registry.mappers
+    return [m.local_table for m in mappers if m.class_.__module__.startswith("pileus.")]  # type: ignore[misc]
+
+
+def digest() -> str:
+    """Return what tells one state of the models from another: of columns, keys and indexes, in any order."""
+    from pileus.kernel.service import find_services  # which knows this module
+
+    find_services()  # whichever of them this cloud runs, the schema is of all
+    lines = []
+    for table in tables():
+        columns = [f"{c.name} {c.type!r} {c.nullable} {c.primary_key} {c.server_default}" for c in table.columns]
+        keys = [f"{type(k).__name__} {[c.name for c in k.columns]}" for k in table.constraints if hasattr(k, "columns")]
+        links = [f"{k.parent.name} {k.target_fullname} {k.ondelete}" for k in table.foreign_keys]
+        indexes = [f"{i.name} {i.unique} {[str(e) for e in i.expressions]}" for i in table.indexes]
+        lines.append(f"{table.name}: {sorted(columns)} {sorted(keys)} {sorted(links)} {sorted(indexes)}")
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
 
 
 async def bring_up(db: Database, folder: Path = FOLDER) -> None:
@@ -115,13 +137,18 @@ def _settle(folder: Path, connection: Connection) -> None:
     if found in (None, CREATING):
         create(connection, head(folder))
         return
+    if not chain(folder):
+        raise WrongSchema(
+            f"The database was made by another development version of Pileus ({found}; this one is {head(folder)}), and "
+            "before the first release nothing leads from one to the next: start anew with `pileus down --purge`."
+        )
     from pileus.kernel.db import migrate  # imports Alembic, which a start with nothing to migrate need not
 
     migrate.upgrade(connection, folder)
 
 
 def create(connection: Connection, revision: str) -> None:
-    """Make all tables at once, as the models say; a test sees to it that the chain ends in the same."""
+    """Make all tables at once, as the models say; a test sees to it that a chain ends in the same."""
     stamp(connection, CREATING)
     Row.metadata.create_all(connection)
     stamp(connection, revision)
