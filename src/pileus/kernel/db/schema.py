@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import Connection, Table, inspect, text
+from sqlalchemy import ColumnCollectionConstraint, Connection, Constraint, Table, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 import pileus
@@ -76,11 +76,16 @@ def digest() -> str:
     lines = []
     for table in tables():
         columns = [f"{c.name} {c.type!r} {c.nullable} {c.primary_key} {c.server_default}" for c in table.columns]
-        keys = [f"{type(k).__name__} {[c.name for c in k.columns]}" for k in table.constraints if hasattr(k, "columns")]
+        keys = [_key(constraint) for constraint in table.constraints]
         links = [f"{k.parent.name} {k.target_fullname} {k.ondelete}" for k in table.foreign_keys]
         indexes = [f"{i.name} {i.unique} {[str(e) for e in i.expressions]}" for i in table.indexes]
         lines.append(f"{table.name}: {sorted(columns)} {sorted(keys)} {sorted(links)} {sorted(indexes)}")
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
+
+
+def _key(constraint: Constraint) -> str:
+    columns = [c.name for c in constraint.columns] if isinstance(constraint, ColumnCollectionConstraint) else []
+    return f"{type(constraint).__name__} {columns}"
 
 
 async def bring_up(db: Database, folder: Path = FOLDER) -> None:
@@ -139,8 +144,8 @@ def _settle(folder: Path, connection: Connection) -> None:
         return
     if not chain(folder):
         raise WrongSchema(
-            f"The database was made by another development version of Pileus ({found}; this one is {head(folder)}), and "
-            "before the first release nothing leads from one to the next: start anew with `pileus down --purge`."
+            f"The database was made by another development version of Pileus ({found}; this one is {head(folder)}), "
+            "and before the first release nothing leads from one to the next: start anew with `pileus down --purge`."
         )
     from pileus.kernel.db import migrate  # imports Alembic, which a start with nothing to migrate need not
 

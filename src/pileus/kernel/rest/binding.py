@@ -9,7 +9,7 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -22,6 +22,7 @@ from pileus.kernel.errors import Forbidden, Invalid, NotFound
 from pileus.kernel.policy import attribute
 from pileus.kernel.rest.formats import Page
 from pileus.kernel.rest.http import Request, Response, json_response
+from pileus.kernel.rest.references import Refers, load_references, places, structs_in
 from pileus.kernel.rest.routing import Api, Route
 from pileus.kernel.rest.schema import decode, trim
 
@@ -57,6 +58,8 @@ class Endpoint:
     body_kind: Any
     query: Callable[[Request], Any] | None
     query_kind: type[msgspec.Struct] | None = None
+    referring: tuple[str, ...] = ()
+    """Which of ``body`` and ``query`` hold references."""
     defers: bool = False
     """An ``async`` handler that returns ``InTransaction``: its decision is made in the request's transaction."""
 
@@ -89,6 +92,8 @@ class Endpoint:
             arguments["body"] = self._decode_body(raw, ctx)
         if self.query is not None:
             arguments["query"] = self.query(request)
+        for name in self.referring:
+            load_references(tx, ctx, arguments[name], self.api.references, self.api.missing)
         for name in self.named:
             if name == "ctx":
                 arguments[name] = ctx
@@ -199,8 +204,29 @@ def bind(api: Api, route: Route) -> Endpoint:
         body_kind=body_kind,
         query=query,
         query_kind=query_kind,
+        referring=_referring(api, route, body_kind, query_kind),
         defers=defers,
     )
+
+
+def _referring(api: Api, route: Route, body: Any, query: Any) -> tuple[str, ...]:
+    """Return which arguments hold references that the kernel loads; raise TypeError for a kind nobody loads."""
+    found = []
+    for name, kind in (("body", body), ("query", query)):
+        kinds = {refers.kind for struct in structs_in(kind) for refers in _loaded(struct)}
+        if unknown := kinds - api.references.keys():
+            raise TypeError(f"{route.handler.__qualname__}: the API does not say how {sorted(unknown)} are loaded")
+        if kinds:
+            found.append(name)
+    return tuple(found)
+
+
+def _loaded(struct: type[msgspec.Struct]) -> Iterator[Refers]:
+    for place in places(struct):
+        if place.refers is not None and place.refers.loaded:
+            yield place.refers
+        for below in place.below:
+            yield from _loaded(below)
 
 
 def _list_fields(kind: type[msgspec.Struct]) -> frozenset[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest.formats import ErrorFormat, PageFormat, identity_error, link_page
+from pileus.kernel.rest.references import Refers, Resolve, not_found
 from pileus.kernel.rest.versions import LAST, Between, Microversions, Version, version
 
 if TYPE_CHECKING:
@@ -73,6 +74,9 @@ class Api:
     refused: "Callable[[Runtime, Context, Request, Route, ApiError], None] | None" = None
     """Called with the error of a request that was refused; its transaction is over."""
     loaders: dict[type, Callable[..., Any]] = field(default_factory=dict)
+    references: dict[str, Resolve] = field(default_factory=dict)
+    missing: "Callable[[Refers, str, str], ApiError]" = not_found
+    """What a reference to a thing that the caller does not see is answered with: ``missing(mark, id, field)``."""
     routes: list[Route] = field(default_factory=list)
 
     def loader(self, row: type) -> Callable[[Handler], Handler]:
@@ -81,6 +85,15 @@ class Api:
         def add(load: Handler) -> Handler:
             self.loaders[row] = load
             return load
+
+        return add
+
+    def reference(self, kind: str) -> Callable[[Resolve], Resolve]:
+        """Register how references to a ``kind`` of thing are loaded: ``resolve(tx, ctx, ids)``."""
+
+        def add(resolve: Resolve) -> Resolve:
+            self.references[kind] = resolve
+            return resolve
 
         return add
 

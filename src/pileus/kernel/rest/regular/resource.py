@@ -21,6 +21,7 @@ from pileus.kernel.policy import ADMIN_OR_MEMBER, Rule
 from pileus.kernel.rest.http import Request, Response, json_response
 from pileus.kernel.rest.openapi import DOCUMENTED
 from pileus.kernel.rest.paging import page, sort_order
+from pileus.kernel.rest.references import load_references
 from pileus.kernel.rest.regular.attributes import Encoder, decode, derive, fields_of
 from pileus.kernel.rest.regular.bodies import bodies_in, match_revision, normalised
 from pileus.kernel.rest.regular.filters import (
@@ -317,6 +318,7 @@ class Resource(Generic[R]):
                     " admin privileges."
                 )
         body = decode(raw, self.create_struct)
+        load_references(tx, ctx, body, self.api.references, self.api.missing)
         target = self._target(tx, ctx, body)
         ctx.require(rule, target)
         self._require_guards(ctx, "create", raw, target)
@@ -330,6 +332,7 @@ class Resource(Generic[R]):
             raise Invalid(f"The request body must be a JSON object with the member '{self.name}', an object.")
         given = normalised(raw[self.name], "u", self.by_api)
         body = decode(given, self.update_struct)
+        load_references(tx, ctx, body, self.api.references, self.api.missing)
         self._require_guards(ctx, "update", given, self._target(tx, ctx, row))
         return {self.by_api[api].name: getattr(body, self.by_api[api].name) for api in given}
 
