@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import ColumnCollectionConstraint, Connection, Constraint, Table, inspect, text
+from sqlalchemy import Connection, Constraint, Table, inspect, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.schema import ColumnCollectionConstraint
 
 import pileus
 from pileus.kernel.db.base import Row, Tx
