@@ -74,6 +74,12 @@ ALWAYS: dict[str, str] = {
         " join placement_allocations a on a.provider_uuid = i.provider_uuid and a.resource_class = i.resource_class"
         " group by 1, 2 having taken > (i.total - i.reserved) * i.allocation_ratio"
     ),
+    "an inventory's sums are not those of its allocations": (
+        "select i.provider_uuid, i.resource_class, i.used, i.free, coalesce(sum(a.used), 0) as taken"
+        " from placement_inventories i left join placement_allocations a"
+        " on a.provider_uuid = i.provider_uuid and a.resource_class = i.resource_class group by 1, 2"
+        " having i.used <> taken or i.free <> cast((i.total - i.reserved) * i.allocation_ratio as integer) - taken"
+    ),
     "a deleted server has a port": (
         "select n.port_id, n.server_id from compute_nics n join compute_servers s on s.id = n.server_id"
         " where s.deleted_at is not null"

@@ -11,7 +11,8 @@ from pileus.kernel.runtime import Runtime
 from pileus.services.block_storage.model import Attachment, Snapshot, Volume
 from pileus.services.compute.model import Migration, Server
 from pileus.services.network.model import Port
-from pileus.services.placement.model import Allocation
+from pileus.services.placement.model import Allocation, Inventory
+from pileus.services.placement.store import allocations
 
 SETTLE_S = 10.0
 BROKEN = {"error", "error_deleting", "error_restoring"}
@@ -40,6 +41,9 @@ def picture(tx: Tx) -> dict[str, Any]:
     moving = set(tx.scalars(select(Migration.uuid).where(Migration.server_id.in_(ids))))
     wrong += [f"allocation of {consumer}, which is no server" for consumer in consumers - ids - moving]
     wrong += [f"server {id} has no allocation" for id in placed - consumers]
+    sums = allocations.sums(tx)
+    kept = {(i.provider_uuid, i.resource_class): i.used for i in tx.scalars(select(Inventory))}
+    wrong += [f"inventory {key} says {kept.get(key)} used" for key in kept | sums if kept.get(key) != sums.get(key, 0)]
     snapshots = list(tx.scalars(select(Snapshot)))
     devices = {(a.server_id, a.volume_id) for a in attachments} | {(p.device_id, p.id) for p in ports if _of_server(p)}
     return {

@@ -5,6 +5,7 @@ Rule: a host is up while its agent is heard; everything else about it is fact re
 
 import asyncio
 import logging
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -48,11 +49,17 @@ def alive(tx: Tx, service: str | None = None) -> list[HostRow]:
 _UP = select(HostRow.name, HostRow.boot_id, HostRow.services).where(HostRow.state == UP).order_by(HostRow.name)
 
 
-def running(tx: Tx, service: str) -> dict[str, str]:
-    """Return the boot ids of the agents that are up and run a service, by host.
+_UP_OF = _UP.where(HostRow.name.in_(bindparam("names", expanding=True)))
 
-    Much cheaper than their rows with all that they report; read once in a transaction.
+
+def running(tx: Tx, service: str, names: Collection[str] | None = None) -> dict[str, str]:
+    """Return the boot ids of the agents that are up and run a service, by host: of all, or of ``names``.
+
+    Much cheaper than their rows with all that they report; that of all is read once in a transaction.
     """
+    if names is not None:
+        some = tx.connection().execute(_UP_OF, {"names": list(names)})
+        return {name: boot_id for name, boot_id, services in some if service in services}
     up = tx.info.get("hosts_up")
     if up is None:
         up = tx.info["hosts_up"] = tx.connection().execute(_UP).all()

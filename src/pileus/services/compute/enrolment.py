@@ -16,6 +16,12 @@ from pileus.services.compute.store import hosts
 log = logging.getLogger("pileus.compute")
 
 
+def unknown_hosts(tx: Tx) -> set[str]:
+    """Return the names of the hosts that are up and have no row yet."""
+    up = kernel_hosts.running(tx, "compute").keys()
+    return up - {host.name for host in hosts.list_hosts(tx)}
+
+
 def enrol(tx: Tx, settings: ComputeSettings) -> None:
     """Add and update the rows and the inventories of the hosts that are up."""
     for agent in kernel_hosts.alive(tx, "compute"):

@@ -1,7 +1,10 @@
 """What compute asks of Placement.  Rule: the only file of this service that knows its ``public.py``."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement
 
 from pileus.kernel.db import Tx
 from pileus.services.compute.commands import HostFacts
@@ -37,6 +40,20 @@ def rooms(tx: Tx, classes: Collection[str] = (), only: Collection[str] | None = 
             candidate.traits,
         )
     return found
+
+
+def roomiest(
+    tx: Tx,
+    resources: Mapping[str, int],
+    *,
+    required: tuple[str, ...],
+    forbidden: tuple[str, ...],
+    among: Callable[[Any], ColumnElement[bool]],
+    values: Mapping[str, Any],
+    most: int,
+) -> list[str]:
+    """Return the ids of hosts with room, the roomiest of each class (``placement.public.roomiest``)."""
+    return public.roomiest(tx, resources, required=required, forbidden=forbidden, among=among, values=values, most=most)
 
 
 def claim(tx: Tx, consumer: str, host_id: str, resources: dict[str, int], project_id: str, user_id: str) -> None:

@@ -170,9 +170,18 @@ class Aggregate(Row):
     name: Mapped[str] = mapped_column(String(255), unique=True)
     availability_zone: Mapped[str | None] = mapped_column(String(255))
     meta: Mapped[dict[str, str]] = mapped_column("metadata", default=dict)
-    hosts: Mapped[list[str]] = mapped_column(default=list)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime | None]
+
+
+class AggregateHost(Row):
+    """A host in an aggregate; ``id`` grows in the order in which they came."""
+
+    __tablename__ = "compute_aggregate_hosts"
+    __table_args__ = (Index("ix_compute_aggregate_hosts_host", "host", "aggregate_id", unique=True),)
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    aggregate_id: Mapped[int] = mapped_column(index=True)
+    host: Mapped[str] = mapped_column(String(255))
 
 
 class Host(Row):

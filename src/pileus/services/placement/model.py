@@ -1,6 +1,8 @@
 """Resource providers, what they offer, and what consumers hold of it.
 
-Rule: what is used is never stored; it is the sum of the allocation rows, read in the transaction that adds to them.
+Rule: the truth about what is used are the allocation rows.  Each inventory keeps their sum, changed in the transaction
+that changes them (``store.allocations``) and nowhere else, so that no request reads the whole fleet; the simulation
+compares the sums with the rows.
 """
 
 from dataclasses import dataclass
@@ -8,7 +10,7 @@ from datetime import datetime
 
 import os_resource_classes
 import os_traits
-from sqlalchemy import Index, String
+from sqlalchemy import BigInteger, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pileus.kernel.db import Row
@@ -51,6 +53,7 @@ class Provider(Row):
     """Something that offers resources: a host, a part of one, a shared store.  Providers stand in trees."""
 
     __tablename__ = "placement_providers"
+    __table_args__ = (Index("ix_placement_providers_age", "created_at", "uuid"),)
     uuid: Mapped[str] = mapped_column(String(36), primary_key=True)
     name: Mapped[str] = mapped_column(String(200), unique=True)
     generation: Mapped[int] = mapped_column(default=0)
@@ -61,17 +64,20 @@ class Provider(Row):
 
 
 class Inventory(Row):
-    """A Stock as a row."""
+    """A Stock as a row.  ``used`` is the sum of its allocations, ``free`` the capacity less that; below 0 is too much."""
 
     __tablename__ = "placement_inventories"
+    __table_args__ = (Index("ix_placement_inventories_free", "resource_class", "free"),)
     provider_uuid: Mapped[str] = mapped_column(String(36), primary_key=True)
-    resource_class: Mapped[str] = mapped_column(String(255), primary_key=True, index=True)
+    resource_class: Mapped[str] = mapped_column(String(255), primary_key=True)
     total: Mapped[int]
     reserved: Mapped[int]
     min_unit: Mapped[int]
     max_unit: Mapped[int]
     step_size: Mapped[int]
     allocation_ratio: Mapped[float]
+    used: Mapped[int] = mapped_column(BigInteger, default=0)
+    free: Mapped[int] = mapped_column(BigInteger)
     updated_at: Mapped[datetime]
 
     @property

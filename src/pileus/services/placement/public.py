@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict
@@ -20,6 +21,7 @@ __all__ = [
     "held_by_many",
     "release",
     "remove_provider",
+    "roomiest",
     "usage",
 ]
 
@@ -101,6 +103,24 @@ def candidates(
         stock = {name: stock for name, (stock, _) in offers.items()}
         found.append(Candidate(uuid, rows[uuid].name, free, stock, has, tuple(lacks)))
     return sorted(found, key=lambda candidate: candidate.name)
+
+
+def roomiest(
+    tx: Tx,
+    resources: Mapping[str, int],
+    *,
+    required: tuple[str, ...] = (),
+    forbidden: tuple[str, ...] = (),
+    among: providers.Among | None = None,
+    values: Mapping[str, Any] | None = None,
+    most: int,
+) -> list[str]:
+    """Return the uuids of providers with room for ``resources``: the ``most`` with most of each class.
+
+    ``among(uuid column)`` is a condition of the caller's own, with the parameters in ``values``; the same function
+    each time, since the statement is built once for it.  It costs by what is found, not by the size of the fleet.
+    """
+    return providers.roomiest(tx, resources, required, forbidden, among, values or {}, most)
 
 
 def _short(resources: Mapping[str, int], offers: Mapping[str, tuple[Stock, int]]) -> list[str]:

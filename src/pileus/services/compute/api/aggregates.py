@@ -11,7 +11,7 @@ from pileus.kernel.errors import Conflict, Invalid, NotFound
 from pileus.kernel.rest import Body, View, since
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api
-from pileus.services.compute.model import Aggregate
+from pileus.services.compute.model import Aggregate, AggregateHost
 from pileus.services.compute.store import catalog, hosts
 from pileus.services.compute.store import servers as store
 
@@ -53,8 +53,18 @@ class SetMetadata(Body, kw_only=True):
     metadata: dict[Key, Annotated[str, Meta(max_length=255)] | None]
 
 
-def _view(row: Aggregate, *, whole: bool = True) -> AggregateView:
-    view = AggregateView(
+def _view(tx: Tx, row: Aggregate) -> AggregateView:
+    return _whole(row, catalog.hosts_of_aggregate(tx, row.id))
+
+
+def _whole(row: Aggregate, members: list[str]) -> AggregateView:
+    view, zone = _brief(row), {ZONE: row.availability_zone} if row.availability_zone else {}
+    view.hosts, view.metadata = members, {**row.meta, **zone}
+    return view
+
+
+def _brief(row: Aggregate) -> AggregateView:
+    return AggregateView(
         id=row.id,
         uuid=row.uuid,
         name=row.name,
@@ -62,10 +72,6 @@ def _view(row: Aggregate, *, whole: bool = True) -> AggregateView:
         created_at=iso_micro(row.created_at),
         updated_at=iso_micro(row.updated_at) if row.updated_at else None,
     )
-    if whole:
-        zone = {ZONE: row.availability_zone} if row.availability_zone else {}
-        view.hosts, view.metadata = row.hosts, {**row.meta, **zone}
-    return view
 
 
 def _find(tx: Tx, id: str) -> Aggregate:
@@ -85,7 +91,8 @@ def _check_name(tx: Tx, name: str) -> str:
 
 @api.get("/os-aggregates", rules.AGGREGATES_INDEX, wrap="aggregates")
 def index(tx: Tx) -> list[AggregateView]:
-    return [_view(row) for row in catalog.list_aggregates(tx)]
+    members = catalog.hosts_of_aggregates(tx)
+    return [_whole(row, members.get(row.id, [])) for row in catalog.list_aggregates(tx)]
 
 
 @api.post("/os-aggregates", rules.AGGREGATES_CREATE, wrap="aggregate", status=200)
@@ -95,17 +102,16 @@ def create(tx: Tx, body: AggregateCreate) -> AggregateView:
         name=_check_name(tx, body.name),
         availability_zone=body.availability_zone,
         meta={},
-        hosts=[],
         created_at=clock.now(),
     )
     tx.add(row)
     tx.flush()
-    return _view(row, whole=False)
+    return _brief(row)
 
 
 @api.get(PATH, rules.AGGREGATES_SHOW, wrap="aggregate")
 def show(tx: Tx, id: str) -> AggregateView:
-    return _view(_find(tx, id))
+    return _view(tx, _find(tx, id))
 
 
 @api.put(PATH, rules.AGGREGATES_UPDATE, wrap="aggregate")
@@ -118,31 +124,27 @@ def update(tx: Tx, id: str, body: AggregateUpdate) -> AggregateView:
     if body.availability_zone is not UNSET:
         _set_zone(tx, row, body.availability_zone)
     row.updated_at = clock.now()
-    return _view(row)
+    return _view(tx, row)
 
 
 def _set_zone(tx: Tx, row: Aggregate, zone: str | None) -> None:
     if zone == row.availability_zone:
         return
-    busy = [host for host in row.hosts if store.list_of_host(tx, host)]
+    members = catalog.hosts_of_aggregate(tx, row.id)
+    busy = [host for host in members if store.list_of_host(tx, host)]
     if busy:
         raise Conflict(
             f"Cannot change the availability zone of aggregate {row.name}: hosts {', '.join(busy)} have servers in it."
         )
-    for host in row.hosts:
+    for host in members:
         _check_zone(tx, host, zone, except_id=row.id)
     row.availability_zone = zone
 
 
 def _check_zone(tx: Tx, host: str, zone: str | None, *, except_id: int) -> None:
     """A host is in one availability zone at most."""
-    for other in catalog.list_aggregates(tx):
-        if (
-            other.id != except_id
-            and host in other.hosts
-            and other.availability_zone
-            and zone not in (None, other.availability_zone)
-        ):
+    for other in catalog.aggregates_of_hosts(tx, [host]).get(host, ()):
+        if other.id != except_id and other.availability_zone and zone not in (None, other.availability_zone):
             raise Conflict(
                 f"Host {host} is in availability zone {other.availability_zone} already (aggregate {other.name})."
             )
@@ -151,10 +153,8 @@ def _check_zone(tx: Tx, host: str, zone: str | None, *, except_id: int) -> None:
 @api.delete(PATH, rules.AGGREGATES_DELETE, status=200)
 def delete(tx: Tx, id: str) -> None:
     row = _find(tx, id)
-    if row.hosts:
-        raise Conflict(
-            f"Cannot delete aggregate {row.name}: it has the hosts {', '.join(row.hosts)}; remove them first."
-        )
+    if members := catalog.hosts_of_aggregate(tx, row.id):
+        raise Conflict(f"Cannot delete aggregate {row.name}: it has the hosts {', '.join(members)}; remove them first.")
     tx.delete(row)
 
 
@@ -163,16 +163,17 @@ def add_host(tx: Tx, id: str, body: HostName) -> AggregateView:
     row = _find(tx, id)
     if hosts.get_host(tx, body.host) is None:
         raise NotFound(f"Compute host {body.host} could not be found.")
-    if body.host in row.hosts:
+    if body.host in catalog.hosts_of_aggregate(tx, row.id):
         raise Conflict(f"Aggregate {row.name} has the host {body.host} already.")
     _check_zone(tx, body.host, row.availability_zone, except_id=row.id)
     _require_empty(tx, row, body.host, "added to")
-    row.hosts, row.updated_at = [*row.hosts, body.host], clock.now()
-    return _view(row)
+    tx.add(AggregateHost(aggregate_id=row.id, host=body.host))
+    row.updated_at = clock.now()
+    return _view(tx, row)
 
 
 def _require_empty(tx: Tx, row: Aggregate, host: str, verb: str) -> None:
-    now = hosts.zones(tx).get(host, hosts.DEFAULT_ZONE)
+    now = hosts.zone_of(tx, host)
     moves = row.availability_zone is not None and (verb == "removed from" or now != row.availability_zone)
     if moves and store.list_of_host(tx, host):
         raise Conflict(
@@ -183,11 +184,12 @@ def _require_empty(tx: Tx, row: Aggregate, host: str, verb: str) -> None:
 @api.action(PATH + "/action", "remove_host", rules.AGGREGATES_REMOVE_HOST, wrap="aggregate", status=200)
 def remove_host(tx: Tx, id: str, body: HostName) -> AggregateView:
     row = _find(tx, id)
-    if body.host not in row.hosts:
+    if body.host not in catalog.hosts_of_aggregate(tx, row.id):
         raise NotFound(f"Aggregate {row.name} has no host {body.host}.")
     _require_empty(tx, row, body.host, "removed from")
-    row.hosts, row.updated_at = [host for host in row.hosts if host != body.host], clock.now()
-    return _view(row)
+    catalog.take_from_aggregate(tx, row.id, body.host)
+    row.updated_at = clock.now()
+    return _view(tx, row)
 
 
 @api.action(PATH + "/action", "set_metadata", rules.AGGREGATES_META, wrap="aggregate", status=200)
@@ -199,7 +201,7 @@ def set_metadata(tx: Tx, id: str, body: SetMetadata) -> AggregateView:
     merged = {**row.meta, **changes}
     row.meta = {key: value for key, value in merged.items() if value is not None}
     row.updated_at = clock.now()
-    return _view(row)
+    return _view(tx, row)
 
 
 @api.post(PATH + "/images", rules.AGGREGATES_UPDATE, body="", status=202, since="2.81")

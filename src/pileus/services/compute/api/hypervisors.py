@@ -83,8 +83,9 @@ def _listed(tx: Tx, query: HypervisorQuery) -> tuple[list[Host], str | None]:
 
 
 def _detailed(tx: Tx, ctx: Context, found: list[Host], *, with_servers: bool = False) -> list[HypervisorView]:
-    rooms, alive, counts = inventory.rooms(tx), hosts.alive(tx), store.count_by_host(tx)
-    facts = hosts.facts(tx)
+    rooms = inventory.rooms(tx, only=[host.id for host in found])
+    alive, counts = hosts.alive(tx), store.count_by_host(tx)
+    facts = hosts.facts(tx, [host.name for host in found])
     views = []
     for host in found:
         view = _brief(ctx, host, alive)

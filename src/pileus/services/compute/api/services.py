@@ -1,5 +1,7 @@
 """Compute services (one per host, and the parts of the control plane), and availability zones."""
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -41,8 +43,12 @@ class ServiceQuery(Query, kw_only=True):
     binary: str | None = None
 
 
-def _view(tx: Tx, ctx: Context, host: Host, alive: set[str], zones: dict[str, str]) -> ServiceView:
-    seen = hosts.seen_at(tx).get(host.name, host.updated_at)
+def _views(tx: Tx, ctx: Context, found: Iterable[Host]) -> list[ServiceView]:
+    alive, zones, seen = hosts.alive(tx), hosts.zones(tx), hosts.seen_at(tx)
+    return [_view(ctx, host, alive, zones, seen.get(host.name, host.updated_at)) for host in found]
+
+
+def _view(ctx: Context, host: Host, alive: set[str], zones: dict[str, str], seen: datetime) -> ServiceView:
     return ServiceView(
         id=host.id if ctx.version >= (2, 53) else host.number,
         binary=BINARY,
@@ -74,8 +80,7 @@ def _control(ctx: Context) -> list[ServiceView]:
 
 @api.get("/os-services", rules.SERVICES_LIST, wrap="services")
 def list_services(tx: Tx, ctx: Context, query: ServiceQuery) -> list[ServiceView]:
-    alive, zones = hosts.alive(tx), hosts.zones(tx)
-    views = [*_control(ctx), *(_view(tx, ctx, host, alive, zones) for host in hosts.list_hosts(tx))]
+    views = [*_control(ctx), *_views(tx, ctx, hosts.list_hosts(tx))]
     return [view for view in views if query.host in (None, view.host) and query.binary in (None, view.binary)]
 
 
@@ -97,7 +102,7 @@ def update_service(tx: Tx, ctx: Context, id: str, body: ServiceUpdate) -> Servic
     if body.forced_down is not None:
         host.forced_down = body.forced_down
     host.updated_at = clock.now()
-    return _view(tx, ctx, host, hosts.alive(tx), hosts.zones(tx))
+    return _views(tx, ctx, [host])[0]
 
 
 def _find(tx: Tx, id: str) -> Host:

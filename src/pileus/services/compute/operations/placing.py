@@ -1,14 +1,13 @@
 """Choosing a host and claiming its room, in the transaction of the step that needs it."""
 
-from collections.abc import Collection
 from typing import Any
 
-from pileus.kernel.agent import hosts as kernel_hosts
 from pileus.kernel.db import Tx
 from pileus.services.compute import inventory
-from pileus.services.compute.enrolment import enrol
+from pileus.services.compute.enrolment import enrol, unknown_hosts
 from pileus.services.compute.model import Server
-from pileus.services.compute.scheduler import Candidate, Demand, choose
+from pileus.services.compute.operations.candidates import best_host
+from pileus.services.compute.scheduler import Demand, NoValidHost
 from pileus.services.compute.settings import ComputeSettings
 from pileus.services.compute.store import catalog, hosts
 from pileus.services.compute.store import servers as store
@@ -25,18 +24,18 @@ def place(
 ) -> None:
     """Give the server a host and allocate there what its flavor needs; raise NoValidHost, saying why.
 
-    A host whose agent has just come is enrolled first, so that a boot need not wait for the reconciler.
+    A host whose agent has just come is enrolled where no other will do: a boot need not wait for the reconciler.
     """
     demand = demand_of(tx, server, server.flavor, host=host, forced=forced, exclude=exclude)
-    candidates = list_candidates(tx, demand.resources)
-    known = {candidate.name for candidate in candidates}
-    if not known.issuperset(kernel_hosts.running(tx, "compute")):
+    try:
+        chosen = best_host(tx, demand)
+    except NoValidHost:
+        if not unknown_hosts(tx):
+            raise
         enrol(tx, settings)
-        candidates = list_candidates(tx, demand.resources)
-    chosen = choose(candidates, demand)[0]
-    zone = next(candidate.zone for candidate in candidates if candidate.name == chosen)
-    allocate(tx, server.id, chosen, demand.resources, server)
-    store.touch(server, host=chosen, availability_zone=zone)
+        chosen = best_host(tx, demand)
+    allocate(tx, server.id, chosen.name, demand.resources, server)
+    store.touch(server, host=chosen.name, availability_zone=chosen.zone)
 
 
 def allocate(tx: Tx, consumer_id: str, host: str, resources: dict[str, int], server: Server) -> None:
@@ -95,29 +94,3 @@ def servers_of_hint(tx: Tx, wanted: Any) -> frozenset[str]:
     names = [wanted] if isinstance(wanted, str) else (wanted or [])
     found = (store.get_server(tx, name) for name in names)
     return frozenset(server.host for server in found if server is not None and server.host)
-
-
-def list_candidates(tx: Tx, classes: Collection[str] = ()) -> list[Candidate]:
-    """Return every host with its room, as it is in this transaction."""
-    rows = hosts.list_hosts(tx)
-    alive = set(kernel_hosts.running(tx, "compute"))
-    aggregates = catalog.list_aggregates(tx)
-    zones = hosts.zones_of(aggregates)
-    rooms = inventory.rooms(tx, classes)
-    found = []
-    for row in rows:
-        room = rooms.get(row.id, inventory.NO_ROOM)
-        found.append(
-            Candidate(
-                name=row.name,
-                zone=zones.get(row.name, hosts.DEFAULT_ZONE),
-                up=row.name in alive and not row.forced_down,
-                enabled=not row.disabled,
-                disabled_reason=row.disabled_reason,
-                capacity=room.capacity,
-                used=room.used,
-                traits=room.traits,
-                aggregates=tuple(a.meta for a in aggregates if row.name in a.hosts),
-            )
-        )
-    return found

@@ -17,10 +17,10 @@ from pileus.services.compute.ending import fail, finish
 from pileus.services.compute.guests import GuestPlan, flavor_copy, plan_guest
 from pileus.services.compute.lifecycle import ACTIVE, CONFIRM_RESIZE, RESIZE, REVERT_RESIZE, STOPPED
 from pileus.services.compute.model import RUNNING, SHUT_DOWN, Migration, Server
-from pileus.services.compute.operations.placing import allocate, demand_of, list_candidates, resources_of
+from pileus.services.compute.operations.candidates import best_host
+from pileus.services.compute.operations.placing import allocate, demand_of, resources_of
 from pileus.services.compute.operations.power import SOFT_TIMEOUT_S
 from pileus.services.compute.operations.reviving import restore, revive
-from pileus.services.compute.scheduler import choose
 from pileus.services.compute.store import catalog
 from pileus.services.compute.store import servers as store
 from pileus.services.compute.wanted import MigrationInput, ResizeServer
@@ -87,7 +87,7 @@ def place_again(tx: Tx, input: ResizeServer) -> Move:
     inventory.release(tx, server.id)
     allocate(tx, migration.uuid, input.host, resources_of(old, local_root=local_root), server)
     demand = demand_of(tx, server, flavor, host=input.target or (input.host if local_root else None))
-    target = choose(list_candidates(tx, demand.resources), demand)[0]
+    target = best_host(tx, demand).name
     allocate(tx, server.id, target, demand.resources, server)
     migration.target_host = target
     tx.add(migration)

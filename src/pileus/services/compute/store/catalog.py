@@ -1,12 +1,20 @@
 """Flavors, key pairs, server groups and aggregates as rows."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from sqlalchemy import Select, delete, func, or_, select
+from sqlalchemy import Select, bindparam, delete, func, or_, select
 
-from pileus.kernel.db import Tx, load
-from pileus.services.compute.model import Aggregate, Flavor, FlavorAccess, KeyPair, Server, ServerGroup
+from pileus.kernel.db import Tx, ask, load, rows_with
+from pileus.services.compute.model import (
+    Aggregate,
+    AggregateHost,
+    Flavor,
+    FlavorAccess,
+    KeyPair,
+    Server,
+    ServerGroup,
+)
 
 
 def get_flavor(tx: Tx, flavor_id: str) -> Flavor | None:
@@ -110,6 +118,42 @@ _AGGREGATES = select(Aggregate).order_by(Aggregate.id)
 def list_aggregates(tx: Tx) -> list[Aggregate]:
     """Return every aggregate."""
     return load(tx, Aggregate, _AGGREGATES)
+
+
+def hosts_of_aggregate(tx: Tx, aggregate_id: int) -> list[str]:
+    """Return the names of an aggregate's hosts, in the order in which they came."""
+    return hosts_of_aggregates(tx, [aggregate_id]).get(aggregate_id, [])
+
+
+def hosts_of_aggregates(tx: Tx, aggregate_ids: Collection[int] | None = None) -> dict[int, list[str]]:
+    """Return the names of the hosts of aggregates, of all by default."""
+    statement = select(AggregateHost.aggregate_id, AggregateHost.host).order_by(AggregateHost.id)
+    if aggregate_ids is not None:
+        statement = statement.where(AggregateHost.aggregate_id.in_(aggregate_ids))
+    found: dict[int, list[str]] = {}
+    for aggregate_id, host in tx.execute(statement):
+        found.setdefault(aggregate_id, []).append(host)
+    return found
+
+
+def take_from_aggregate(tx: Tx, aggregate_id: int, host: str) -> None:
+    """Remove a host from an aggregate."""
+    tx.execute(delete(AggregateHost).where(AggregateHost.aggregate_id == aggregate_id, AggregateHost.host == host))
+
+
+_MEMBERS = select(AggregateHost.host, AggregateHost.aggregate_id).order_by(AggregateHost.id)
+_MEMBERS_OF = _MEMBERS.where(AggregateHost.host.in_(bindparam("names", expanding=True)))
+
+
+def aggregates_of_hosts(tx: Tx, names: Collection[str] | None = None) -> dict[str, list[Aggregate]]:
+    """Return the aggregates that hosts are in, by host: of all hosts, or of ``names``."""
+    members: Any = ask(tx, _MEMBERS, {}) if names is None else ask(tx, _MEMBERS_OF, {"names": list(names)})
+    pairs = members.all()
+    rows = {row.id: row for row in rows_with(tx, Aggregate.id, {aggregate_id for _, aggregate_id in pairs})}
+    found: dict[str, list[Aggregate]] = {}
+    for host, aggregate_id in pairs:
+        found.setdefault(host, []).append(rows[aggregate_id])
+    return found
 
 
 def get_aggregate_by_name(tx: Tx, name: str) -> Aggregate | None:

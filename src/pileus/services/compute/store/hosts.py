@@ -1,15 +1,14 @@
 """Hosts as rows, and the availability zones that aggregates make of them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, func, select
 
 from pileus.kernel.agent import hosts as kernel_hosts
-from pileus.kernel.db import Tx, keep, load
-from pileus.services.compute.model import Aggregate, Host
-from pileus.services.compute.store.catalog import list_aggregates
+from pileus.kernel.db import Tx, ask, keep, load, rows_with
+from pileus.services.compute.model import Aggregate, AggregateHost, Host
 
 DEFAULT_ZONE = "nova"
 
@@ -28,8 +27,12 @@ def get_host_by_id(tx: Tx, id: str) -> Host | None:
 _HOSTS = select(Host).order_by(Host.number)
 
 
-def list_hosts(tx: Tx) -> list[Host]:
-    """Return every host."""
+def list_hosts(tx: Tx, *, only: Collection[str] | None = None, names: Collection[str] | None = None) -> list[Host]:
+    """Return every host, or those of these ids or names."""
+    if only is not None:
+        return rows_with(tx, Host.id, only, Host.number)
+    if names is not None:
+        return rows_with(tx, Host.name, names, Host.number)
     return [keep(tx, host) for host in load(tx, Host, _HOSTS)]
 
 
@@ -38,30 +41,30 @@ def next_number(tx: Tx) -> int:
     return (tx.scalar(select(func.max(Host.number))) or 0) + 1
 
 
+_ZONES = (
+    select(AggregateHost.host, Aggregate.availability_zone)
+    .join(Aggregate, Aggregate.id == AggregateHost.aggregate_id)
+    .where(Aggregate.availability_zone.is_not(None))
+)
+_ZONE = _ZONES.where(AggregateHost.host == bindparam("name"))
+
+
 def zones(tx: Tx) -> dict[str, str]:
     """Return the availability zone of every host that is not in the default one."""
-    return zones_of(list_aggregates(tx))
-
-
-def zones_of(aggregates: Sequence[Aggregate]) -> dict[str, str]:
-    """Return the availability zones that aggregates make, by host."""
-    return {
-        host: aggregate.availability_zone
-        for aggregate in aggregates
-        if aggregate.availability_zone
-        for host in aggregate.hosts
-    }
+    rows: Any = ask(tx, _ZONES, {})
+    return {host: zone for host, zone in rows}  # noqa: C416
 
 
 def zone_of(tx: Tx, host: str | None) -> str:
     """Return the availability zone of a host; empty for none."""
-    return "" if host is None else zones(tx).get(host, DEFAULT_ZONE)
+    row: Any = None if host is None else ask(tx, _ZONE, {"name": host}).first()
+    return row[1] if row else "" if host is None else DEFAULT_ZONE
 
 
 def alive(tx: Tx) -> set[str]:
     """Return the names of the hosts that are heard and not forced down."""
-    down = {host.name for host in list_hosts(tx) if host.forced_down}
-    return set(kernel_hosts.running(tx, "compute")) - down
+    rows: Any = tx.connection().execute(_STATUSES)
+    return {row[0] for row in rows if _status(False, *row[2:]) == "UP"}
 
 
 _host: Any = Host.__table__
@@ -91,17 +94,24 @@ def _status(disabled: bool, forced_down: bool, state: str | None, services: list
     return "UP" if up else "DOWN"
 
 
-def facts(tx: Tx) -> dict[str, dict[str, Any]]:
-    """Return what each host's agent says of itself."""
-    return {host.name: host.facts.get("compute", {}) for host in kernel_hosts.every(tx)}
+def facts(tx: Tx, names: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return what the agents of hosts say of themselves."""
+    rows: Any = ask(tx, _FACTS, {"names": list(names)})
+    return {name: facts.get("compute", {}) for name, facts in rows}
+
+
+_FACTS = select(_agent.c.name, _agent.c.facts).where(_agent.c.name.in_(bindparam("names", expanding=True)))
+_SEEN = select(_agent.c.name, _agent.c.last_seen_at)
 
 
 def up_since(tx: Tx, name: str) -> datetime | None:
     """Return since when a host has been up; None when it is down."""
-    host = next((host for host in kernel_hosts.alive(tx, "compute") if host.name == name), None)
-    return host.changed_at if host is not None else None
+    host = tx.get(kernel_hosts.HostRow, name)
+    if host is None or host.state != kernel_hosts.UP or "compute" not in host.services:
+        return None
+    return host.changed_at
 
 
 def seen_at(tx: Tx) -> dict[str, datetime]:
     """Return when each host was last heard."""
-    return {host.name: host.last_seen_at for host in kernel_hosts.every(tx)}
+    return dict(tuple(row) for row in ask(tx, _SEEN, {}))

@@ -38,13 +38,12 @@ def replace(tx: Tx, *claims: Claim) -> None:
     now = clock.now()
     before = allocations.held_by_many(tx, [claim.consumer_uuid for claim in claims])
     for claim in claims:
+        held = before.get(claim.consumer_uuid, {})
         if not claim.held:
-            allocations.delete_consumer(tx, claim.consumer_uuid)
+            allocations.delete_consumer(tx, claim.consumer_uuid, held, now)
             continue
         _put_consumer(tx, claim)
-        if claim.consumer_uuid in before:
-            allocations.delete_held(tx, claim.consumer_uuid)
-        allocations.insert_held(tx, claim.consumer_uuid, claim.held, now)
+        allocations.hold(tx, claim.consumer_uuid, held, claim.held, now)
     tx.flush()
     _check(tx, claims)
     touched = {uuid for claim in claims for uuid in claim.held} | {uuid for held in before.values() for uuid in held}
@@ -111,10 +110,10 @@ def _refused(tx: Tx, uuid: str, name: str, amount: int, reason: str) -> Conflict
 
 def release(tx: Tx, consumer_uuid: str) -> bool:
     """Give back everything a consumer holds; tell whether it held anything."""
-    held = allocations.held_by(tx, consumer_uuid)
+    held, now = allocations.held_by(tx, consumer_uuid), clock.now()
     if held:
-        providers.raise_generations(tx, list(held), clock.now())
-    allocations.delete_consumer(tx, consumer_uuid)
+        providers.raise_generations(tx, list(held), now)
+    allocations.delete_consumer(tx, consumer_uuid, held, now)
     return bool(held)
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, func, insert, select
 
 from pileus.kernel.db import Tx, ask, delete_with, rows_with
 from pileus.services.placement.model import Allocation, Consumer, Provider
+from pileus.services.placement.store.providers import shift_used
 
 Held = dict[str, dict[str, int]]
 """Provider to resource class to amount."""
@@ -60,8 +61,10 @@ def has_allocations(tx: Tx, provider_uuid: str, classes: Collection[str] | None 
     return tx.scalar(statement.limit(1)) is not None
 
 
-def insert_held(tx: Tx, consumer_uuid: str, held: Held, now: datetime) -> None:
-    """Let a consumer hold this, beside what it holds already."""
+def hold(tx: Tx, consumer_uuid: str, before: Held, after: Held, now: datetime) -> None:
+    """Let a consumer hold ``after`` where it held ``before``, and move the inventories' sums with it."""
+    if before:
+        delete_with(tx, Allocation.consumer_uuid, [consumer_uuid])
     values = [
         {
             "consumer_uuid": consumer_uuid,
@@ -70,21 +73,30 @@ def insert_held(tx: Tx, consumer_uuid: str, held: Held, now: datetime) -> None:
             "used": used,
             "updated_at": now,
         }
-        for provider, amounts in held.items()
+        for provider, amounts in after.items()
         for name, used in amounts.items()
     ]
-    tx.connection().execute(_INSERT, values)
+    if values:
+        tx.connection().execute(_INSERT, values)
+    changes: dict[tuple[str, str], int] = {}
+    for held, sign in ((before, -1), (after, 1)):
+        for provider, amounts in held.items():
+            for name, used in amounts.items():
+                changes[provider, name] = changes.get((provider, name), 0) + sign * used
+    shift_used(tx, changes)
 
 
-def delete_held(tx: Tx, consumer_uuid: str) -> None:
-    """Let a consumer hold nothing, for the moment."""
-    delete_with(tx, Allocation.consumer_uuid, [consumer_uuid])
-
-
-def delete_consumer(tx: Tx, uuid: str) -> None:
+def delete_consumer(tx: Tx, uuid: str, held: Held, now: datetime) -> None:
     """Remove a consumer and what it holds."""
-    delete_with(tx, Allocation.consumer_uuid, [uuid])
+    hold(tx, uuid, held, {}, now)
     delete_with(tx, Consumer.uuid, [uuid])
+
+
+def sums(tx: Tx) -> dict[tuple[str, str], int]:
+    """Return what is used of every provider and class by the allocation rows themselves: for audits."""
+    statement = select(Allocation.provider_uuid, Allocation.resource_class, func.sum(Allocation.used))
+    rows = tx.execute(statement.group_by(Allocation.provider_uuid, Allocation.resource_class))
+    return {(provider, name): int(used) for provider, name, used in rows}
 
 
 def usages_by_type(tx: Tx, project_id: str, user_id: str | None = None) -> list[tuple[str | None, str, int, int]]:

@@ -1,15 +1,15 @@
 """Providers, what they offer, their traits and aggregates, and the names of classes and traits."""
 
 import functools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, insert, select, update
+from sqlalchemy.orm import aliased
 
 from pileus.kernel.db import Tx, ask, rows_with
 from pileus.services.placement.model import (
-    Allocation,
     CustomClass,
     CustomTrait,
     Inventory,
@@ -101,8 +101,11 @@ def put_stock(tx: Tx, uuid: str, resource_class: str, stock: Stock, now: datetim
     """Set what a provider offers of one class."""
     row = tx.get(Inventory, (uuid, resource_class))
     if row is None:
-        row = Inventory(provider_uuid=uuid, resource_class=resource_class)
+        row = Inventory(provider_uuid=uuid, resource_class=resource_class, used=0, free=stock.capacity)
         tx.add(row)
+    else:
+        free: Any = stock.capacity - Inventory.used  # as it is in the table: sums change past the session
+        row.free = free
     row.total, row.reserved = stock.total, stock.reserved
     row.min_unit, row.max_unit, row.step_size = stock.min_unit, stock.max_unit, stock.step_size
     row.allocation_ratio, row.updated_at = stock.allocation_ratio, now
@@ -115,8 +118,26 @@ def delete_stocks(tx: Tx, uuid: str, classes: Collection[str]) -> None:
 
 def used_of(tx: Tx, uuid: str) -> dict[str, int]:
     """Return what is used of a provider, by resource class (used ones only)."""
-    statement = select(Allocation.resource_class, func.sum(Allocation.used)).where(Allocation.provider_uuid == uuid)
-    return {name: int(used) for name, used in tx.execute(statement.group_by(Allocation.resource_class))}
+    statement = select(Inventory.resource_class, Inventory.used).where(Inventory.provider_uuid == uuid)
+    return {name: used for name, used in tx.execute(statement.where(Inventory.used > 0))}  # noqa: C416
+
+
+_inventory: Any = Inventory.__table__
+_SHIFT = (
+    update(_inventory)
+    .where(_inventory.c.provider_uuid == bindparam("provider"), _inventory.c.resource_class == bindparam("name"))
+    .values(used=_inventory.c.used + bindparam("more"), free=_inventory.c.free - bindparam("more"))
+)
+
+
+def shift_used(tx: Tx, changes: Mapping[tuple[str, str], int]) -> None:
+    """Add to what is used: ``(provider, resource class)`` to amount, below zero for what is given back.
+
+    In the order of their keys, so that transactions that change the same rows wait for each other in a row.
+    """
+    values = [{"provider": uuid, "name": name, "more": more} for (uuid, name), more in sorted(changes.items()) if more]
+    if values:
+        tx.connection().execute(_SHIFT, values)
 
 
 def _words(tx: Tx, key: Any, word: Any, keys: Collection[str]) -> dict[str, set[str]]:
@@ -187,12 +208,6 @@ def class_in_use(tx: Tx, name: str) -> bool:
 @functools.cache
 def _room_statement(some_classes: bool, some_providers: bool) -> Any:
     """Return the statement of ``room``; building it costs more than running it."""
-    sums = select(Allocation.provider_uuid, Allocation.resource_class, func.sum(Allocation.used).label("used"))
-    if some_classes:
-        sums = sums.where(Allocation.resource_class.in_(bindparam("classes", expanding=True)))
-    if some_providers:
-        sums = sums.where(Allocation.provider_uuid.in_(bindparam("uuids", expanding=True)))
-    used = sums.group_by(Allocation.provider_uuid, Allocation.resource_class).subquery()
     statement = select(
         Inventory.provider_uuid,
         Inventory.resource_class,
@@ -202,15 +217,62 @@ def _room_statement(some_classes: bool, some_providers: bool) -> Any:
         Inventory.max_unit,
         Inventory.step_size,
         Inventory.allocation_ratio,
-        func.coalesce(used.c.used, 0),
-    ).outerjoin(
-        used, (used.c.provider_uuid == Inventory.provider_uuid) & (used.c.resource_class == Inventory.resource_class)
+        Inventory.used,
     )
     if some_classes:
         statement = statement.where(Inventory.resource_class.in_(bindparam("classes", expanding=True)))
     if some_providers:
         statement = statement.where(Inventory.provider_uuid.in_(bindparam("uuids", expanding=True)))
     return statement
+
+
+Among = Callable[[Any], ColumnElement[bool]]
+"""``among(uuid column)``: a further condition on providers, in the words of whoever asks."""
+
+
+def roomiest(
+    tx: Tx,
+    resources: Mapping[str, int],
+    required: tuple[str, ...],
+    forbidden: tuple[str, ...],
+    among: Among | None,
+    values: Mapping[str, Any],
+    most: int,
+) -> list[str]:
+    """Return providers that have room and the traits: for each class the ``most`` with most of it, more first.
+
+    Reads along the index of what is free, so it costs by what it returns and what is refused on the way, not by how
+    many providers there are.  Units and steps are not looked at (``Stock.refuses``).
+    """
+    found: dict[str, None] = {}
+    asked = {**values, **{f"free_{n}": amount for n, amount in enumerate(resources.values())}, "most": most}
+    for position in range(len(resources)):
+        statement = _roomiest(tuple(resources), position, required, forbidden, among)
+        found.update(dict.fromkeys(uuid for (uuid,) in ask(tx, statement, asked)))
+    return list(found)
+
+
+@functools.lru_cache(maxsize=512)
+def _roomiest(
+    classes: tuple[str, ...], position: int, required: tuple[str, ...], forbidden: tuple[str, ...], among: Among | None
+) -> Any:
+    uuid = Inventory.provider_uuid
+    conditions = [Inventory.resource_class == classes[position], Inventory.free >= bindparam(f"free_{position}")]
+    for other, name in enumerate(classes):
+        if other != position:
+            here = aliased(Inventory)
+            has = select(here.free).where(here.provider_uuid == uuid, here.resource_class == name)
+            conditions.append(has.where(here.free >= bindparam(f"free_{other}")).exists())
+    conditions += [_has_trait(uuid, trait) for trait in required]
+    conditions += [~_has_trait(uuid, trait) for trait in forbidden]
+    if among is not None:
+        conditions.append(among(uuid))
+    statement = select(uuid).where(*conditions).order_by(Inventory.free.desc(), uuid)
+    return statement.limit(bindparam("most"))
+
+
+def _has_trait(uuid: Any, trait: str) -> ColumnElement[bool]:
+    return select(ProviderTrait.trait).where(ProviderTrait.provider_uuid == uuid, ProviderTrait.trait == trait).exists()
 
 
 def room(tx: Tx, classes: Collection[str] | None, uuids: Collection[str] | None = None) -> Mapping[str, Room]:
@@ -227,5 +289,5 @@ def room(tx: Tx, classes: Collection[str] | None, uuids: Collection[str] | None 
     for row in rows:
         uuid, name, total, reserved, smallest, largest, step, ratio, taken = row
         stock = Stock(total, reserved, smallest, largest, step, ratio)
-        found.setdefault(uuid, {})[name] = (stock, int(taken))
+        found.setdefault(uuid, {})[name] = (stock, taken)
     return found
