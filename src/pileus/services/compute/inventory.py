@@ -56,6 +56,11 @@ def roomiest(
     return public.roomiest(tx, resources, required=required, forbidden=forbidden, among=among, values=values, most=most)
 
 
+def spans(tx: Tx, resources: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """Return the least and the most that is free of each class where there is enough of it."""
+    return public.spans(tx, resources)
+
+
 def claim(tx: Tx, consumer: str, host_id: str, resources: dict[str, int], project_id: str, user_id: str) -> None:
     """Let a server (or a migration) hold resources of a host; raise Conflict when they are not there."""
     if resources:

@@ -64,10 +64,10 @@ class Provider(Row):
 
 
 class Inventory(Row):
-    """A Stock as a row.  ``used`` is the sum of its allocations, ``free`` the capacity less that; below 0 is too much."""
+    """A Stock as a row.  ``used`` is the sum of its allocations, ``free`` the capacity less that: below 0, too much."""
 
     __tablename__ = "placement_inventories"
-    __table_args__ = (Index("ix_placement_inventories_free", "resource_class", "free"),)
+    __table_args__ = (Index("ix_placement_inventories_free", "resource_class", "free", "provider_uuid"),)
     provider_uuid: Mapped[str] = mapped_column(String(36), primary_key=True)
     resource_class: Mapped[str] = mapped_column(String(255), primary_key=True)
     total: Mapped[int]

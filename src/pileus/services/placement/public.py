@@ -22,6 +22,7 @@ __all__ = [
     "release",
     "remove_provider",
     "roomiest",
+    "spans",
     "usage",
 ]
 
@@ -121,6 +122,11 @@ def roomiest(
     each time, since the statement is built once for it.  It costs by what is found, not by the size of the fleet.
     """
     return providers.roomiest(tx, resources, required, forbidden, among, values or {}, most)
+
+
+def spans(tx: Tx, resources: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """Return the least and the most that is free of each class at any provider with enough of it; absent for none."""
+    return providers.spans(tx, resources)
 
 
 def _short(resources: Mapping[str, int], offers: Mapping[str, tuple[Stock, int]]) -> list[str]:

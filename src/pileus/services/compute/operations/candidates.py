@@ -14,7 +14,7 @@ from pileus.kernel.agent import hosts as kernel_hosts
 from pileus.kernel.db import Tx
 from pileus.services.compute import inventory
 from pileus.services.compute.model import Aggregate, AggregateHost, Host
-from pileus.services.compute.scheduler import Candidate, Demand, NoValidHost, choose
+from pileus.services.compute.scheduler import Candidate, Demand, NoValidHost, Spans, choose
 from pileus.services.compute.store import catalog, hosts
 
 SAMPLES = (8, 128)
@@ -23,9 +23,11 @@ SAMPLES = (8, 128)
 
 def best_host(tx: Tx, demand: Demand) -> Candidate:
     """Return the host that should have the server; raise NoValidHost, saying why of each host."""
+    spans = None
     for candidates in _samples(tx, demand):
+        spans = spans or inventory.spans(tx, demand.resources)
         try:
-            return _choose(candidates, demand)
+            return _choose(candidates, demand, spans)
         except NoValidHost:
             if demand.host is not None and candidates:
                 raise  # of the one host that was asked for
@@ -38,15 +40,21 @@ def _samples(tx: Tx, demand: Demand) -> Iterator[list[Candidate]]:
     if named is not None:
         yield list_candidates(tx, demand.resources, names=named)
         return
+    liked = demand.group_hosts if demand.group_policy == "soft-affinity" else {}
+    if demand.group_policy == "soft-anti-affinity" and demand.group_hosts:
+        yield list_candidates(
+            tx, demand.resources, only=_roomiest(tx, demand, SAMPLES[0], frozenset(demand.group_hosts))
+        )
     for most in SAMPLES if demand.resources else ():
         found = _roomiest(tx, demand, most)
-        yield list_candidates(tx, demand.resources, only=found)
+        near = list_candidates(tx, demand.resources, names=liked) if liked else []
+        yield [*near, *list_candidates(tx, demand.resources, only=set(found) - {candidate.id for candidate in near})]
         if len(found) < most:
             return
 
 
-def _choose(candidates: list[Candidate], demand: Demand) -> Candidate:
-    chosen = choose(candidates, demand)[0]
+def _choose(candidates: list[Candidate], demand: Demand, spans: Spans | None = None) -> Candidate:
+    chosen = choose(candidates, demand, spans)[0]
     return next(candidate for candidate in candidates if candidate.name == chosen)
 
 
@@ -59,9 +67,12 @@ def _named(demand: Demand) -> Collection[str] | None:
     return demand.group_hosts if demand.group_policy == "affinity" and demand.group_hosts else None
 
 
-def _roomiest(tx: Tx, demand: Demand, most: int) -> list[str]:
-    """Return the ids of enabled, living hosts with room, in the zone, that nothing speaks against by name."""
-    avoided = {*demand.exclude, *demand.different_from}
+def _roomiest(tx: Tx, demand: Demand, most: int, beside: frozenset[str] = frozenset()) -> list[str]:
+    """Return the ids of enabled, living hosts with room, in the zone, that nothing speaks against by name.
+
+    ``beside`` are names to leave out as well.
+    """
+    avoided = {*demand.exclude, *demand.different_from, *beside}
     if demand.group_policy == "anti-affinity":
         avoided |= {name for name, count in demand.group_hosts.items() if count >= demand.max_per_host}
     traits = {key.removeprefix("trait:"): value for key, value in demand.extra_specs.items() if key[:6] == "trait:"}
@@ -124,6 +135,7 @@ def list_candidates(
         found.append(
             Candidate(
                 name=row.name,
+                id=row.id,
                 zone=next((a.availability_zone for a in aggregates if a.availability_zone), hosts.DEFAULT_ZONE),
                 up=row.name in alive and not row.forced_down,
                 enabled=not row.disabled,

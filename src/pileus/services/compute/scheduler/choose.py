@@ -1,13 +1,14 @@
 """The choice itself.  Rule: the same hosts and the same demand give the same host; ties go by name."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pileus.kernel.errors import Conflict
 from pileus.services.compute.scheduler.filters import FILTERS, FORCED
 from pileus.services.compute.scheduler.model import Candidate, Demand
 from pileus.services.compute.scheduler.weighers import WEIGHERS
 
+Spans = Mapping[str, tuple[int, int]]
 LISTED = 3
 """Reasons that are spelled out at most; the rest are counted."""
 
@@ -16,8 +17,12 @@ class NoValidHost(Conflict):
     """No host may have the server; the sentence says why, host by host or together."""
 
 
-def choose(hosts: Sequence[Candidate], demand: Demand) -> list[str]:
-    """Return the names of the hosts that may have the server, best first; raise NoValidHost when there is none."""
+def choose(hosts: Sequence[Candidate], demand: Demand, spans: Spans | None = None) -> list[str]:
+    """Return the names of the hosts that may have the server, best first; raise NoValidHost when there is none.
+
+    ``spans``: least and most free of each resource class in the whole fleet, where ``hosts`` are a sample of it: a
+    sample is weighed on the fleet's scale.
+    """
     refused: dict[str, str] = {}
     fit = []
     for host in hosts:
@@ -28,7 +33,7 @@ def choose(hosts: Sequence[Candidate], demand: Demand) -> list[str]:
             refused[host.name] = reason
     if not fit:
         raise NoValidHost(explain(refused))
-    weights = _weigh(fit, demand)
+    weights = _weigh(fit, demand, spans or {})
     return [host.name for host in sorted(fit, key=lambda host: (-weights[host.name], host.name))]
 
 
@@ -40,11 +45,11 @@ def _refusal(host: Candidate, demand: Demand) -> str | None:
     return None
 
 
-def _weigh(hosts: Sequence[Candidate], demand: Demand) -> dict[str, float]:
+def _weigh(hosts: Sequence[Candidate], demand: Demand, spans: Spans) -> dict[str, float]:
     total = dict.fromkeys((host.name for host in hosts), 0.0)
-    for weigher, weight in WEIGHERS:
+    for weigher, weight, resource_class in WEIGHERS:
         values = {host.name: float(weigher(host, demand)) for host in hosts}
-        least, most = min(values.values()), max(values.values())
+        least, most = spans.get(resource_class) or (min(values.values()), max(values.values()))
         if most == least:
             continue
         for name, value in values.items():

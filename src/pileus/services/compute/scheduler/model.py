@@ -34,6 +34,8 @@ class Candidate:
 
     name: str
     zone: str
+    id: str = ""
+    """Of its row, which is that of its resource provider."""
     up: bool = True
     enabled: bool = True
     disabled_reason: str | None = None

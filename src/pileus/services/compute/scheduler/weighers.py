@@ -35,11 +35,11 @@ def group_spread(host: Candidate, demand: Demand) -> float:
     return -here if demand.group_policy == "soft-anti-affinity" else 0
 
 
-WEIGHERS: tuple[tuple[Weigher, float], ...] = (
-    (free_memory, 1.0),
-    (free_processors, 1.0),
-    (free_disk, 1.0),
-    (few_builds, 1.0),
-    (group_spread, 10.0),
+WEIGHERS: tuple[tuple[Weigher, float, str], ...] = (
+    (free_memory, 1.0, "MEMORY_MB"),
+    (free_processors, 1.0, "VCPU"),
+    (free_disk, 1.0, "DISK_GB"),
+    (few_builds, 1.0, ""),
+    (group_spread, 10.0, ""),
 )
-"""Each with its weight, after its values have been brought to 0 ... 1."""
+"""Each with its weight, after its values have been brought to 0 ... 1, and the resource class that it looks at."""

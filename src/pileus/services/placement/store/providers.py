@@ -267,8 +267,29 @@ def _roomiest(
     conditions += [~_has_trait(uuid, trait) for trait in forbidden]
     if among is not None:
         conditions.append(among(uuid))
-    statement = select(uuid).where(*conditions).order_by(Inventory.free.desc(), uuid)
+    statement = select(uuid).where(*conditions).order_by(Inventory.free.desc(), uuid.desc())  # along the index
     return statement.limit(bindparam("most"))
+
+
+def spans(tx: Tx, resources: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """Return the least and the most that is free of each class where there is enough: two looks into the index each."""
+    if not resources:
+        return {}
+    asked = {f"free_{n}": amount for n, amount in enumerate(resources.values())}
+    row: Any = ask(tx, _spans(tuple(resources)), asked).one()
+    pairs = zip(resources, row[::2], row[1::2], strict=True)
+    return {name: (least, most) for name, least, most in pairs if least is not None}
+
+
+@functools.lru_cache(maxsize=512)
+def _spans(classes: tuple[str, ...]) -> Any:
+    ends = []
+    for position, name in enumerate(classes):
+        here = aliased(Inventory)
+        enough = select(here.free).where(here.resource_class == name, here.free >= bindparam(f"free_{position}"))
+        for order in (here.free.asc(), here.free.desc()):
+            ends.append(enough.order_by(order).limit(1).scalar_subquery())
+    return select(*ends)
 
 
 def _has_trait(uuid: Any, trait: str) -> ColumnElement[bool]:
