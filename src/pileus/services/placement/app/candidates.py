@@ -1,20 +1,24 @@
 """Which providers, alone or together, can give what is asked for.
 
-Rule: everything is read first, in a handful of queries; then each tree is judged in memory.
+Rule: the database narrows the trees to those that may fit, some at a time and the oldest first; what is known of them
+is read in a handful of queries, and each is judged in memory, until there are as many answers as were asked for.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from pileus.kernel.db import Tx
 from pileus.services.placement.app import claims
 from pileus.services.placement.app.requests import Group, Wanted
-from pileus.services.placement.model import SHARING, Provider
+from pileus.services.placement.model import Provider
 from pileus.services.placement.store import providers
 from pileus.services.placement.store.allocations import Held
 from pileus.services.placement.store.providers import Room, has_room
 
+BATCH = 32
+"""Trees that are read at first where a request has a limit; then four times as many, and so on."""
+Key = tuple[tuple[str, str, int], ...]
 MOST = 20_000
 """Combinations looked at in one tree at most; beyond it the others of the tree are not offered."""
 
@@ -39,16 +43,23 @@ class Landscape:
     sharing: list[str]
 
     @classmethod
-    def read(cls, tx: Tx, wanted: Wanted) -> "Landscape":
-        room = dict(providers.room(tx, wanted.classes))
-        offering = providers.providers_by_uuid(tx, room)
-        everything = providers.providers_in_trees(tx, {row.root_uuid for row in offering.values()})
+    def read(cls, tx: Tx, wanted: Wanted, roots: Collection[str], sharing: Collection[str]) -> "Landscape":
+        """Read the trees of ``roots``, and the providers that share with trees, whose trees these are too."""
+        shared = providers.providers_by_uuid(tx, sharing)
+        everything = providers.providers_in_trees(tx, {*roots, *(row.root_uuid for row in shared.values())})
         rows = {row.uuid: row for row in everything}
+        room = dict(providers.room(tx, wanted.classes, rows))
         traits = providers.traits_of(tx, list(rows))
-        sharing = [uuid for uuid in room if SHARING in traits.get(uuid, ())]
         needs = sharing or any(group.member_of or group.not_member_of for group in wanted.groups.values())
         aggregates = providers.aggregates_of(tx, list(rows)) if needs else {}
-        return cls(room, rows, traits, aggregates, sharing)
+        return cls(room, rows, traits, aggregates, [uuid for uuid in sharing if uuid in room])
+
+    def add(self, other: "Landscape") -> None:
+        """Know what another one knows, too."""
+        self.room |= other.room
+        self.rows |= other.rows
+        self.traits |= other.traits
+        self.aggregates |= other.aggregates
 
     def trees(self) -> dict[str, list[str]]:
         """Return the uuids of each tree by its root, in order of age."""
@@ -90,22 +101,51 @@ class Landscape:
 
 def find(tx: Tx, wanted: Wanted, *, nested: bool) -> tuple[list[Solution], Landscape]:
     """Return the ways to meet a request; without ``nested`` only those that use one provider of each tree."""
-    land = Landscape.read(tx, wanted)
-    found: list[Solution] = []
-    seen: set[tuple[tuple[str, str, int], ...]] = set()
-    for root, tree in land.trees().items():
-        traits = land.traits.get(root, set())
-        if not wanted.root_required <= traits or wanted.root_forbidden & traits:
-            continue
-        for solution in itertools.islice(_in_tree(land, wanted, root, tree, nested), MOST):
-            parts = sorted((u, n, a) for u, amounts in solution.held.items() for n, a in amounts.items())
-            key = (*parts, *sorted((s, u, 0) for s, uuids in solution.mappings.items() for u in uuids))
-            if key not in seen:
-                seen.add(key)
-                found.append(solution)
-            if wanted.limit is not None and len(found) >= wanted.limit:
-                return found, land
-    return found, land
+    sharing = providers.sharing(tx, wanted.classes)
+    known = Landscape({}, {}, {}, {}, [])
+    found: dict[Key, Solution] = {}
+    for roots in _trees_that_may_fit(tx, wanted, sharing):
+        land = Landscape.read(tx, wanted, roots, sharing)
+        known.add(land)
+        trees = land.trees()
+        for root in roots:
+            traits = land.traits.get(root, set())
+            if not wanted.root_required <= traits or wanted.root_forbidden & traits:
+                continue
+            for solution in itertools.islice(_in_tree(land, wanted, root, trees[root], nested), MOST):
+                found.setdefault(_key(solution), solution)
+                if wanted.limit is not None and len(found) >= wanted.limit:
+                    return list(found.values()), known
+    return list(found.values()), known
+
+
+def _key(solution: Solution) -> Key:
+    parts = sorted((u, n, a) for u, amounts in solution.held.items() for n, a in amounts.items())
+    return (*parts, *sorted((s, u, 0) for s, uuids in solution.mappings.items() for u in uuids))
+
+
+def _trees_that_may_fit(tx: Tx, wanted: Wanted, sharing: Collection[str]) -> Iterator[list[str]]:
+    """Yield the roots of the trees that have, somewhere, enough of each class and what else can be asked in SQL.
+
+    What sharing providers may give instead is not asked of the trees.
+    """
+    most: dict[str, int] = {}
+    for group in wanted.groups.values():
+        for name, amount in group.resources.items():
+            most[name] = max(amount, most.get(name, 0))
+    there = providers.room(tx, most, sharing) if sharing else {}
+    lacking = {n: a for n, a in most.items() if not any(has_room(offers, n, a) for offers in there.values())}
+    groups = () if sharing else tuple(wanted.groups.values())
+    aggregates = [uuids for group in groups for uuids in group.member_of]
+    within = [group.in_tree for group in groups if group.in_tree is not None]
+    size, after = BATCH if wanted.limit is not None else None, None
+    while True:
+        page = providers.roots_with(tx, lacking, wanted.root_required, aggregates, within, after=after, limit=size)
+        if page:
+            yield [uuid for uuid, _ in page]
+        if size is None or len(page) < size:
+            return
+        after, size = page[-1], size * 4
 
 
 def _in_tree(land: Landscape, wanted: Wanted, root: str, tree: list[str], nested: bool) -> Iterator[Solution]:

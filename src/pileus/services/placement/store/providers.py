@@ -5,11 +5,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, insert, or_, select, update
 from sqlalchemy.orm import aliased
 
 from pileus.kernel.db import Tx, ask, rows_with
 from pileus.services.placement.model import (
+    SHARING,
     CustomClass,
     CustomTrait,
     Inventory,
@@ -269,6 +270,56 @@ def _roomiest(
         conditions.append(among(uuid))
     statement = select(uuid).where(*conditions).order_by(Inventory.free.desc(), uuid.desc())  # along the index
     return statement.limit(bindparam("most"))
+
+
+def sharing(tx: Tx, classes: Collection[str]) -> list[str]:
+    """Return the providers that share any of ``classes`` with the trees in their aggregates, by age."""
+    offers = select(Inventory.free).where(
+        Inventory.provider_uuid == Provider.uuid, Inventory.resource_class.in_(classes)
+    )
+    statement = (
+        select(Provider.uuid)
+        .join(ProviderTrait, ProviderTrait.provider_uuid == Provider.uuid)
+        .where(ProviderTrait.trait == SHARING, offers.exists())
+    )
+    return list(tx.scalars(statement.order_by(Provider.created_at, Provider.uuid)))
+
+
+def roots_with(
+    tx: Tx,
+    resources: Mapping[str, int],
+    root_traits: Collection[str],
+    aggregates: Collection[Collection[str]],
+    within: Collection[str],
+    *,
+    after: tuple[str, datetime] | None,
+    limit: int | None,
+) -> list[tuple[str, datetime]]:
+    """Return ``(uuid, age)`` of roots, by age, after one of them: of trees in which the rest is to be had.
+
+    Somewhere in the tree there is as much of each class, and a member of one of each of ``aggregates``; the providers
+    ``within`` stand in it.
+    """
+    root = aliased(Provider)
+    below = aliased(Provider)
+    statement = select(root.uuid, root.created_at).where(root.parent_uuid.is_(None))
+    for name, amount in resources.items():
+        offer = select(Inventory.free).join(below, below.uuid == Inventory.provider_uuid)
+        offer = offer.where(below.root_uuid == root.uuid, Inventory.resource_class == name, Inventory.free >= amount)
+        statement = statement.where(offer.exists())
+    for trait in root_traits:
+        statement = statement.where(_has_trait(root.uuid, trait))
+    for uuids in aggregates:
+        member = select(ProviderAggregate.aggregate_uuid).join(below, below.uuid == ProviderAggregate.provider_uuid)
+        member = member.where(below.root_uuid == root.uuid, ProviderAggregate.aggregate_uuid.in_(uuids))
+        statement = statement.where(member.exists())
+    for uuid in within:
+        statement = statement.where(root.uuid.in_(select(below.root_uuid).where(below.uuid == uuid)))
+    if after is not None:
+        uuid, age = after
+        statement = statement.where(or_(root.created_at > age, and_(root.created_at == age, root.uuid > uuid)))
+    statement = statement.order_by(root.created_at, root.uuid).limit(limit)
+    return [(uuid, age) for uuid, age in tx.execute(statement)]
 
 
 def spans(tx: Tx, resources: Mapping[str, int]) -> dict[str, tuple[int, int]]:
