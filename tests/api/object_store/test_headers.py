@@ -113,3 +113,15 @@ async def test_quotas_of_the_policy_are_the_resellers(cloud: Runtime, http: http
     assert (await http.put("box/o", content=b"1234")).status_code == 413
     assert (await http.put("box/o", content=b"123")).status_code == 201
     assert (await http.head("")).headers["x-account-quota-bytes-policy-policy-0"] == "3"
+
+
+@pytest.mark.parametrize("name", ["prefix", "marker", "end_marker", "delimiter", "path"])
+async def test_a_nul_in_what_is_looked_for(box: httpx.AsyncClient, name: str) -> None:
+    assert (await box.get(f"?{name}=a%00b")).status_code == 400
+
+
+@pytest.mark.parametrize("place", ["b%00x/o", "box/o%00", "box/o%FF"])
+async def test_a_nul_in_the_place_of_a_copy(box: httpx.AsyncClient, place: str) -> None:
+    await box.put("o", content=b"x")
+    assert (await box.put("p", headers={"X-Copy-From": place})).status_code == 412
+    assert (await box.request("COPY", "o", headers={"Destination": place})).status_code == 412

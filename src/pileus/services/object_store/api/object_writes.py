@@ -160,7 +160,9 @@ def _source(request: Request, header: str, account: str) -> Path:
     if not container or not name:
         raise PreconditionFailed(f"{header.title()} header must be of the form container/object, not '{value}'.")
     other = request.headers.get("x-copy-from-account" if header == "x-copy-from" else "destination-account")
-    return Path(other or account, container, name)
+    path = Path(unquote(other) if other else account, container, name)
+    metadata.check_text(str(path))
+    return path
 
 
 async def _copy(ctx: Context, request: Request, runtime: Runtime, source: Path, target: Path) -> Response:
