@@ -41,7 +41,7 @@ async def test_what_is_absent_or_means_nothing_is_refused(
 async def test_headers_of_others_and_of_answers_are_let_through(box: httpx.AsyncClient) -> None:
     others = {"X-Request-Id": "1", "X-Newest": "true", "X-Forwarded-For": "::1", "X-Versions-Enabled": "false"}
     assert (await box.post("", headers={**others, "X-Container-Object-Count": "0"})).status_code == 204
-    assert (await box.put("o", content=b"x", headers={"X-Remove-Object-Meta-A": ""})).status_code == 400
+    assert (await box.put("o", content=b"x", headers={"X-Remove-Object-Meta-A": ""})).status_code == 201
     assert (
         await box.post("", headers={"X-Container-Sync-To": "", "X-Remove-Container-Sync-To": "x"})
     ).status_code == 204
@@ -125,3 +125,12 @@ async def test_a_nul_in_the_place_of_a_copy(box: httpx.AsyncClient, place: str) 
     await box.put("o", content=b"x")
     assert (await box.put("p", headers={"X-Copy-From": place})).status_code == 412
     assert (await box.request("COPY", "o", headers={"Destination": place})).status_code == 412
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+async def test_metadata_of_an_absent_feature_is_kept_with_a_warning(box: httpx.AsyncClient, method: str) -> None:
+    answer = await box.request(method, "", headers={"X-Container-Meta-Web-Index": "index.html"})
+    assert answer.headers["warning"].startswith('299 - "X-Container-Meta-Web-Index is kept as metadata')
+    assert (await box.head("")).headers["x-container-meta-web-index"] == "index.html"
+    plain = await box.request(method, "", headers={"X-Container-Meta-Colour": "red"})
+    assert "warning" not in plain.headers

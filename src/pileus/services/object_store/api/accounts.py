@@ -13,7 +13,7 @@ from pileus.services.object_store.api.bulk import bulk_delete
 from pileus.services.object_store.api.listings import container_entries, format_of, listing_of, render
 from pileus.services.object_store.app import access, metadata, objects
 from pileus.services.object_store.app.blobs import blobs_of
-from pileus.services.object_store.app.headers import QUOTAS
+from pileus.services.object_store.app.headers import QUOTAS, warnings
 from pileus.services.object_store.model import LIMITS, POLICY
 
 KEYS = ("x-account-meta-temp-url-key", "x-account-meta-temp-url-key-2")
@@ -76,7 +76,7 @@ async def post_account(ctx: Context, request: Request, runtime: Runtime, account
     if "bulk-delete" in dict(request.query_items()):
         return await bulk_delete(ctx, request, runtime, account)
     await runtime.db.write(_post, ctx, request, account)
-    return answer(ctx, 204, [])
+    return answer(ctx, 204, warnings(request.headers))
 
 
 def _post(tx: Tx, ctx: Context, request: Request, account: str) -> None:
@@ -95,7 +95,7 @@ def _put(tx: Tx, ctx: Context, request: Request, account: str) -> Response:
     access.require(ctx, access.RESELL, account)
     is_new = store.find(tx, account).account is None
     _change(tx, ctx, request, account)
-    return answer(ctx, 201 if is_new else 202, [("X-Storage-Policy", POLICY)])
+    return answer(ctx, 201 if is_new else 202, [("X-Storage-Policy", POLICY), *warnings(request.headers)])
 
 
 @api.delete("/{account}", None)

@@ -15,6 +15,7 @@ from pileus.services.object_store.api.bulk import delete_container as remove
 from pileus.services.object_store.api.listings import format_of, listing_of, object_entries, render
 from pileus.services.object_store.app import access, metadata, objects
 from pileus.services.object_store.app.conditions import http_date
+from pileus.services.object_store.app.headers import warnings
 from pileus.services.object_store.model import LIMITS, POLICY, ContainerRow
 
 VERSIONS = ("x-versions-location", "x-history-location")
@@ -82,14 +83,14 @@ def _put(tx: Tx, ctx: Context, request: Request, account: str, container: str) -
         row = store.insert_container(tx, owner, container, clock.now())
         events.emit(tx, "object_store.container.created", container, ctx=ctx)
     _change(tx, request, account, row)
-    return answer(ctx, 201 if is_new else 202, [])
+    return answer(ctx, 201 if is_new else 202, warnings(request.headers))
 
 
 @api.post("/{account}/{container}", None)
 def post_container(tx: Tx, ctx: Context, request: Request, account: str, container: str) -> Response:
     access.require(ctx, access.WRITE, account)
     _change(tx, request, account, objects.container_at(tx, account, container)[1])
-    return answer(ctx, 204, [])
+    return answer(ctx, 204, warnings(request.headers))
 
 
 @api.delete("/{account}/{container}", None)

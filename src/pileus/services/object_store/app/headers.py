@@ -60,6 +60,8 @@ _OF_OBJECTS = frozenset(
     }
 )
 _EXPIRY = frozenset({"x-delete-at", "x-delete-after"})
+_GONE = frozenset({"x-remove-object-meta-", "x-remove-delete-at"})
+"""A PUT and a POST replace all metadata: what they are to remove is gone by its absence."""
 _COPY = frozenset({"x-copy-from", "x-copy-from-account", "x-fresh-metadata"})
 _OF_CONTAINERS = frozenset(
     {"x-container-meta-", "x-container-read", "x-container-write", "x-versions-location", "x-history-location"}
@@ -75,10 +77,10 @@ _CONTAINER = Known(_OF_CONTAINERS, _removable(_OF_CONTAINERS))
 _ACCOUNT = Known(_OF_ACCOUNTS, _removable(_OF_ACCOUNTS))
 KNOWN: Mapping[tuple[str, str], Known] = {
     ("object", "PUT"): Known(
-        _OF_OBJECTS, _EXPIRY | _COPY | {"x-detect-content-type", "x-static-large-object", "etag", "if-none-match"}
+        _OF_OBJECTS,
+        _EXPIRY | _COPY | _GONE | {"x-detect-content-type", "x-static-large-object", "etag", "if-none-match"},
     ),
-    # A POST replaces all metadata: what it is to remove is gone by its absence.
-    ("object", "POST"): Known(_OF_OBJECTS, _EXPIRY | {"x-remove-object-meta-", "x-remove-delete-at"}),
+    ("object", "POST"): Known(_OF_OBJECTS, _EXPIRY | _GONE),
     ("object", "COPY"): Known(_OF_OBJECTS, _EXPIRY | {"destination", "destination-account", "x-fresh-metadata"}),
     ("object", "DELETE"): Known(frozenset(), frozenset({"x-if-delete-at"})),
     ("container", "PUT"): Known(_CONTAINER.kept, _CONTAINER.read | {"x-storage-policy"}),
@@ -98,11 +100,12 @@ ABSENT = {
     "x-container-sync-key": "Container synchronisation is",
     "x-versions-enabled": "Versioning by X-Versions-Enabled (X-Versions-Location keeps versions too) is",
     "x-account-access-control": "Access lists of accounts (X-Container-Read and X-Container-Write open containers) are",
-    "x-container-meta-web-": "Static web sites are",
-    "x-account-meta-web-": "Static web sites are",
     "x-container-meta-access-control-": "Cross-origin requests (CORS) are",
 }
 """Headers of features that are not here; a name that ends in a dash stands for all that begin so."""
+
+METADATA_ONLY = {"x-container-meta-web-": "static web sites", "x-account-meta-web-": "static web sites"}
+"""Metadata that a feature which is not here would act upon: kept like all metadata, and the answer says so."""
 
 TOLD = frozenset(
     {
@@ -139,6 +142,16 @@ def check(kind: str, method: str, headers: Mapping[str, str]) -> None:
             f"{name.title()} has no effect on {method} of an {kind}; send the request without it."
             f" What is known here: {own or 'nothing of this kind'}."
         )
+
+
+def warnings(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return what an answer has to warn of: metadata that is kept and does nothing more here."""
+    return [
+        ("Warning", f'299 - "{name.title()} is kept as metadata; {feature} are not offered here"')
+        for name in headers
+        for known, feature in METADATA_ONLY.items()
+        if name.startswith(known) and headers[name]
+    ]
 
 
 def _absent(name: str) -> str | None:
