@@ -7,7 +7,7 @@ has to be touched to add one.
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,6 +74,8 @@ class Service:
     start: Callable[["Runtime"], Awaitable[None]] | None = None
     """Runs after bootstrap, before the first request: caches, background tasks (``runtime.spawn``)."""
     stop: Callable[["Runtime"], Awaitable[None]] | None = None
+    at_root: Callable[[Configuration], Iterable[str]] | None = None
+    """First segments of paths that the service also answers without its own ``path`` before them, if it is so set."""
     mounts: Mapping[str, str] = field(default_factory=dict)
     """Path to ``module:function``, which makes an ASGI application of its own of the runtime: the dashboard, metadata.
 

@@ -1,4 +1,7 @@
-"""A control plane with object storage and tokens that say who they are: ``project/user/role+role``."""
+"""A control plane with object storage and tokens that say who they are: ``project/user/role+role``.
+
+A fourth part gives more of the caller: ``project/user/role/user_name=bob+user_domain_id=default``.
+"""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,10 +24,11 @@ def authenticate(tx: Tx, request: Request, runtime: Runtime) -> Caller:
     token = request.headers.get("x-auth-token")
     if token is None:
         return ANONYMOUS
-    if token.count("/") != 2:
+    if token.count("/") not in (2, 3):
         raise Unauthenticated("The token is not valid.")
-    project, user, roles = token.split("/")
-    return Caller(user_id=user, project_id=project, roles=frozenset([*roles.split("+"), "reader"]))
+    project, user, roles, *more = token.split("/")
+    facts = dict(fact.split("=") for part in more for fact in part.split("+"))
+    return Caller(user_id=user, project_id=project, roles=frozenset([*roles.split("+"), "reader"]), **facts)
 
 
 TOKENS = Service("tokens", "/tokens", authenticate=authenticate)
@@ -42,6 +46,14 @@ async def http(cloud: Runtime) -> AsyncIterator[httpx.AsyncClient]:
     async with client(cloud, "p1/u1/member") as http:
         http.base_url = "http://cloud.test/object-store/v1/AUTH_p1"
         yield http
+
+
+@pytest.fixture
+async def box(http: httpx.AsyncClient) -> httpx.AsyncClient:
+    """Speak as ``http`` does, with URLs below the container ``box``."""
+    await http.put("box")
+    http.base_url = "http://cloud.test/object-store/v1/AUTH_p1/box"
+    return http
 
 
 @pytest.fixture

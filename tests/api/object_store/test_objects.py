@@ -19,13 +19,6 @@ ROOT = "/object-store/v1"
 MD5 = hashlib.md5(b"hello world").hexdigest()
 
 
-@pytest.fixture
-async def box(http: httpx.AsyncClient) -> httpx.AsyncClient:
-    await http.put("box")
-    http.base_url = "http://cloud.test/object-store/v1/AUTH_p1/box"
-    return http
-
-
 async def test_put_and_get(box: httpx.AsyncClient) -> None:
     put = await box.put("o", content=b"hello world", headers={"X-Object-Meta-Colour": "red"})
     assert (put.status_code, put.headers["etag"]) == (201, MD5)
@@ -92,11 +85,14 @@ async def test_overwriting_and_deleting_leave_no_bytes(cloud: Runtime, box: http
 
 
 async def test_post_replaces_metadata(box: httpx.AsyncClient) -> None:
-    await box.put("o", content=b"x", headers={"X-Object-Meta-A": "1", "Content-Encoding": "zip"})
-    assert (await box.post("o", headers={"X-Object-Meta-B": "2", "Content-Type": "a/b"})).status_code == 202
-    headers = (await box.head("o")).headers
-    assert "x-object-meta-a" not in headers
-    assert (headers["x-object-meta-b"], headers["content-type"], headers["content-encoding"]) == ("2", "a/b", "zip")
+    given = {"X-Object-Meta-A": "1", "Content-Encoding": "zip", "Content-Disposition": "inline", "Cache-Control": "no"}
+    await box.put("o", content=b"x", headers={**given, "X-Object-Manifest": "box/none"})
+    carried = {"X-Object-Meta-B": "2", "Content-Type": "a/b", "Content-Disposition": "attachment"}
+    assert (await box.post("o", headers=carried)).status_code == 202
+    got = await box.get("o")
+    assert {*map(str.lower, given), "x-object-manifest"} & set(got.headers) == {"content-disposition"}
+    assert {name: got.headers[name] for name in carried} == carried
+    assert got.content == b"x"
 
 
 @pytest.mark.parametrize(

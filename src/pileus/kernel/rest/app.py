@@ -42,6 +42,8 @@ class App:
         self.runtime = runtime
         self.trees: dict[str, Tree] = {}
         self.names: dict[str, str] = {}
+        self.at_root: dict[str, Tree] = {}
+        """By the first segment of a path: services that a setting makes answer without their own path before it."""
         self.mounts: dict[str, Mounted] = {}
         self.proxies = Proxies(runtime.config.cloud.trusted_proxies)
         self.recent = Recent()
@@ -55,6 +57,8 @@ class App:
             if service.apis:
                 self.trees[service.path.strip("/")] = tree_of(service.apis)
                 self.names[service.path.strip("/")] = service.type
+            for first in service.at_root(runtime.config) if service.at_root is not None else ():
+                self.at_root[first], self.names[first] = tree_of(service.apis), service.type
             for path, name in service.mounts.items():
                 self.mounts[path.strip("/")] = Mounted(runtime, name)
 
@@ -114,11 +118,17 @@ class App:
         try:
             segments = path_segments(request.path)
             tree = self.trees.get(segments[0])
+            rooted = self.at_root.get(segments[0])
+            if rooted is not None and (tree is None or tree.find(segments[1:]) is None):
+                tree, segments = rooted, ["", *segments]
             if tree is None:
                 return await self.runtime.root_response(request, ctx)
+            api = tree.default
             node, request.params = self._find(tree, segments[1:], request)
             endpoints = _by_method(node, request)
             api = endpoints[0].api
+            if api.screen is not None:
+                api.screen(request, endpoints[0].route)
             if api.microversions is not None:
                 ctx.version = api.microversions.choose(request.headers)
             raw = None

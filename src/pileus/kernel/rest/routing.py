@@ -69,6 +69,10 @@ class Api:
     strict: bool = True
     """Numbers and booleans in bodies must have their JSON type; False accepts them as text too."""
     json_limit: int = 1 << 20
+    screen: "Callable[[Request, Route], None] | None" = None
+    """Called with every request before anything else, to raise ApiError for what nobody may send."""
+    is_default: bool = False
+    """Refusals of paths below the service's that lead nowhere look like this API's."""
     written: "Callable[[Tx, Context, Request, Route, Any], None] | None" = None
     """Called with what a plain handler returned, in its transaction, when it may have changed something."""
     refused: "Callable[[Runtime, Context, Request, Route, ApiError], None] | None" = None

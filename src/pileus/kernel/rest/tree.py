@@ -24,6 +24,7 @@ class Tree:
     def __init__(self, apis: list[Api]) -> None:
         self.root = Node()
         self.endpoints: list[Endpoint] = []
+        self.default: Api | None = next((api for api in apis if api.is_default), None)
         for api in apis:
             for route in api.routes:
                 endpoint = bind(api, route)

@@ -30,7 +30,14 @@ LIMITS = {
 
 MAX_SEGMENTS = 1000
 MAX_MANIFEST_BYTES = 8 << 20
+MAX_DEPTH = 10
+"""Static manifests inside each other."""
+MAX_LEAVES = 1_000_000
+"""Objects that one static manifest names through others: two full levels."""
+MAX_SEGMENT_DELETES = 10000
+"""Objects that ``?multipart-manifest=delete`` removes through nested manifests."""
 MAX_BULK_DELETES = 10000
+MAX_FAILED_DELETES = 1000
 POLICY = "Policy-0"
 """The one storage policy of this slice."""
 
@@ -44,6 +51,8 @@ class AccountRow(Row):
     created_at: Mapped[datetime]
     headers: Mapped[dict[str, str]] = mapped_column(JsonText)
     """Lower-case header name: value, as set (``x-account-meta-*`` and quotas)."""
+    project_domain_id: Mapped[str | None] = mapped_column(String(64))
+    """The domain of the project, as its own tokens say; None until one of them has written."""
 
 
 class ContainerRow(Row):
@@ -85,6 +94,10 @@ class ObjectRow(Row):
     """Where the bytes are; None when there are none of its own (empty, or a static large object)."""
     segments: Mapped[list[dict[str, object]] | None] = mapped_column(JsonText)
     """The manifest of a static large object."""
+    leaves: Mapped[int | None]
+    """Of a static large object: how many objects its bytes come from, through all manifests."""
+    depth: Mapped[int | None]
+    """Of a static large object: how many manifests are inside each other, itself included."""
     delete_at: Mapped[int | None] = mapped_column(BigInteger)
     """Seconds since the epoch after which the object no longer exists."""
 

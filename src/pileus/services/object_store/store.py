@@ -58,6 +58,20 @@ class ObjectEntry(NamedTuple):
     is_static: bool
 
 
+class SegmentEntry(NamedTuple):
+    """What a manifest has to know of an object that it names."""
+
+    name: str
+    size: int
+    etag: str
+    content_type: str
+    updated_at: datetime
+    delete_at: int | None
+    headers: dict[str, str]
+    leaves: int | None
+    depth: int | None
+
+
 class ContainerEntry(NamedTuple):
     """What a listing tells of a container."""
 
@@ -88,26 +102,37 @@ def find(tx: Tx, account: str, container: str = "", name: str = "") -> Found:
     return Found(*row) if row else Found(None, None, None)
 
 
-def ensure_account(tx: Tx, name: str, now: datetime) -> AccountRow:
-    """Return the account, made when it is not there."""
+def ensure_account(tx: Tx, name: str, now: datetime, project_domain_id: str | None = None) -> AccountRow:
+    """Return the account, made when it is not there; the domain is kept when it was not known."""
     account = tx.scalar(select(AccountRow).where(AccountRow.name == name))
     if account is None:
         account = AccountRow(name=name, created_at=now, headers={})
         tx.add(account)
-        tx.flush()
+    if account.project_domain_id is None and project_domain_id is not None:
+        account.project_domain_id = project_domain_id
+    tx.flush()
     return account
 
 
-def delete_account(tx: Tx, account: AccountRow) -> None:
-    """Remove an account with everything in it; its bytes are discarded."""
+def delete_some_of_account(tx: Tx, account: AccountRow, most: int) -> bool:
+    """Remove up to ``most`` of an account's objects, or containers, or at last itself; tell whether it is gone."""
     containers = select(ContainerRow.id).where(ContainerRow.account_id == account.id)
-    objects = tx.scalars(
-        select(ObjectRow.blob).where(ObjectRow.container_id.in_(containers), ObjectRow.blob.is_not(None))
-    )
-    insert_discards(tx, [blob for blob in objects if blob])
-    tx.execute(delete(ObjectRow).where(ObjectRow.container_id.in_(containers)))
-    tx.execute(delete(ContainerRow).where(ContainerRow.account_id == account.id))
+    found = select(ObjectRow.id, ObjectRow.blob).where(ObjectRow.container_id.in_(containers)).limit(most)
+    if objects := tx.execute(found).all():
+        _delete_objects(tx, [(row.id, row.blob) for row in objects])
+        return False
+    if ids := list(tx.scalars(containers.limit(most))):
+        for part in _parts(ids):
+            tx.execute(delete(ContainerRow).where(ContainerRow.id.in_(part)))
+        return False
     tx.execute(delete(AccountRow).where(AccountRow.id == account.id))
+    return True
+
+
+def _delete_objects(tx: Tx, found: list[tuple[int, str | None]]) -> None:
+    insert_discards(tx, [blob for _, blob in found if blob])
+    for part in _parts([id for id, _ in found]):
+        tx.execute(delete(ObjectRow).where(ObjectRow.id.in_(part)))
 
 
 _OWN_BYTES = func.coalesce(func.sum(ObjectRow.own_bytes), 0)
@@ -184,6 +209,35 @@ def get_object(tx: Tx, id: int) -> ObjectRow:
     return tx.get_one(ObjectRow, id)
 
 
+def find_in(tx: Tx, container: ContainerRow, name: str) -> ObjectRow | None:
+    """Return the container's object of that name."""
+    return tx.scalar(select(ObjectRow).where(ObjectRow.container_id == container.id, ObjectRow.name == name))
+
+
+def find_object(tx: Tx, id: int) -> ObjectRow | None:
+    """Return an object that a listing named some time ago."""
+    return tx.get(ObjectRow, id)
+
+
+_SEGMENT = select(
+    ObjectRow.name,
+    ObjectRow.size,
+    ObjectRow.etag,
+    ObjectRow.content_type,
+    ObjectRow.updated_at,
+    ObjectRow.delete_at,
+    ObjectRow.headers,
+    ObjectRow.leaves,
+    ObjectRow.depth,
+)
+
+
+def find_segments(tx: Tx, container: ContainerRow, names: list[str]) -> list[SegmentEntry]:
+    """Return what there is of a container's objects of these names, without their own manifests."""
+    rows = tx.execute(_SEGMENT.where(ObjectRow.container_id == container.id, ObjectRow.name.in_(names)))
+    return [SegmentEntry(*row) for row in rows]
+
+
 def insert_object(tx: Tx, row: ObjectRow) -> None:
     """Add an object."""
     tx.add(row)
@@ -210,6 +264,14 @@ def list_expired(tx: Tx, now_s: int, limit: int, container: ContainerRow | None 
     return list(tx.scalars(query if container is None else query.where(ObjectRow.container_id == container.id)))
 
 
+def delete_expired(tx: Tx, container: ContainerRow, now_s: int, most: int) -> None:
+    """Remove up to ``most`` of a container's objects whose time has passed."""
+    found = select(ObjectRow.id, ObjectRow.blob).where(
+        ObjectRow.container_id == container.id, ObjectRow.delete_at <= now_s
+    )
+    _delete_objects(tx, [(row.id, row.blob) for row in tx.execute(found.limit(most))])
+
+
 def is_blob_named(tx: Tx, blob: str) -> bool:
     """Tell whether an object's row names this blob."""
     return tx.scalar(select(ObjectRow.id).where(ObjectRow.blob == blob)) is not None
@@ -217,9 +279,11 @@ def is_blob_named(tx: Tx, blob: str) -> bool:
 
 def insert_discards(tx: Tx, blobs: Iterable[str]) -> None:
     """Note bytes that are to be removed; ``has_discards`` tells so for the rest of the transaction."""
-    tx.add_all([DiscardRow(blob=blob) for blob in blobs])
-    tx.info["object_store_discards"] = True
-    tx.flush()
+    discards = [DiscardRow(blob=blob) for blob in blobs]
+    if discards:
+        tx.add_all(discards)
+        tx.info["object_store_discards"] = True
+        tx.flush()
 
 
 def has_discards(tx: Tx) -> bool:

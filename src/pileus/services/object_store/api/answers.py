@@ -6,6 +6,7 @@ from pileus.kernel import clock
 from pileus.kernel.context import Context
 from pileus.kernel.errors import ApiError
 from pileus.kernel.rest import Api, Response, plain_error
+from pileus.services.object_store.api.screen import screen
 from pileus.services.object_store.model import POLICY
 
 Headers = list[tuple[str, str]]
@@ -53,5 +54,5 @@ def usage_headers(kind: str, objects: int, size: int, containers: int | None = N
     return headers
 
 
-api = Api("object_store", "/v1", error=swift_error)
-root = Api("object_store", "", error=swift_error)
+api = Api("object_store", "/v1", error=swift_error, screen=screen)
+root = Api("object_store", "", error=swift_error, is_default=True)

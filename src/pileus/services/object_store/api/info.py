@@ -6,9 +6,16 @@ from pileus import __version__
 from pileus.kernel.context import Context
 from pileus.kernel.rest import Response
 from pileus.services.object_store.api.answers import answer, root
-from pileus.services.object_store.api.archives import MAX_ERRORS
+from pileus.services.object_store.api.archives import MAX_CONTAINERS, MAX_ERRORS
 from pileus.services.object_store.app.tempurl import DIGESTS, METHODS
-from pileus.services.object_store.model import LIMITS, MAX_BULK_DELETES, MAX_MANIFEST_BYTES, MAX_SEGMENTS, POLICY
+from pileus.services.object_store.model import (
+    LIMITS,
+    MAX_BULK_DELETES,
+    MAX_FAILED_DELETES,
+    MAX_MANIFEST_BYTES,
+    MAX_SEGMENTS,
+    POLICY,
+)
 
 SWIFT_VERSION = "2.37.0"
 """The release of Swift whose API this is; clients compare it."""
@@ -26,8 +33,8 @@ INFO = {
     },
     "pileus": {"version": __version__},
     "account_quotas": {},
-    "bulk_delete": {"max_deletes_per_request": MAX_BULK_DELETES, "max_failed_deletes": MAX_BULK_DELETES},
-    "bulk_upload": {"max_containers_per_extraction": 10000, "max_failed_extractions": MAX_ERRORS},
+    "bulk_delete": {"max_deletes_per_request": MAX_BULK_DELETES, "max_failed_deletes": MAX_FAILED_DELETES},
+    "bulk_upload": {"max_containers_per_extraction": MAX_CONTAINERS, "max_failed_extractions": MAX_ERRORS},
     "container_quotas": {},
     "dlo": {"max_segments": 10000},
     "keystoneauth": {},

@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape, quoteattr
 import msgspec
 
 from pileus.kernel.context import Context
-from pileus.kernel.errors import NotAcceptable, PreconditionFailed
+from pileus.kernel.errors import Invalid, NotAcceptable, PreconditionFailed
 from pileus.kernel.rest import Request, Response
 from pileus.services.object_store.api.answers import Headers, answer
 from pileus.services.object_store.store import ContainerEntry, Listing, ObjectEntry, Subdir, Usage
@@ -18,8 +18,11 @@ Entry = dict[str, Any]
 
 
 def listing_of(request: Request, largest: int) -> Listing:
-    """Read a listing's parameters.  Raises PreconditionFailed for a limit that is too high."""
+    """Read a listing's parameters.  Raises PreconditionFailed for a limit that is too high, Invalid for a NUL."""
     query = dict(request.query_items())
+    for name in ("prefix", "marker", "end_marker", "delimiter", "path"):
+        if "\0" in query.get(name, ""):
+            raise Invalid(f"The parameter {name} has a NUL, which no name has; leave it out.")
     limit = largest
     if query.get("limit", "").isdigit():
         limit = int(query["limit"])

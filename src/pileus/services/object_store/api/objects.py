@@ -1,27 +1,28 @@
 """Objects, read: whole, in ranges, under conditions, and as manifests."""
 
+import hashlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
-
-import msgspec
 
 from pileus.kernel import ids
 from pileus.kernel.context import Context
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Database, Tx
 from pileus.kernel.errors import NotFound, Unavailable
 from pileus.kernel.rest import Request, Response
 from pileus.kernel.runtime import Runtime
 from pileus.services.object_store.api.answers import Headers, answer, api, timestamp, transaction_id
-from pileus.services.object_store.api.permits import permit
+from pileus.services.object_store.api.permits import Permit, permit
 from pileus.services.object_store.app import conditions
-from pileus.services.object_store.app.blobs import Blobs, Part, blobs_of
+from pileus.services.object_store.app.blobs import Blobs, Sending, blobs_of
 from pileus.services.object_store.app.conditions import Range, http_date
-from pileus.services.object_store.app.manifests import Content, content_of
+from pileus.services.object_store.app.content import Content, content_of, own_content
+from pileus.services.object_store.app.manifests import as_sent, as_stored
 from pileus.services.object_store.app.objects import Path, is_expired
 from pileus.services.object_store.drivers.base import BlobNotFound
 from pileus.services.object_store.model import ObjectRow
 
+MANIFEST_TYPE = "application/json; charset=utf-8"
 ATTEMPTS = 3
 """An object may be replaced between its look-up and its opening; then it is looked up again."""
 
@@ -34,25 +35,36 @@ class Reading:
     content: Content
     headers: Headers
     not_modified: bool
+    manifest: bytes | None = None
+    """What is sent instead of the content when the manifest itself was asked for."""
 
 
-def look(tx: Tx, ctx: Context, request: Request, path: Path) -> Reading:
-    """Find the object and what its readers get; raise what stands against it."""
+def find_readable(tx: Tx, ctx: Context, request: Request, path: Path) -> tuple[ObjectRow, Permit]:
+    """Return the object and the permit to read it.  Raises NotFound, or what stands against reading it."""
     allowed = permit(tx, ctx, request, path, write=False)
-    row, query = allowed.found.object, dict(request.query_items())
+    row = allowed.found.object
     if row is None or is_expired(row):
         raise NotFound(f"Object {path.name} does not exist in container {path.container}.")
-    if query.get("multipart-manifest") == "get" and row.segments is not None:
-        content = Content([], 0, row.etag)
-    elif query.get("multipart-manifest") == "get":
-        content = Content([Part(row.blob, 0, row.size)] if row.blob else [], row.size, row.etag)
+    return row, allowed
+
+
+async def look(db: Database, ctx: Context, request: Request, path: Path) -> Reading:
+    """Find the object and what its readers get; raise what stands against it."""
+    row, allowed = await db.read(find_readable, ctx, request, path)
+    query = dict(request.query_items())
+    manifest = None
+    if query.get("multipart-manifest") == "get":
+        content = own_content(row)
+        if row.segments is not None:
+            manifest = as_sent(row) if query.get("format") == "raw" else as_stored(row)
+            content = replace(content, etag=hashlib.md5(manifest, usedforsecurity=False).hexdigest())
     else:
-        content = content_of(tx, path, row, allowed.may_read)
+        content = await content_of(db, path, row, allowed.may_read)
     headers = describe(row, content)
     if allowed.is_temporary:
         headers.append(("Content-Disposition", _disposition(path, query)))
     not_modified = conditions.is_not_modified(request, content.etag, row.updated_at)
-    return Reading(row, content, headers, not_modified)
+    return Reading(row, content, headers, not_modified, manifest)
 
 
 def describe(row: ObjectRow, content: Content) -> Headers:
@@ -81,13 +93,24 @@ def _disposition(path: Path, query: dict[str, str]) -> str:
 
 
 @api.head("/{account}/{container}/{name:path}", None)
-def head_object(tx: Tx, ctx: Context, request: Request, account: str, container: str, name: str) -> Response:
-    reading = look(tx, ctx, request, Path(account, container, name))
+async def head_object(
+    ctx: Context, request: Request, runtime: Runtime, account: str, container: str, name: str
+) -> Response:
+    reading = await look(runtime.db, ctx, request, Path(account, container, name))
     if reading.not_modified:
         return answer(ctx, 304, reading.headers)
+    if reading.manifest is not None:
+        return answer(ctx, 200, reading.headers, reading.manifest, MANIFEST_TYPE)
     response = answer(ctx, 200, reading.headers, media_type=reading.row.content_type)
     response.length = reading.content.size
+    if response.length is None:
+        response.body = _no_bytes()  # of unknown length, as the answer to GET
     return response
+
+
+async def _no_bytes() -> AsyncIterator[bytes]:
+    for piece in ():
+        yield piece
 
 
 @api.get("/{account}/{container}/{name:path}", None)
@@ -96,11 +119,11 @@ async def get_object(
 ) -> Response:
     path = Path(account, container, name)
     for _ in range(ATTEMPTS):
-        reading = await runtime.db.read(look, ctx, request, path)
+        reading = await look(runtime.db, ctx, request, path)
         if reading.not_modified:
             return answer(ctx, 304, reading.headers)
-        if dict(request.query_items()).get("multipart-manifest") == "get" and reading.row.segments is not None:
-            return _manifest(ctx, reading)
+        if reading.manifest is not None:
+            return answer(ctx, 200, reading.headers, reading.manifest, MANIFEST_TYPE)
         try:
             return await _send(ctx, request, blobs_of(runtime), reading)
         except BlobNotFound:
@@ -108,46 +131,60 @@ async def get_object(
     raise Unavailable(f"The bytes of object {path.name} cannot be found; the operator's log on the device says more.")
 
 
-def _manifest(ctx: Context, reading: Reading) -> Response:
-    segments = [{**segment, "name": segment["path"]} for segment in reading.row.segments or ()]
-    for segment in segments:
-        segment.pop("path")
-    return answer(ctx, 200, reading.headers, msgspec.json.encode(segments), "application/json; charset=utf-8")
+def wanted_ranges(request: Request, reading: Reading) -> list[Range] | None:
+    """Return the ranges asked for, or None for the whole.  Raises ApiError 416 when none fits.
+
+    Of a dynamic large object one range only, and one that lies within what is known of it.
+    """
+    content, row = reading.content, reading.row
+    if content.size is None:
+        found = conditions.first_range(request, content.known, content.etag, row.updated_at)
+        return [found] if found is not None else None
+    ranges = conditions.ranges_of(request, content.size, content.etag, row.updated_at) if content.size else None
+    return None if ranges is not None and content.is_dynamic and len(ranges) > 1 else ranges
 
 
 async def _send(ctx: Context, request: Request, blobs: Blobs, reading: Reading) -> Response:
     content, row = reading.content, reading.row
-    ranges = conditions.ranges_of(request, content.size, content.etag, row.updated_at) if content.size else None
+    ranges = wanted_ranges(request, reading)
     headers = [*reading.headers, ("X-Trans-Id", transaction_id(ctx.request_id))]
     if ranges is None:
-        return Response(200, await blobs.open(content.parts), headers, row.content_type, content.size)
+        body = await blobs.open(content.parts(content.whole))
+        return Response(200, body, headers, row.content_type, content.size)
+    size = "*" if content.size is None else str(content.size)
     if len(ranges) == 1:
         [wanted] = ranges
-        headers.append(("Content-Range", f"bytes {wanted.start}-{wanted.end - 1}/{content.size}"))
-        body = await blobs.open(content.slice(wanted))
+        headers.append(("Content-Range", f"bytes {wanted.start}-{wanted.end - 1}/{size}"))
+        body = await blobs.open(content.parts(wanted))
         return Response(206, body, headers, row.content_type, wanted.end - wanted.start)
     boundary = ids.random_bytes(16).hex()
-    heads = [_range_head(boundary, row.content_type, wanted, content.size) for wanted in ranges]
+    heads = [_range_head(boundary, row.content_type, wanted, size) for wanted in ranges]
     tail = f"\r\n--{boundary}--".encode()
     length = sum(map(len, heads)) + sum(wanted.end - wanted.start for wanted in ranges) + len(tail)
-    body = _multipart(blobs, content, list(zip(heads, ranges, strict=True)), tail)
+    first = await blobs.open(content.parts(ranges[0]))
+    body = _multipart(blobs, content, first, list(zip(heads, ranges, strict=True)), tail)
     return Response(206, body, headers, f"multipart/byteranges;boundary={boundary}", length)
 
 
-def _range_head(boundary: str, content_type: str, wanted: Range, size: int) -> bytes:
+def _range_head(boundary: str, content_type: str, wanted: Range, size: str) -> bytes:
     where = f"bytes {wanted.start}-{wanted.end - 1}/{size}"
     return f"\r\n--{boundary}\r\nContent-Type: {content_type}\r\nContent-Range: {where}\r\n\r\n".encode()
 
 
 async def _multipart(
-    blobs: Blobs, content: Content, pieces: list[tuple[bytes, Range]], tail: bytes
+    blobs: Blobs, content: Content, first: Sending, pieces: list[tuple[bytes, Range]], tail: bytes
 ) -> AsyncIterator[bytes]:
-    for head, wanted in pieces:
-        yield head
-        sending = await blobs.open(content.slice(wanted))
-        try:
+    sending: Sending | None = first
+    try:
+        for head, wanted in pieces:
+            yield head
+            if sending is None:
+                sending = await blobs.open(content.parts(wanted))
             async for chunk in sending:
                 yield chunk
-        finally:
             await sending.aclose()
-    yield tail
+            sending = None
+        yield tail
+    finally:
+        if sending is not None:
+            await sending.aclose()

@@ -1,6 +1,7 @@
 """Who may do what: the account's own project by role, others by the container's access lists.
 
-The one rule: access lists open a container to more callers, they never close it to its owner.
+The one rule: access lists open a container to more callers, they never close it to its owner.  A refusal says
+the same whether or not the container exists.
 Syntax of the lists: https://docs.openstack.org/swift/latest/overview_acl.html
 """
 
@@ -10,8 +11,10 @@ from pileus.kernel.context import ANONYMOUS, Context
 from pileus.kernel.errors import Forbidden, Invalid, Unauthenticated
 from pileus.kernel.policy import Rule
 from pileus.services.object_store.model import ContainerRow
+from pileus.services.object_store.store import Found
 
 PREFIX = "AUTH_"
+DEFAULT_DOMAIN = "default"
 _OPERATOR = "role:member or role:manager or role:admin or role:swiftoperator"
 READ = Rule(
     "object_store:read",
@@ -43,23 +46,24 @@ def refuse(ctx: Context, what: str) -> None:
     raise Forbidden(f"Access to {what} is not granted to user {ctx.user_id} of project {ctx.project_id}.")
 
 
-def require_read(ctx: Context, account: str, container: ContainerRow | None, referrer: str, *, listing: bool) -> None:
+def require_read(ctx: Context, account: str, found: Found, referrer: str, *, listing: bool) -> None:
     """Raise unless the caller may read a container's objects, or list them."""
     if ctx.allows(READ, _target(account)):
         return
-    entries = _entries(container, "x-container-read")
-    if _is_named(ctx, entries):
+    entries = _entries(found.container, "x-container-read")
+    if _is_named(ctx, account, found, entries):
         return
     if _admits_referrer(entries, referrer) and (not listing or ".rlistings" in entries):
         return
-    refuse(ctx, f"{account}/{container.name}" if container else account)
+    refuse(ctx, account)
 
 
-def require_write(ctx: Context, account: str, container: ContainerRow | None) -> None:
+def require_write(ctx: Context, account: str, found: Found) -> None:
     """Raise unless the caller may change a container's objects."""
-    if ctx.allows(WRITE, _target(account)) or _is_named(ctx, _entries(container, "x-container-write")):
+    if ctx.allows(WRITE, _target(account)):
         return
-    refuse(ctx, f"{account}/{container.name}" if container else account)
+    if not _is_named(ctx, account, found, _entries(found.container, "x-container-write")):
+        refuse(ctx, account)
 
 
 def owns(ctx: Context, account: str) -> bool:
@@ -67,24 +71,44 @@ def owns(ctx: Context, account: str) -> bool:
     return ctx.allows(WRITE, _target(account))
 
 
+def domain_of(ctx: Context, account: str) -> str | None:
+    """Return the domain of the account's project as the caller's token says it; None for tokens of other projects."""
+    return ctx.caller.project_domain_id if account == f"{PREFIX}{ctx.caller.project_id}" else None
+
+
 def _entries(container: ContainerRow | None, header: str) -> list[str]:
     text = container.headers.get(header, "") if container is not None else ""
     return [entry for entry in text.split(",") if entry]
 
 
-def _is_named(ctx: Context, entries: list[str]) -> bool:
+def _is_named(ctx: Context, account: str, found: Found, entries: list[str]) -> bool:
     caller = ctx.caller
     if caller is ANONYMOUS or not entries:
         return False
-    projects = {"*", caller.project_id} | ({caller.project_name} if caller.project_domain_id == "default" else set())
-    users = {"*", caller.user_id} | ({caller.user_name} if caller.user_domain_id == "default" else set())
+    is_own = account == f"{PREFIX}{caller.project_id}"
+    projects, users = {"*", caller.project_id}, {"*", caller.user_id}
+    if _names_count(ctx, found, is_own=is_own):
+        projects.add(caller.project_name)
+        users.add(caller.user_name)
+    roles = {role.lower() for role in caller.roles} if is_own else set[str]()
     for entry in entries:
         project, colon, user = entry.partition(":")
         if entry.startswith("."):
             continue
-        if (project in projects and user in users) if colon else entry in caller.roles:
+        if (project in projects and user in users) if colon else entry.lower() in roles:
             return True
     return False
+
+
+def _names_count(ctx: Context, found: Found, *, is_own: bool) -> bool:
+    """Tell whether names in the list mean this caller: they are unique in one domain only, and mean the default one.
+
+    The user, its project and the account's project must all be of it; an account whose domain is not known is not.
+    """
+    domains = {ctx.caller.user_domain_id, ctx.caller.project_domain_id}
+    if not is_own:
+        domains.add(found.account.project_domain_id if found.account is not None else None)
+    return domains == {DEFAULT_DOMAIN}
 
 
 def _admits_referrer(entries: list[str], referrer: str) -> bool:

@@ -41,6 +41,8 @@ class ObjectStoreSettings(Settings, frozen=True):
     folder: str | None = None
     """Where device folders lie; by default ``STATE/object_store``."""
     device: str = "d1"
+    at_root: bool = False
+    """Answer ``/v1``, ``/info`` and ``/healthcheck`` too, for programs that expect a port of object storage's own."""
 
 
 def folder_of(config: Configuration) -> Path:
@@ -149,10 +151,14 @@ class Blobs:
             if await self.db.read(store.is_blob_named, blob):
                 raise
 
-    async def open(self, parts: list[Part]) -> "Sending":
-        """Open the first part, so that what is missing is known before the answer begins.  Raises BlobNotFound."""
-        first = await self.driver.open(Blob.parse(parts[0].blob)) if parts else None
-        return Sending(self.driver, parts, first)
+    async def open(self, parts: AsyncIterator[Part] | list[Part]) -> "Sending":
+        """Open the first part, so that what is missing is known before the answer begins.  Raises BlobNotFound.
+
+        What finding the first part raises is raised here, what finding a later one raises in the middle of the bytes.
+        """
+        more = _each(parts) if isinstance(parts, list) else parts
+        first = await anext(more, None)
+        return Sending(self.driver, more, first, await self.driver.open(Blob.parse(first.blob)) if first else None)
 
     def nudge(self) -> None:
         """Let the background task look for discarded bytes soon."""
@@ -214,9 +220,12 @@ class Blobs:
 class Sending:
     """The bytes of an answer: parts one after the other, each opened when its turn comes."""
 
-    def __init__(self, driver: ObjectDriver, parts: list[Part], first: Download | None) -> None:
+    def __init__(
+        self, driver: ObjectDriver, more: AsyncIterator[Part], part: Part | None, first: Download | None
+    ) -> None:
         self._driver = driver
-        self._parts = parts
+        self._more = more
+        self._part = part
         self._open = first
         self._chunks = self._run()
 
@@ -227,7 +236,8 @@ class Sending:
         return await anext(self._chunks)
 
     async def _run(self) -> AsyncGenerator[bytes, None]:
-        for part in self._parts:
+        part = self._part
+        while part is not None:
             if self._open is None:
                 self._open = await self._driver.open(Blob.parse(part.blob))
             async with aclosing(self._open.chunks(part.start, part.length)) as chunks:
@@ -235,6 +245,7 @@ class Sending:
                     yield chunk
             await self._open.close()
             self._open = None
+            part = await anext(self._more, None)
 
     async def aclose(self) -> None:
         """Let go of what is open, however far the sending came."""
@@ -242,6 +253,11 @@ class Sending:
         if self._open is not None:
             await self._open.close()
             self._open = None
+
+
+async def _each(parts: list[Part]) -> AsyncIterator[Part]:
+    for part in parts:
+        yield part
 
 
 _blobs: "WeakKeyDictionary[Runtime, Blobs]" = WeakKeyDictionary()

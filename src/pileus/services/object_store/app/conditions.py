@@ -55,7 +55,7 @@ def _matches(header: str, etag: str) -> bool:
     return "*" in tags or etag in tags
 
 
-_SPEC = re.compile(r"(\d*)-(\d*)")
+_SPEC = re.compile(r"([0-9]{0,20})-([0-9]{0,20})")
 MAX_RANGES = 50
 
 
@@ -84,6 +84,15 @@ def ranges_of(request: Request, size: int, etag: str, updated_at: datetime) -> l
             headers={"Content-Range": f"bytes */{size}"},
         )
     return found
+
+
+def first_range(request: Request, known: int, etag: str, updated_at: datetime) -> Range | None:
+    """Return the one range asked for if it lies within the bytes that are known of an object of unknown size."""
+    try:
+        found = ranges_of(request, known, etag, updated_at)
+    except ApiError:
+        return None
+    return found[0] if found is not None and len(found) == 1 and found[0].end < known else None
 
 
 def _still_the_same(if_range: str | None, etag: str, updated_at: datetime) -> bool:

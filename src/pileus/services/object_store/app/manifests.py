@@ -1,52 +1,29 @@
-"""Large objects: one name for many segments, static (a list in the manifest) or dynamic (a prefix).
+"""Static large objects as they are stored: a list of segments, checked against what is there.
 
-The one rule: a manifest gives no access of its own; the reader must be allowed to read every segment's container.
+The one rule: what reading will cost (bytes, objects, depth) is bounded and summed up here, so that no reader has to
+look through the segments to learn it.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
 import msgspec
 
-from pileus.kernel.db import Tx
-from pileus.kernel.errors import ApiError, Conflict, Invalid, NotFound
+from pileus.kernel.db import Database, Tx
+from pileus.kernel.errors import ApiError, Conflict, Invalid, NotFound, TooLarge
 from pileus.services.object_store import store
-from pileus.services.object_store.app.blobs import Part
-from pileus.services.object_store.app.conditions import Range
-from pileus.services.object_store.app.objects import Path, is_expired
-from pileus.services.object_store.model import MAX_SEGMENTS, ContainerRow, ObjectRow
-from pileus.services.object_store.store import Listing, ObjectEntry
+from pileus.services.object_store.app.content import MayRead, range_of
+from pileus.services.object_store.app.objects import Path, now_s
+from pileus.services.object_store.model import MAX_DEPTH, MAX_LEAVES, MAX_SEGMENTS, ContainerRow, ObjectRow
+from pileus.services.object_store.store import SegmentEntry
 
-MayRead = Callable[[ContainerRow], None]
-"""Raises unless the caller may read objects of the container."""
-MAX_DEPTH = 10
-PAGE = 10000
+BATCH = 100
+"""Segments that are looked up in one transaction."""
 
 
-@dataclass(slots=True)
-class Content:
-    """What a reader of an object gets."""
-
-    parts: list[Part]
-    size: int
-    etag: str
-    is_large: bool = False
-
-    def slice(self, wanted: Range) -> list[Part]:
-        """Return the parts of a range."""
-        found, offset = [], 0
-        for part in self.parts:
-            start, end = max(wanted.start, offset), min(wanted.end, offset + part.length)
-            if start < end:
-                found.append(Part(part.blob, part.start + start - offset, end - start))
-            offset += part.length
-        return found
-
-
-class SegmentAsked(msgspec.Struct):
+class SegmentAsked(msgspec.Struct, forbid_unknown_fields=True):
     """One entry of a manifest as clients send it."""
 
     path: str
@@ -54,103 +31,134 @@ class SegmentAsked(msgspec.Struct):
     size_bytes: int | None = None
     range: str | None = None
 
-
-def content_of(tx: Tx, path: Path, row: ObjectRow, may_read: MayRead, depth: int = 0) -> Content:
-    """Work out which bytes an object stands for.  Raises Conflict when a segment is not what the manifest says."""
-    if depth > MAX_DEPTH:
-        raise Conflict(f"Object {path.name} nests manifests deeper than {MAX_DEPTH}.")
-    if row.segments is not None:
-        return _static(tx, path, row, may_read, depth)
-    if "x-object-manifest" in row.headers:
-        return _dynamic(tx, path, row, may_read)
-    return Content([Part(row.blob, 0, row.size)] if row.blob else [], row.size, row.etag)
+    def place(self) -> tuple[str, str]:
+        """Return container and object.  Raises Invalid."""
+        container, _, name = self.path.lstrip("/").partition("/")
+        if not container or not name:
+            raise Invalid("path must be /container/object.")
+        if "\0" in self.path:
+            raise Invalid("path has a NUL.")
+        return container, name
 
 
-def _static(tx: Tx, path: Path, row: ObjectRow, may_read: MayRead, depth: int) -> Content:
-    content = Content([], 0, row.etag, is_large=True)
-    containers: dict[str, ContainerRow] = {}
-    for segment in row.segments or ():
-        container, _, name = str(segment["path"]).lstrip("/").partition("/")
-        found = store.find(tx, path.account, container, name)
-        if found.container is not None and container not in containers:
-            may_read(found.container)
-            containers[container] = found.container
-        target = found.object
-        if target is None or is_expired(target) or target.etag != segment["hash"]:
-            raise Conflict(f"Segment {segment['path']} of {path.name} is missing or has changed; upload it again.")
-        inner = content_of(tx, Path(path.account, container, name), target, may_read, depth + 1)
-        first, _, last = str(segment.get("range") or f"0-{inner.size - 1}").partition("-")
-        wanted = Range(int(first), int(last) + 1)
-        content.parts += inner.slice(wanted)
-        content.size += wanted.end - wanted.start
-    return content
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest whose segments are there."""
+
+    segments: list[dict[str, Any]]
+    size: int
+    etag: str
+    leaves: int
+    """Objects that the bytes come from, through all manifests."""
+    depth: int
+    """Manifests inside each other, this one included."""
 
 
-def _dynamic(tx: Tx, path: Path, row: ObjectRow, may_read: MayRead) -> Content:
-    container_name, _, prefix = unquote(row.headers["x-object-manifest"]).partition("/")
-    container = store.find(tx, path.account, container_name).container
-    digest, content = hashlib.md5(usedforsecurity=False), Content([], 0, "", is_large=True)
-    if container is not None:
-        may_read(container)
-        marker, page = "", PAGE
-        while page == PAGE:
-            segments = store.list_objects(tx, container, Listing(PAGE, prefix=prefix, marker=marker))
-            page = len(segments)
-            for segment in segments:
-                assert isinstance(segment, ObjectEntry)
-                marker = segment.name
-                if is_expired(segment) or (segment.id == row.id):
-                    continue
-                digest.update(segment.etag.encode())
-                content.size += segment.size
-                if segment.blob:
-                    content.parts.append(Part(segment.blob, 0, segment.size))
-    content.etag = digest.hexdigest()
-    return content
-
-
-def read_manifest(tx: Tx, account: str, body: bytes, may_read: MayRead) -> tuple[list[dict[str, Any]], int, str]:
-    """Check a client's manifest against the segments there are; return it with its size and etag.
-
-    Raises Invalid, naming every entry that is wrong.
-    """
+def read_entries(body: bytes) -> list[SegmentAsked]:
+    """Read a client's manifest.  Raises Invalid, or TooLarge for too many entries."""
     try:
-        asked = msgspec.json.decode(body, type=list[SegmentAsked])
-    except msgspec.DecodeError as error:
-        raise Invalid(f"The manifest must be a JSON list of objects with 'path': {error}.") from error
-    if not 0 < len(asked) <= MAX_SEGMENTS:
-        raise Invalid(f"A manifest has 1 to {MAX_SEGMENTS} segments; this one has {len(asked)}.")
-    segments, problems, size, digest = [], [], 0, hashlib.md5(usedforsecurity=False)
-    for entry in asked:
-        try:
-            segment = _segment(tx, account, entry, may_read)
-        except (Invalid, NotFound) as error:
-            problems.append(f"{entry.path}, {error.message}")
-            continue
-        segments.append(segment)
-        size += _length(segment)
-        tag = f"{segment['hash']}:{segment['range']};" if segment.get("range") else segment["hash"]
-        digest.update(str(tag).encode())
+        raw = msgspec.json.decode(body, type=list[msgspec.Raw])
+        if len(raw) > MAX_SEGMENTS:
+            raise TooLarge(f"A manifest has 1 to {MAX_SEGMENTS} segments; this one has {len(raw)}.")
+        asked = [msgspec.json.decode(entry, type=SegmentAsked, strict=False) for entry in raw]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(
+            "The manifest must be a JSON list of objects with path and, if wanted, etag, size_bytes and range: "
+            f"{error}."
+        ) from error
+    if not asked:
+        raise Invalid(f"A manifest has 1 to {MAX_SEGMENTS} segments; this one has none.")
+    return asked
+
+
+def entries_of(row: ObjectRow) -> list[SegmentAsked]:
+    """Return a stored manifest as a client would send it."""
+    return [
+        SegmentAsked(str(item["path"]), str(item["hash"]), int(str(item["bytes"])), _text(item.get("range")))
+        for item in row.segments or ()
+    ]
+
+
+def _text(value: object) -> str | None:
+    return str(value) if value else None
+
+
+async def check_manifest(db: Database, path: Path, asked: list[SegmentAsked], may_read: MayRead) -> Manifest:
+    """Check a manifest that is to stand at ``path`` against the segments there are, some per transaction.
+
+    Raises ApiError 400 that names every entry that is wrong, Conflict for one that names itself, TooLarge when it
+    would name too many objects through other manifests.
+    """
+    segments: list[dict[str, Any]] = []
+    problems: list[str] = []
+    leaves = depth = 0
+    for start in range(0, len(asked), BATCH):
+        part = asked[start : start + BATCH]
+        found = await db.read(_find, path.account, part, may_read)
+        for entry in part:
+            try:
+                row = _row_of(path, entry, found)
+                segments.append(_segment(entry, row))
+            except (Invalid, NotFound) as error:
+                problems.append(f"{entry.path}, {error.message}")
+                continue
+            leaves += row.leaves or 1
+            depth = max(depth, row.depth or 0)
     if problems:
         raise ApiError("Errors:\n" + "\n".join(problems), status=400)
-    return segments, size, digest.hexdigest()
+    if depth + 1 > MAX_DEPTH:
+        raise Invalid(f"The manifest would nest manifests deeper than {MAX_DEPTH}; name the segments themselves.")
+    if leaves > MAX_LEAVES:
+        raise TooLarge(
+            f"The manifest would name {leaves} objects through other manifests; at most {MAX_LEAVES} may be."
+        )
+    size = sum(range_of(segment).end - range_of(segment).start for segment in segments)
+    return Manifest(segments, size, _etag(segments), leaves, depth + 1)
 
 
-def _segment(tx: Tx, account: str, entry: SegmentAsked, may_read: MayRead) -> dict[str, Any]:
-    container, _, name = entry.path.lstrip("/").partition("/")
-    if not container or not name:
-        raise Invalid("path must be /container/object.")
-    found = store.find(tx, account, container, name)
-    if found.container is None or found.object is None or is_expired(found.object):
+def _etag(segments: list[dict[str, Any]]) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    for segment in segments:
+        tag = f"{segment['hash']}:{segment['range']};" if segment.get("range") else segment["hash"]
+        digest.update(str(tag).encode())
+    return digest.hexdigest()
+
+
+Found = Mapping[tuple[str, str], SegmentEntry]
+
+
+def _find(tx: Tx, account: str, part: list[SegmentAsked], may_read: MayRead) -> Found:
+    wanted: dict[str, list[str]] = {}
+    for entry in part:
+        container, _, name = entry.path.lstrip("/").partition("/")
+        wanted.setdefault(container, []).append(name)
+    found: dict[tuple[str, str], SegmentEntry] = {}
+    for container, names in wanted.items():
+        row: ContainerRow | None = store.find(tx, account, container).container
+        if row is not None:
+            may_read(row)
+            found |= {(container, entry.name): entry for entry in store.find_segments(tx, row, names)}
+    return found
+
+
+def _row_of(path: Path, entry: SegmentAsked, found: Found) -> SegmentEntry:
+    place = entry.place()
+    if place == (path.container, path.name):
+        raise Conflict(f"The manifest {path.name} cannot name itself; leave {entry.path} out.")
+    row = found.get(place)
+    if row is None or (row.delete_at is not None and row.delete_at <= now_s()):
         raise NotFound("404 Not Found")
-    may_read(found.container)
-    row = found.object
+    return row
+
+
+def _segment(entry: SegmentAsked, row: SegmentEntry) -> dict[str, Any]:
     if row.size == 0 or row.headers.get("x-object-manifest"):
         raise Invalid("a segment must have at least one byte and be no dynamic large object.")
     if entry.size_bytes is not None and entry.size_bytes != row.size:
         raise Invalid(f"Size Mismatch: it has {row.size} bytes, not {entry.size_bytes}.")
     if entry.etag is not None and entry.etag.strip('"') != row.etag:
         raise Invalid(f"Etag Mismatch: it is {row.etag}, not {entry.etag}.")
+    container, name = entry.place()
     segment: dict[str, Any] = {
         "path": f"/{container}/{name}",
         "hash": row.etag,
@@ -158,7 +166,7 @@ def _segment(tx: Tx, account: str, entry: SegmentAsked, may_read: MayRead) -> di
         "content_type": row.content_type,
         "last_modified": row.updated_at.strftime("%Y-%m-%dT%H:%M:%S.%f"),
     }
-    if row.segments is not None:
+    if row.leaves is not None:
         segment["sub_slo"] = True
     if entry.range is not None:
         segment["range"] = _range(entry.range, row.size)
@@ -167,8 +175,9 @@ def _segment(tx: Tx, account: str, entry: SegmentAsked, may_read: MayRead) -> di
 
 def _range(text: str, size: int) -> str:
     first, dash, last = text.partition("-")
-    if not dash or not (first or last) or not (first + last).isdigit():
-        raise Invalid(f"Invalid Range: '{text}'.")
+    digits = first + last
+    if not dash or not (digits.isascii() and digits.isdigit()) or len(digits) > 40:
+        raise Invalid(f"Invalid Range: '{text[:80]}'.")
     start = int(first) if first else max(0, size - int(last))
     end = min(int(last), size - 1) if first and last else size - 1
     if start > end:
@@ -176,8 +185,19 @@ def _range(text: str, size: int) -> str:
     return f"{start}-{end}"
 
 
-def _length(segment: dict[str, Any]) -> int:
-    if not segment.get("range"):
-        return int(segment["bytes"])
-    first, _, last = str(segment["range"]).partition("-")
-    return int(last) - int(first) + 1
+def as_sent(row: ObjectRow) -> bytes:
+    """Return a stored manifest in the form in which clients send it, as JSON."""
+    raw = [
+        {"path": item["path"], "etag": item["hash"], "size_bytes": item["bytes"]}
+        | ({"range": item["range"]} if item.get("range") else {})
+        for item in row.segments or ()
+    ]
+    return msgspec.json.encode(raw)
+
+
+def as_stored(row: ObjectRow) -> bytes:
+    """Return a stored manifest as JSON with what was found of each segment."""
+    items = [{"name": item["path"], **item} for item in row.segments or ()]
+    for item in items:
+        del item["path"]
+    return msgspec.json.encode(items)

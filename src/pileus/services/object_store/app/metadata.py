@@ -1,35 +1,27 @@
 """Headers that are kept with accounts, containers and objects.
 
-The one rule: kept headers have lower-case names and decoded values; whatever is not known here is not kept.
+The one rule: kept headers have lower-case names and decoded values; which ones a verb keeps stands in ``headers.py``.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from pileus.kernel.errors import Invalid, PreconditionFailed
+from pileus.services.object_store.app.headers import KNOWN
 from pileus.services.object_store.model import LIMITS
 
-ACCOUNT_HEADERS = frozenset({"x-account-quota-bytes", "x-account-quota-count"})
-CONTAINER_HEADERS = frozenset(
-    {
-        "x-container-read",
-        "x-container-write",
-        "x-versions-location",
-        "x-history-location",
-        "x-container-sync-to",
-        "x-container-sync-key",
-    }
-)
-OBJECT_HEADERS = frozenset(
-    {"content-encoding", "content-disposition", "content-language", "cache-control", "expires", "x-object-manifest"}
-)
+LONGEST_TYPE = 1024
+"""Characters of a content type."""
 
 
 def text_of(value: str, what: str) -> str:
     """Decode a header's value from the bytes it came as.  Raises Invalid when they are not UTF-8."""
     try:
-        return value.encode("latin-1").decode()
+        text = value.encode("latin-1").decode()
     except UnicodeDecodeError:
         raise Invalid(f"{what} must be valid UTF-8.") from None
+    if "\0" in text:
+        raise Invalid(f"{what} has a NUL; leave it out.")
+    return text
 
 
 def meta_of(kind: str, headers: Mapping[str, str]) -> dict[str, str]:
@@ -61,27 +53,29 @@ def check_total(prefix: str, headers: Mapping[str, str]) -> None:
         raise Invalid(f"Total metadata too large; max {LIMITS['max_meta_overall_size']} bytes.")
 
 
-def merged(kind: str, stored: Mapping[str, str], headers: Mapping[str, str], known: Iterable[str]) -> dict[str, str]:
-    """Apply a request's headers to those of an account or container: given ones change, empty ones go."""
-    result = {**stored, **meta_of(kind, headers)}
-    for name in known:
-        if name in headers:
-            result[name] = text_of(headers[name], f"The value of {name}")
-    for header in headers:
-        if header.startswith("x-remove-"):
-            result.pop(f"x-{header[len('x-remove-') :]}", None)
+def merged(kind: str, stored: Mapping[str, str], headers: Mapping[str, str]) -> dict[str, str]:
+    """Apply a request's headers to those of an account or container.
+
+    Given ones change, empty and removed ones go; one that is both given and removed is given.
+    """
+    given = {**meta_of(kind, headers), **_plain(kind, "POST", headers)}
+    removed = {f"x-{name.removeprefix('x-remove-')}" for name in headers if name.startswith("x-remove-")}
+    result = {name: value for name, value in stored.items() if name not in removed} | given
     result = {name: value for name, value in result.items() if value}
     check_total(f"x-{kind}-meta-", result)
     return result
 
 
-def object_headers(headers: Mapping[str, str]) -> dict[str, str]:
+def object_headers(method: str, headers: Mapping[str, str]) -> dict[str, str]:
     """Return the headers of a request that are kept with an object."""
-    kept = meta_of("object", headers)
-    for name in OBJECT_HEADERS:
-        if headers.get(name):
-            kept[name] = text_of(headers[name], f"The value of {name}")
-    return kept
+    kept = {**meta_of("object", headers), **_plain("object", method, headers)}
+    return {name: value for name, value in kept.items() if value or name.startswith("x-object-meta-")}
+
+
+def _plain(kind: str, method: str, headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the kept headers of a request that have one name only."""
+    names = KNOWN[kind, method].kept
+    return {name: text_of(headers[name], f"The value of {name}") for name in names if name in headers}
 
 
 def check_container_name(name: str) -> None:
@@ -89,6 +83,10 @@ def check_container_name(name: str) -> None:
     _check_length("Container", name, LIMITS["max_container_name_length"])
     if "/" in name:
         raise Invalid(f"Container name {name!r} has a slash; take another character.")
+    if name in (".", ".."):
+        raise Invalid(
+            f"A container cannot be called {name!r}: clients take that for a step in a path and never reach it."
+        )
     check_text(name)
 
 
