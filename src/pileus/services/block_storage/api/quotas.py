@@ -13,7 +13,7 @@ from pileus.services.block_storage.api.queries import boolean
 from pileus.services.block_storage.app import quotas
 from pileus.services.block_storage.model import DEFAULT_QUOTAS
 
-SHOW = Rule("volume_extension:quotas:show", "role:admin or (role:reader and project_id:%(project_id)s)")
+SHOW = Rule("volume_extension:quotas:show", "rule:context_is_admin or (role:reader and project_id:%(project_id)s)")
 UPDATE = Rule("volume_extension:quotas:update", policy.ADMIN)
 DELETE = Rule("volume_extension:quotas:delete", policy.ADMIN)
 CLASSES_SHOW = Rule("volume_extension:quota_classes:get", policy.ADMIN)

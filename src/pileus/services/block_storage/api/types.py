@@ -19,7 +19,7 @@ from pileus.services.block_storage.app import types as app
 from pileus.services.block_storage.model import VolumeType, VolumeTypeAccess
 from pileus.services.block_storage.store import types
 
-ANY_READER = "role:admin or role:reader"
+ANY_READER = "rule:context_is_admin or role:reader"
 """A type belongs to no project; which private ones a caller sees is decided by the loader."""
 
 LIST = Rule("volume_extension:type_get_all", policy.ADMIN_OR_READER)

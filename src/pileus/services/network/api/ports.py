@@ -17,9 +17,9 @@ from pileus.services.network.model import DNS_DOMAIN, Address, Port, PortGroup
 from pileus.services.network.store import networks, sharing
 from pileus.services.network.store import ports as store
 
-NETWORK_OWNER = "role:admin or role:service or (role:member and project_id:%(network_project_id)s)"
+NETWORK_OWNER = "rule:context_is_admin or role:service or (role:member and project_id:%(network_project_id)s)"
 DEVICE_OWNER = f"({NETWORK_OWNER}) or not 'True':%(network_device)s"
-ADMIN_OR_OWNERS = "role:admin or role:service or (role:member and project_id:%(project_id)s)"
+ADMIN_OR_OWNERS = "rule:context_is_admin or role:service or (role:member and project_id:%(project_id)s)"
 ADMIN_OR_OWNERS_OR_NETWORKS = f"{ADMIN_OR_OWNERS} or (role:member and project_id:%(network_project_id)s)"
 Vnic = Literal[
     "normal", "direct", "direct-physical", "macvtap", "baremetal", "virtio-forwarder", "smart-nic", "vdpa",

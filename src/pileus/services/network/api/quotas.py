@@ -13,7 +13,7 @@ from pileus.kernel.quota import QuotaLimit
 from pileus.services.network.api.root import api
 from pileus.services.network.app.limits import LIMITS, SERVICE
 
-GET = Rule("get_quota", "role:admin or role:reader", "See a project's quota.")
+GET = Rule("get_quota", "rule:context_is_admin or role:reader", "See a project's quota.")
 UPDATE = Rule("update_quota", ADMIN, "Change a project's quota.")
 DELETE = Rule("delete_quota", ADMIN, "Put a project's quota back to the defaults.")
 

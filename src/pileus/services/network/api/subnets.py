@@ -15,8 +15,10 @@ from pileus.services.network.model import SHARED, Subnet
 from pileus.services.network.store import sharing
 
 Mode = Literal["slaac", "dhcpv6-stateful", "dhcpv6-stateless"]
-ADMIN_OR_NETWORK_OWNER = "role:admin or (role:member and project_id:%(network_project_id)s)"
-ADMIN_OR_OWNERS = "role:admin or (role:member and (project_id:%(project_id)s or project_id:%(network_project_id)s))"
+ADMIN_OR_NETWORK_OWNER = "rule:context_is_admin or (role:member and project_id:%(network_project_id)s)"
+ADMIN_OR_OWNERS = (
+    "rule:context_is_admin or (role:member and (project_id:%(project_id)s or project_id:%(network_project_id)s))"
+)
 
 
 class SubnetAttributes(Tagged, kw_only=True):

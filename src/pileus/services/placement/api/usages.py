@@ -11,7 +11,9 @@ from pileus.services.placement.api.allocations import UNKNOWN
 from pileus.services.placement.api.router import api
 from pileus.services.placement.store import allocations
 
-USAGES = Rule("placement:usages", "role:admin or role:service or (role:reader and project_id:%(project_id)s)")
+USAGES = Rule(
+    "placement:usages", "rule:context_is_admin or role:service or (role:reader and project_id:%(project_id)s)"
+)
 
 
 class UsageQuery(StrictQuery):
