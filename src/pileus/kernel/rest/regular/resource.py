@@ -17,7 +17,7 @@ from pileus.kernel.config import Settings
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
-from pileus.kernel.policy import ADMIN_OR_MEMBER, Rule
+from pileus.kernel.policy import ADMIN_OR_MEMBER, ADMIN_OR_SERVICE, Rule
 from pileus.kernel.rest.http import Request, Response, json_response
 from pileus.kernel.rest.openapi import DOCUMENTED
 from pileus.kernel.rest.paging import page, sort_order
@@ -38,7 +38,7 @@ from pileus.kernel.rest.routing import About, Api
 
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
-READ = "rule:context_is_admin or role:reader or role:service"
+READ = f"{ADMIN_OR_SERVICE} or role:reader"
 """Who may read: anybody's reader; which rows those are is what ``visible`` says."""
 NO_LIMIT = 1 << 31
 
