@@ -7,7 +7,7 @@ from typing import Any
 
 from pileus.kernel import ids
 from pileus.kernel.errors import Forbidden
-from pileus.kernel.policy import CONTEXT_IS_ADMIN, Policy, Rule, in_words, scope_of
+from pileus.kernel.policy import CONTEXT_IS_ADMIN, Policy, Rule, in_scope, in_words, scope_of
 
 Version = tuple[int, int]
 
@@ -89,11 +89,10 @@ class Context:
 
     def require_scope(self, rule: Rule) -> None:
         """Raise Forbidden, naming the scopes that would do, when the token is for another one."""
-        scope = scope_of(self.caller)
-        if scope not in rule.scopes and not self.caller.internal:
+        if not in_scope(rule, self.caller):
             raise Forbidden(
-                f"Policy doesn't allow {rule.name} to be performed with a token for {in_words(scope)}: it needs a "
-                f"token for {rule.scopes_in_words}.",
+                f"Policy doesn't allow {rule.name} to be performed with a token for {in_words(scope_of(self.caller))}: "
+                f"it needs a token for {rule.scopes_in_words}.",
                 kind="PolicyNotAuthorized",
             )
 
