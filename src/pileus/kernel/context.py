@@ -51,6 +51,8 @@ class Context:
     source_ip: str | None = None
     refusal: str | None = None
     """The sentence the request was refused with, for its trace."""
+    asked: set[str] = field(default_factory=set)
+    """The names of the rules that were asked for this request."""
 
     @property
     def user_id(self) -> str:
@@ -76,6 +78,7 @@ class Context:
 
     def allows(self, rule: Rule, target: object | Mapping[str, Any] | None = None) -> bool:
         """Tell whether ``rule`` lets this caller act on ``target`` (a row or a mapping; by default its own project)."""
+        self.asked.add(rule.name)
         return self.policy.allows(rule, self, target if target is not None else self.own)
 
     def require(self, rule: Rule, target: object | Mapping[str, Any] | None = None) -> None:

@@ -153,6 +153,8 @@ class Endpoint:
     def respond(self, result: Any, ctx: Context, request: Request) -> Response:
         """Dress what the handler returned."""
         route = self.route
+        if route.by_handler and not ctx.asked:
+            raise RuntimeError(f"{route.handler.__qualname__} answers without having asked {route.rule}")
         if isinstance(result, Response):
             return result
         if result is None:

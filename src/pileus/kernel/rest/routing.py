@@ -57,7 +57,10 @@ class Route:
     """The handler only reads: it runs on a snapshot and is never queued behind writes."""
     websocket: bool = False
     by_handler: bool = False
-    """The handler judges by ``rule``, since what it is judged against stands in the body or the query."""
+    """The handler judges by ``rule``, since what it is judged against stands in the body or the query.
+
+    The kernel sees to the token's scope; an answer for which no rule was asked is a defect and is not sent.
+    """
     about: About | None = None
 
 
