@@ -2,8 +2,9 @@
 
 data/upstream_personas.json is what oslo.policy answers for every rule of the newest Nova, Cinder, Glance, Neutron and
 Placement and every persona: role, scope of the token, own or another's project; one digit for each persona.  The thing
-judged belongs to the persona's project or another's, and so does the network it is on.  Checks of Neutron that look
-at a row's fields (shared, external) are taken for false.  Identity has a table of its own (test_keystone_personas).
+judged belongs to project p1, and so does the network it is on; checks of Neutron that look at a row's fields (shared,
+external) are taken for false.  Where and why answers differ stands in tests/upstream.py.  Identity has a table of its
+own (test_keystone_personas).
 """
 
 import json
@@ -14,6 +15,7 @@ import pytest
 from pileus.kernel.context import Caller, Context
 from pileus.kernel.policy import RULES, Policy
 from tests.everywhere import ways
+from tests.upstream import DIFFERENCES
 
 RECORDED = json.loads((Path(__file__).parent / "data" / "upstream_personas.json").read_text())
 PERSONAS = RECORDED["personas"]
@@ -30,58 +32,7 @@ TARGET = {
     "action": "access_as_shared",
     "network_device": False,
 }
-READERS = {f"{role}/project/other" for role in ("manager", "member", "reader")}
-SERVICES = {"service/project/own", "service/project/other"}
-ADMINS = {"admin/project/own", "admin/project/other"}
-
-SEEN_BY_ROW = {
-    "get_address_scope": READERS | SERVICES,
-    "get_floatingip": READERS | SERVICES,
-    "get_floatingip:tags": READERS | SERVICES,
-    "get_network": READERS,
-    "get_network:tags": READERS | SERVICES,
-    "get_port": READERS,
-    "get_port:tags": READERS | SERVICES,
-    "get_rbac_policy": READERS | SERVICES,
-    "get_router": READERS | SERVICES,
-    "get_router:tags": READERS | SERVICES,
-    "get_security_group": READERS | SERVICES,
-    "get_security_group:tags": READERS | SERVICES,
-    "get_security_group_rule": READERS | SERVICES,
-    "get_subnet": READERS,
-    "get_subnet:tags": READERS | SERVICES,
-    "get_subnetpool": READERS | SERVICES,
-    "get_subnetpool:tags": READERS | SERVICES,
-    "download_image": READERS - {"reader/project/other"},
-    "get_image": READERS,
-    "get_images": READERS,
-    "get_member": READERS,
-    "get_members": READERS,
-    "volume_extension:type_get": READERS,
-    "volume_extension:types_extra_specs:index": READERS,
-    "volume_extension:types_extra_specs:show": READERS,
-    "os_compute_api:os-flavor-extra-specs:index": READERS,
-    "os_compute_api:os-flavor-extra-specs:show": READERS,
-}
-"""Reads: the rule says which roles read, and the query which rows are there for them (own, shared, public); what is
-not is 404.  Flavors and volume types belong to no project, and Networking's reads are for services too."""
-DIFFERENT = {
-    **SEEN_BY_ROW,
-    # A token of a domain is never the cloud's administrator; upstream leaves that to the scopes of the rules.
-    "context_is_admin": {"admin/domain/own", "admin/domain/other"},
-    # The administrator may do by hand what upstream leaves to Nova alone.
-    "create_port:binding:profile": ADMINS,
-    "update_port:binding:profile": ADMINS,
-    "placement:reshaper:reshape": ADMINS,
-    # Services do in Networking what upstream's role advsvc does.
-    "update_port:tags": SERVICES,
-    "delete_port:tags": SERVICES,
-    "get_availability_zone": SERVICES,
-    "get_service_provider": SERVICES,
-    # Who uses a project may read its quota; upstream decides that outside of the rule.
-    "get_quota": {"member/project/own", "reader/project/own"},
-}
-"""The personas for whom a rule answers otherwise than upstream's, and why."""
+DIFFERENT = {name: whom for rules in DIFFERENCES.values() for name, whom in rules.items()}
 
 
 def caller(persona: str) -> Caller:

@@ -26,7 +26,6 @@ PUBLICIZE = Rule("publicize_image", ADMIN, "Show an image to every project.")
 COMMUNITIZE = Rule("communitize_image", _OWN_MEMBER, "Let every project use an image that it knows of.")
 DOWNLOAD = Rule("download_image", f"{ADMIN} or role:member", "Download an image that is visible to the caller.")
 UPLOAD = Rule("upload_image", _OWN_MEMBER, "Upload or stage an image's bytes.")
-IMPORT = Rule("import_image", _OWN_MEMBER, "Import an image's bytes.")
 DEACTIVATE = Rule("deactivate", _OWN_MEMBER, "Forbid downloads of an image.")
 REACTIVATE = Rule("reactivate", _OWN_MEMBER, "Allow downloads of an image again.")
 ADD_MEMBER = Rule("add_member", _OWN_MEMBER, "Share an image with a project.")
@@ -38,7 +37,7 @@ MODIFY_MEMBER = Rule(
     f"{ADMIN} or (role:member and project_id:%(member_id)s)",
     "Accept or reject an image that is shared with the caller's project.",
 )
-TASKS = Rule("get_image_tasks", _READER, "Show the imports of an image.")
+TASKS = Rule("tasks_api_access", ADMIN, "Show imports by the API of tasks; those of an image everybody who sees it.")
 STORES = Rule("stores_info_detail", ADMIN_OR_SERVICE, "Show details of stores.")
 USAGE = Rule("get_usage", _READER, "Show the quota of the caller's project.")
 
