@@ -43,8 +43,8 @@ async def test_a_token_of_another_scope_is_refused_everywhere_with_the_scope_it_
     async with client(cloud, await login(cloud, "admin")) as admin:
         of_domain, _, _ = await domain_admin(cloud, admin)
     tokens = {"a domain": of_domain, "the system": await login(cloud, "admin", scope={"system": {"all": True}})}
-    guarded = [way for way in ways() if way.endpoint.route.rule is not None]
-    of_projects = [way for way in guarded if way.endpoint.route.rule.scopes == PROJECT]
+    guarded = [(way, rule) for way in ways() if (rule := way.endpoint.route.rule) is not None]
+    of_projects = [way for way, rule in guarded if rule.scopes == PROJECT]
     assert len(of_projects) > 400
     wrong = []
     for held, token in tokens.items():
