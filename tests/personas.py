@@ -12,6 +12,7 @@ from typing import Any
 from pileus.kernel.context import Caller, Context
 from pileus.kernel.policy import RULES, Policy, Rule
 from tests.everywhere import Way, ways
+from tests.upstream import DIFFERENCES
 
 TARGET_FILE = Path(__file__).parent.parent / "docs" / "personas.md"
 CHAIN = ["admin", "manager", "member", "reader"]
@@ -38,9 +39,10 @@ PERSONAS = {
     **{f"system {role}": persona(role, "system") for role in (*CHAIN, "service")},
     "owner": persona("", "", user=SOMEBODY),
     "stranger": persona("manager", "project", "p2", "d2", "u3"),
-    "stranger of a domain": persona("manager", "domain", "p2", "d2", "u3"),
+    "stranger of a domain": persona("admin", "domain", "p2", "d2", "u3"),
 }
-"""``owner``: the user a thing belongs to, with no role; ``stranger``: a manager of another project or domain."""
+"""``owner``: the user a thing belongs to, with no role; ``stranger``: a manager of another project, an admin of another
+domain."""
 
 
 class Thing(Mapping[str, Any]):
@@ -48,6 +50,8 @@ class Thing(Mapping[str, Any]):
 
     def __getitem__(self, path: str) -> Any:
         words = path.replace("_id", ".id").split(".")
+        if path in ("owner", "member_id"):
+            return PROJECT
         if path.endswith("role.name"):
             return "member"
         if path.endswith("role.domain_id"):
@@ -87,6 +91,11 @@ def by_rule() -> dict[str, list[Way]]:
     return found
 
 
+def differences() -> list[tuple[str, dict[str, set[str]]]]:
+    """Return why and in which rules the projects' services differ from upstream's."""
+    return [(reason.rstrip("."), rules) for reason, rules in DIFFERENCES.items()]
+
+
 def document() -> str:
     """Return the table."""
     guarded, policy = by_rule(), Policy()
@@ -96,11 +105,29 @@ def document() -> str:
         f"Written by `python -m tests.personas` from the declarations: {len(guarded)} rules guard {count} endpoints.",
         "Each rule's default is judged for each persona: a role, with those it implies, in a token for the thing's own",
         "project, its domain, or the system. A: admin, M: manager, m: member, r: reader, s: service. *owner* is the",
-        "user a thing belongs to, without any role; *stranger* a manager of another project or domain.",
-        "`pileus policy explain` says the same of real people and things, with the operator's `policy.yaml` in force.",
+        "user a thing belongs to, without any role; *stranger* a manager of another project, or an admin of another",
+        "domain. `pileus policy explain` says the same of real people and things, with the operator's `policy.yaml`.",
         "A stranger's *yes* means that the request is answered, with what the stranger may see. Tests send every one",
-        "of these requests without a token, which is refused, and about things of another project, which is answered",
-        "as if they were not there.",
+        "of these requests without a token, which is refused, with tokens of the wrong scope, which is 403, and about",
+        "things of another project, which is answered as if they were not there.",
+        "",
+        "## Scopes",
+        "Every rule says for which scopes a token may be, as upstream's `scope_types`, and this is always enforced.",
+        "Everywhere but in Identity that is a project: the cloud's administrator works with a token for a project. In",
+        "Identity a token for the system reads and administers all, one for a domain that domain only.",
+        "",
+        "## Where this differs from upstream",
+        "Compared, rule by rule and persona by persona, with what oslo.policy answers for the newest Nova, Cinder,",
+        "Glance, Neutron, Placement and Keystone (`tests/api/test_upstream_personas.py`,",
+        "`tests/api/identity/test_keystone_personas.py`):",
+        "- Identity: an admin with a token for a domain is what a manager is, that domain's. Keystone's rule",
+        "  `admin_required` makes it the administrator of every domain.",
+        "- Block Storage: Cinder's rules name no scopes; here they are for projects, as every other service's.",
+        *(f"- {reason}: {', '.join(f'`{name}`' for name in rules)}." for reason, rules in differences()),
+        "- Rules of what upstream guards by no rule, or under a service's private name: `pileus:requests:show`,",
+        "  `object_store:*`, `os_compute_api:flavors`, `os_compute_api:images`, `get_usage`, `get_extension`,",
+        "  `create_rbac_policy:action`, `volume:attachment_get`, `volume:attachment_get_all`,",
+        "  `volume:availability_zone_list`, `volume:list_extensions`.",
     ]
     groups: dict[str, list[str]] = {}
     for name, found in sorted(guarded.items()):

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -12,12 +11,13 @@ from pileus.cli.policy_subject import Subject, find_subject, guarded_by
 from pileus.cli.state import State
 from pileus.cli.terminal import Problem, say, table
 from pileus.kernel.config import Configuration
+from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import RULES, Policy, PolicyError, Rule
-from pileus.kernel.policy_explain import explain, nearest
+from pileus.kernel.policy_explain import Verdict, explain, nearest
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import find_services
-from pileus.services.identity.public import Person, Standing, find_person
+from pileus.services.identity.public import Person, find_person
 
 
 def run(words: argparse.Namespace) -> int:
@@ -65,8 +65,7 @@ def sample() -> str:
         lines.append("")
         if rule.description:
             lines.append(f"# {rule.description}")
-        if rule.scopes:
-            lines.append(f"# Tokens for: {', '.join(rule.scopes)}")
+        lines.append(f"# With a token for {rule.scopes_in_words}")
         lines += [f"# {where}" for where in guards.get(name, ["Judged inside other requests"])]
         lines.append(f"#{_quoted(name)}: {_quoted(rule.check)}")
     return "\n".join(lines)
@@ -97,6 +96,7 @@ def _answer(tx: Tx, runtime: Runtime, words: argparse.Namespace) -> int:
         say(f"  {where}")
     origin = "policy.yaml" if runtime.policy.is_overridden(subject.rule) else "default"
     say(f"  rule ({origin}): {runtime.policy.check_of(subject.rule) or '@'}")
+    say(f"  with a token for {subject.rule.scopes_in_words}")
     if subject.described:
         say(f"  on {subject.described}")
     say()
@@ -109,7 +109,7 @@ def _verdicts(policy: Policy, person: Person, subject: Subject, rule: Rule) -> i
     ways: list[tuple[str, ...]] = []
     allowed = False
     for standing in person.standings:
-        verdict = explain(policy, rule, standing.caller, subject.target_for(own(standing)))
+        verdict = _verdict(policy, rule, subject, Context(standing.caller, policy))
         allowed = allowed or verdict.allowed
         why = f"by {verdict.way}" if verdict.allowed else " and ".join(verdict.lacking[0])
         ways += verdict.lacking
@@ -129,7 +129,9 @@ def _verdicts(policy: Policy, person: Person, subject: Subject, rule: Rule) -> i
     return 1
 
 
-def own(standing: Standing) -> dict[str, Any]:
-    """Return the target of a request that names no resource."""
-    caller = standing.caller
-    return {"project_id": caller.project_id, "user_id": caller.user_id, "domain_id": caller.domain_id}
+def _verdict(policy: Policy, rule: Rule, subject: Subject, ctx: Context) -> Verdict:
+    """Judge as the request would be: by the token's scope, by the rule, and by whether the caller sees the thing."""
+    verdict = explain(policy, rule, ctx.caller, subject.target_for(ctx))
+    if verdict.allowed and not subject.seen_by(ctx):
+        return Verdict(False, "", (("that the thing is there for this token: it is another project's, so 404",),))
+    return verdict

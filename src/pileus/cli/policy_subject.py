@@ -3,13 +3,14 @@
 Rule: the thing is loaded by the very loader that the request would use.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pileus.cli.terminal import Problem
+from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.errors import ApiError
+from pileus.kernel.errors import ApiError, NotFound
 from pileus.kernel.policy import RULES, Rule, attribute
 from pileus.kernel.rest.binding import Endpoint
 from pileus.kernel.rest.http import path_segments
@@ -22,19 +23,33 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "COPY")
 
 @dataclass(frozen=True)
 class Subject:
-    """A rule (None: open to all), which requests it guards, and what it is judged against."""
+    """A rule (None: open to all), which requests it guards, and what it is judged against.
+
+    ``look(ctx)`` loads what a request's path names, as far as that caller sees it, and raises NotFound; ``row`` is what
+    the cloud itself sees there.
+    """
 
     rule: Rule | None
     guards: list[str]
-    row: Any = None
     things: dict[str, Any] = field(default_factory=dict)
     described: str = ""
+    row: Any = None
+    look: Callable[[Context], Any] | None = None
 
-    def target_for(self, own: dict[str, Any]) -> Any:
-        """Return the target of the judgement; ``own`` is that of a request that names nothing."""
+    def seen_by(self, ctx: Context) -> bool:
+        """Tell whether the thing is there for a caller."""
+        try:
+            if self.look is not None:
+                self.look(ctx)
+        except NotFound:
+            return False
+        return True
+
+    def target_for(self, ctx: Context) -> Any:
+        """Return the target of the judgement."""
         if self.things:
-            return {**own, "target": self.things, **self.things}
-        return own if self.row is None else self.row
+            return {**ctx.own, "target": self.things, **self.things}
+        return ctx.own if self.row is None else self.row
 
 
 def endpoints_of(services: Sequence[Service]) -> Iterator[tuple[Service, Endpoint]]:
@@ -76,13 +91,13 @@ def find_subject(tx: Tx, runtime: Runtime, action: str, words: list[str]) -> Sub
     if not words:
         return Subject(rule, guards)
     if len(words) == 1 and "=" not in words[0]:
-        loading = next((endpoint for _, endpoint in found if endpoint.loads), None)
+        loading = next((endpoint for _, endpoint in found if _names_one(endpoint)), None)
         if loading is None:
             raise Problem(
                 f"No request with the rule {action} names one thing.",
                 "Say what it is about with words such as project_id=ID, user=ID or project=ID.",
             )
-        return _about(rule, guards, [(loading.loads[0][0], words[0], loading.loads[0][2])], tx, runtime, alone=True)
+        return _named(rule, guards, loading, {_parameter(loading): words[0]}, tx, runtime)
     loaders = {name: load for _, endpoint in endpoints_of(runtime.services) for name, _, load in endpoint.loads}
     own = {name: load for service, endpoint in found for name, _, load in endpoint.loads}
     pairs = [word.partition("=") for word in words]
@@ -112,15 +127,46 @@ def _by_request(tx: Tx, runtime: Runtime, method: str, words: list[str]) -> Subj
     endpoint = endpoints[-1]
     service = next(service for service in runtime.services if service.path.strip("/") == segments[0])
     guards = [_written(service, endpoint)]
-    if endpoint.route.rule is None or not endpoint.loads:
+    if endpoint.route.rule is None or not _names_one(endpoint):
         return Subject(endpoint.route.rule, guards)
-    name, _, load = endpoint.loads[0]
-    return _about(endpoint.route.rule, guards, [(name, params[name], load)], tx, runtime, alone=True)
+    return _named(endpoint.route.rule, guards, endpoint, params, tx, runtime)
 
 
-def _about(
-    rule: Rule, guards: list[str], things: list[tuple[str, str, Any]], tx: Tx, runtime: Runtime, *, alone: bool = False
+def _names_one(endpoint: Endpoint) -> bool:
+    return bool(endpoint.loads) or endpoint.route.about is not None
+
+
+def _parameter(endpoint: Endpoint) -> str:
+    return endpoint.loads[0][0] if endpoint.loads else "id"
+
+
+def _named(
+    rule: Rule, guards: list[str], endpoint: Endpoint, params: Mapping[str, str], tx: Tx, runtime: Runtime
 ) -> Subject:
+    """Return what a path names, found as the request would find it, for each caller anew."""
+    about, name = endpoint.route.about, _parameter(endpoint)
+
+    def look(ctx: Context) -> Any:
+        tx.info["ctx"] = ctx
+        if about is None:
+            return endpoint.loads[0][2](tx, ctx, params[name])
+        row = about.load(tx, ctx, params)
+        return None if about.target is None else about.target(tx, ctx, row)
+
+    ctx = runtime.internal()
+    try:
+        found = look(ctx)
+    except ApiError as error:
+        raise Problem(error.message) from error
+    return Subject(rule, guards, described=_described(name, params[name], found), row=found, look=look)
+
+
+def _described(name: str, value: str, thing: Any) -> str:
+    owners = [f"{part} {owner}" for part in ("project_id", "domain_id", "user_id") if (owner := attribute(thing, part))]
+    return f"{name} {value}" + (f" ({', '.join(owners)})" if owners else "")
+
+
+def _about(rule: Rule, guards: list[str], things: list[tuple[str, str, Any]], tx: Tx, runtime: Runtime) -> Subject:
     """Load what is named; a name without a loader is an attribute, taken as it is given."""
     ctx = runtime.internal()
     tx.info["ctx"] = ctx
@@ -131,11 +177,5 @@ def _about(
             found[name] = value if load is None else load(tx, ctx, value)
         except ApiError as error:
             raise Problem(error.message) from error
-        owners = [
-            f"{part} {owner}"
-            for part in ("project_id", "domain_id", "user_id")
-            if (owner := attribute(found[name], part))
-        ]
-        notes.append(f"{name} {value}" + (f" ({', '.join(owners)})" if owners and load is not None else ""))
-    row = next(iter(found.values())) if alone else None
-    return Subject(rule, guards, row, {} if alone else found, ", ".join(notes))
+        notes.append(f"{name} {value}" if load is None else _described(name, value, found[name]))
+    return Subject(rule, guards, found, ", ".join(notes))

@@ -7,7 +7,7 @@ from typing import Any
 
 from pileus.kernel import ids
 from pileus.kernel.errors import Forbidden
-from pileus.kernel.policy import Policy, Rule
+from pileus.kernel.policy import CONTEXT_IS_ADMIN, Policy, Rule, in_scope, in_words, scope_of
 
 Version = tuple[int, int]
 
@@ -30,6 +30,8 @@ class Caller:
     roles: frozenset[str] = frozenset()
     expires_at: datetime | None = None
     token: Any = None
+    internal: bool = False
+    """Not a token's: work of the cloud itself, which no rule and no scope holds back."""
 
 
 ANONYMOUS = Caller()
@@ -49,6 +51,8 @@ class Context:
     source_ip: str | None = None
     refusal: str | None = None
     """The sentence the request was refused with, for its trace."""
+    asked: set[str] = field(default_factory=set)
+    """The names of the rules that were asked for this request."""
 
     @property
     def user_id(self) -> str:
@@ -69,19 +73,29 @@ class Context:
 
     @property
     def is_admin(self) -> bool:
-        """Whether the caller holds the role admin: sees every project, as upstream's ``context_is_admin``."""
-        return "admin" in self.caller.roles
+        """Whether the caller is the cloud's administrator, by the rule ``context_is_admin``: sees every project."""
+        return self.policy.allows(CONTEXT_IS_ADMIN, self, self.own)
 
     def allows(self, rule: Rule, target: object | Mapping[str, Any] | None = None) -> bool:
         """Tell whether ``rule`` lets this caller act on ``target`` (a row or a mapping; by default its own project)."""
+        self.asked.add(rule.name)
         return self.policy.allows(rule, self, target if target is not None else self.own)
 
     def require(self, rule: Rule, target: object | Mapping[str, Any] | None = None) -> None:
         """Raise Forbidden, naming the rule, unless it allows the caller to act on ``target``."""
+        self.require_scope(rule)
         if not self.allows(rule, target):
-            scopes = f"; with a token for {' or '.join(rule.scopes)}" if rule.scopes else ""
             raise Forbidden(
-                f"Policy doesn't allow {rule.name} to be performed. It needs: {self.policy.check_of(rule)}{scopes}.",
+                f"Policy doesn't allow {rule.name} to be performed. It needs: {self.policy.spelt_out(rule)}.",
+                kind="PolicyNotAuthorized",
+            )
+
+    def require_scope(self, rule: Rule) -> None:
+        """Raise Forbidden, naming the scopes that would do, when the token is for another one."""
+        if not in_scope(rule, self.caller):
+            raise Forbidden(
+                f"Policy doesn't allow {rule.name} to be performed with a token for {in_words(scope_of(self.caller))}: "
+                f"it needs a token for {rule.scopes_in_words}.",
                 kind="PolicyNotAuthorized",
             )
 
@@ -95,4 +109,4 @@ class Context:
 def internal(policy: Policy, *, project_id: str | None = None, user_id: str | None = None) -> Context:
     """Return the context of work that no request asked for (bootstrap, reconcilers): it may do everything."""
     roles = frozenset({"admin", "manager", "member", "reader", "service"})
-    return Context(Caller(user_id=user_id, project_id=project_id, system=True, roles=roles), policy)
+    return Context(Caller(user_id=user_id, project_id=project_id, system=True, roles=roles, internal=True), policy)

@@ -9,18 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pileus.kernel.policy_language import Check, Node, PolicyError, attribute, parse
+from pileus.kernel.policy_language import AllOf, AnyOf, Check, Node, Not, PolicyError, SeeRule, attribute, parse
 
-__all__ = ["RULES", "Check", "Policy", "PolicyError", "Rule", "attribute"]
+__all__ = ["CONTEXT_IS_ADMIN", "RULES", "Check", "Policy", "PolicyError", "Rule", "attribute"]
 
-ADMIN = "role:admin"
+PROJECT = ("project",)
+SYSTEM_OR_PROJECT = ("system", "project")
+EVERY_SCOPE = ("system", "domain", "project")
+
+ADMIN = "rule:context_is_admin"
 READER = "role:reader and project_id:%(project_id)s"
 MEMBER = "role:member and project_id:%(project_id)s"
 MANAGER = "role:manager and project_id:%(project_id)s"
-ADMIN_OR_READER = f"role:admin or ({READER})"
-ADMIN_OR_MEMBER = f"role:admin or ({MEMBER})"
-ADMIN_OR_MANAGER = f"role:admin or ({MANAGER})"
-ADMIN_OR_SERVICE = "role:admin or role:service"
+ADMIN_OR_READER = f"{ADMIN} or ({READER})"
+ADMIN_OR_MEMBER = f"{ADMIN} or ({MEMBER})"
+ADMIN_OR_MANAGER = f"{ADMIN} or ({MANAGER})"
+ADMIN_OR_SERVICE = f"{ADMIN} or role:service"
 ANYONE = "@"
 NOBODY = "!"
 
@@ -39,23 +43,47 @@ RULES: dict[str, "Rule"] = {}
 class Rule:
     """A rule and its default check; ``description`` is for the reader of the sample file.
 
-    ``scopes`` are those a token must have one of, whatever the check says; none named, any will do.
+    ``scopes`` are those a token must have one of, whatever the check says, as upstream's ``scope_types``.  All
+    services but Identity act for projects, so a rule that names none is for tokens of projects.
     """
 
     name: str
     check: str
     description: str = ""
-    scopes: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = PROJECT
 
     def __post_init__(self) -> None:
         known = RULES.setdefault(self.name, self)
         if known != self:
             raise ValueError(f"policy rule {self.name} is declared twice with different checks")
 
+    @property
+    def scopes_in_words(self) -> str:
+        """What tokens the rule is for, such as ``the system or a project``."""
+        return " or ".join(in_words(scope) for scope in self.scopes)
+
+
+CONTEXT_IS_ADMIN = Rule(
+    "context_is_admin",
+    "role:admin",
+    "Who is the cloud's administrator: sees every project's things. What a domain's token does is never that.",
+    scopes=SYSTEM_OR_PROJECT,
+)
+
+
+def in_words(scope: str) -> str:
+    """Return ``the system``, ``a domain`` or ``a project``."""
+    return "the system" if scope == "system" else f"a {scope}"
+
 
 def scope_of(caller: Any) -> str:
     """Return ``system``, ``domain`` or ``project``: a token for nothing counts as one for a project, as upstream's."""
     return "system" if caller.system else "domain" if caller.domain_id else "project"
+
+
+def in_scope(rule: Rule, caller: Any) -> bool:
+    """Tell whether the caller's token is for a scope that the rule is for; the cloud's own work is in every scope."""
+    return caller.internal or scope_of(caller) in rule.scopes
 
 
 class Policy:
@@ -80,8 +108,10 @@ class Policy:
         return cls({str(name): str(text) for name, text in data.items()})
 
     def allows(self, rule: Rule, context: Credentials, target: object) -> bool:
-        """Tell whether ``rule`` holds for this caller and target."""
-        if rule.scopes and scope_of(context.caller) not in rule.scopes:
+        """Tell whether ``rule`` holds for this caller and target; the cloud's own work is held to none."""
+        if context.caller.internal:
+            return True
+        if not in_scope(rule, context.caller):
             return False
         check = self._compiled.get(rule.name)
         if check is None:
@@ -91,6 +121,22 @@ class Policy:
     def check_of(self, rule: Rule) -> str:
         """Return the check in force, as text."""
         return self._overrides.get(rule.name, rule.check)
+
+    def spelt_out(self, rule: Rule) -> str:
+        """Return the check in force with the checks of the rules it names in their place."""
+        return str(self._inlined(self.tree(rule.name), frozenset({rule.name})))
+
+    def _inlined(self, node: Node, seen: frozenset[str]) -> Node:
+        match node:
+            case SeeRule(name) if name not in seen:
+                return self._inlined(self.tree(name), seen | {name})
+            case Not(inner):
+                return Not(self._inlined(inner, seen))
+            case AllOf(parts):
+                return AllOf(tuple(self._inlined(part, seen) for part in parts))
+            case AnyOf(parts):
+                return AnyOf(tuple(self._inlined(part, seen) for part in parts))
+        return node
 
     def is_overridden(self, rule: Rule) -> bool:
         """Tell whether the operator's file says something about a rule."""

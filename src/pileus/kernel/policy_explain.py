@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pileus.kernel.policy import Policy, Rule, scope_of
+from pileus.kernel.policy import Policy, Rule, in_words, scope_of
 from pileus.kernel.policy_language import AllOf, Always, AnyOf, HasRole, Matches, Never, Node, Not, SeeRule
 
 MOST_WAYS = 200
@@ -27,8 +27,8 @@ class Verdict:
 
 def explain(policy: Policy, rule: Rule, caller: Any, target: object) -> Verdict:
     """Judge, and say why: ``lacking`` holds one tuple of sentences for each way that lacks little."""
-    if rule.scopes and scope_of(caller) not in rule.scopes:
-        return Verdict(False, "", ((f"a token for {' or '.join(rule.scopes)}, not for {scope_of(caller)}",),))
+    if scope_of(caller) not in rule.scopes:
+        return Verdict(False, "", ((f"a token for {rule.scopes_in_words}, not for {in_words(scope_of(caller))}",),))
     ways = _ways(policy, policy.tree(rule.name))
     found: list[tuple[str, ...]] = []
     for way in ways:
@@ -77,6 +77,8 @@ def _missing(part: Node, caller: Any, target: object) -> str:
             return "nothing: the rule forbids it to all"
         case Not(inner):
             return f"that this does not hold: {inner}"
+        case Matches(left="domain_id", right="None"):
+            return "a token that is not for a domain"
         case Matches(left="system_scope"):
             return "a token for the system"
         case Matches(left, _) if left in _SCOPES:

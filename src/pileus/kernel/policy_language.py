@@ -70,7 +70,10 @@ class SeeRule:
 
 @dataclass(frozen=True)
 class Matches:
-    """``project_id:%(project_id)s``, ``system_scope:all``, ``'literal':%(attribute)s``, ``is_admin:True``."""
+    """``project_id:%(project_id)s``, ``system_scope:all``, ``'literal':%(attribute)s``, ``is_admin:True``.
+
+    ``domain_id:None`` holds for tokens that are not for a domain, as in upstream's language.
+    """
 
     left: str
     right: str
@@ -87,8 +90,6 @@ class Matches:
             return self.left.strip("'")
         if self.left == "system_scope":
             return "all" if caller.system else None
-        if self.left == "is_admin":
-            return str("admin" in caller.roles)
         return getattr(caller, self.left, None)
 
     def theirs(self, target: object) -> object:
@@ -98,6 +99,11 @@ class Matches:
 
     def compile(self, named: Named) -> Check:
         wanted, right, value_of_caller = self.wanted, self.right, self.mine
+        if self.left == "is_admin":
+            admin = named("context_is_admin")
+            return lambda caller, target: str(caller.domain_id is None and admin(caller, target)) == right
+        if right == "None":
+            return lambda caller, target: value_of_caller(caller) is None
 
         def check(caller: Any, target: object) -> bool:
             mine = value_of_caller(caller)

@@ -23,8 +23,6 @@ NOT_ASKED = {
     "identity:revoke_tokens_for_user",  # guards no request
 }
 DIFFERENT = {
-    # A listing of roles is judged against the caller's own domain, so that of another never comes up.
-    "identity:list_roles": {"manager/domain/other/someone"},
     # Who gave an access token may take it back.
     "identity:delete_access_token": {"none/none/own/owner"},
 }
@@ -79,4 +77,9 @@ def test_a_rule_answers_each_persona_as_keystones_does(name):
     policy, rule = Policy(), RULES[name]
     allowed = {one for one in PERSONAS if Context(caller(one), policy).allows(rule, TARGET)}
     theirs = {one for one, digit in zip(PERSONAS, RECORDED["rules"][name], strict=True) if digit == "1"}
-    assert allowed ^ theirs == DIFFERENT.get(name, set())
+    assert allowed ^ within_domains(theirs) == DIFFERENT.get(name, set())
+
+
+def within_domains(theirs: set[str]) -> set[str]:
+    """With a token for a domain an admin is what a manager is; Keystone's is administrator of every domain."""
+    return {one for one in theirs if one.replace("admin/domain", "manager/domain") in theirs}

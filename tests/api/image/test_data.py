@@ -223,7 +223,7 @@ async def test_a_full_disk(cloud: Runtime, http: httpx.AsyncClient, monkeypatch:
     assert (await http.get(f"images/{id}")).json()["status"] == "queued"
 
 
-async def test_stage_and_import(http: httpx.AsyncClient, other: httpx.AsyncClient, data_files) -> None:
+async def test_stage_and_import(http: httpx.AsyncClient, admin: httpx.AsyncClient, data_files) -> None:
     id = (await create(http))["id"]
     direct = {"method": {"name": "glance-direct"}}
     assert (await http.post(f"images/{id}/import", json=direct)).status_code == 409
@@ -237,10 +237,10 @@ async def test_stage_and_import(http: httpx.AsyncClient, other: httpx.AsyncClien
     assert (await http.get(f"images/{id}/file")).content == b"data"
     [task] = (await http.get(f"images/{id}/tasks")).json()["tasks"]
     assert (task["status"], task["type"]) == ("success", "api_image_import")
-    assert (await http.get(f"tasks/{task['id']}")).json() == task
-    assert (await http.get("tasks")).json()["tasks"] == [task]
-    assert (await other.get("tasks")).json()["tasks"] == []
-    assert (await other.get(f"tasks/{task['id']}")).status_code == 404
+    assert (await admin.get(f"tasks/{task['id']}")).json() == task
+    assert (await admin.get("tasks")).json()["tasks"] == [task]
+    assert (await http.get("tasks")).status_code == 403
+    assert (await http.get(f"tasks/{task['id']}")).status_code == 403
     assert len(data_files()) == 1
 
 

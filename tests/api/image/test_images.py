@@ -157,6 +157,19 @@ async def test_members(http: httpx.AsyncClient, other: httpx.AsyncClient) -> Non
     assert (await other.get(f"images/{id}")).status_code == 404
 
 
+async def test_a_reader_accepts_no_image_for_its_project(cloud: Runtime, http: httpx.AsyncClient) -> None:
+    id = (await create(http))["id"]
+    url = f"images/{id}/members"
+    await http.post(url, json={"member": "p2"})
+    async with speaking(cloud, "p2/u3/reader") as reader:
+        assert (await reader.get(f"{url}/p2")).status_code == 200
+        for status in ("accepted", "rejected"):
+            answer = await reader.put(f"{url}/p2", json={"status": status})
+            assert answer.status_code == 403
+            assert "modify_member" in answer.json()["message"]
+    assert (await http.get(f"{url}/p2")).json()["status"] == "pending"
+
+
 async def test_only_shared_images_have_members(http: httpx.AsyncClient) -> None:
     id = (await create(http, visibility="private"))["id"]
     assert (await http.post(f"images/{id}/members", json={"member": "p2"})).status_code == 403

@@ -66,6 +66,34 @@ async def test_it_says_who_may_not_and_what_is_missing(cloud, capsys):
     assert f"a token for project {ids['project']}" in last
 
 
+async def test_it_judges_derived_routes_by_their_own_rules(cloud, capsys):
+    """A network's rules are asked in derived handlers; the route says which."""
+    state, _ = cloud
+    async with running(state) as runtime, client(runtime, await login(runtime, "demo")) as http:
+        made = await http.post("/networking/v2.0/networks", json={"network": {"name": "n"}})
+        network = made.json()["network"]["id"]
+    path = f"/networking/v2.0/networks/{network}"
+    for method, rule in (("DELETE", "delete_network"), ("PUT", "update_network"), ("GET", "get_network")):
+        code, said = run(cloud, capsys, "explain", "demo", method, path)
+        assert (code, f"do {rule}?" in said) == (0, True), said
+        code, said = run(cloud, capsys, "explain", "alt_demo", method, path)
+        assert (code, f"do {rule}?" in said) == (1, True), said
+    code, said = run(cloud, capsys, "explain", "demo", "POST", "/networking/v2.0/networks")
+    assert (code, "do create_network?" in said) == (0, True)
+    code, said = run(cloud, capsys, "explain", "demo", "PUT", f"{path}/tags/x")
+    assert (code, "do update_network:tags?" in said) == (0, True)
+
+
+async def test_it_says_for_which_scopes_a_rule_is(cloud, capsys):
+    code, said = run(cloud, capsys, "explain", "admin", "os_compute_api:os-hypervisors:list")
+    assert code == 0
+    assert "  with a token for a project\n" in said
+    verdicts = {line.split("  ")[0]: line for line in said.splitlines() if "  no  " in line or "  yes  " in line}
+    assert "lacks a token for a project, not for the system" in verdicts["the system"]
+    assert "lacks a token for a project, not for a domain" in verdicts["domain Default"]
+    assert "  yes  " in verdicts["project admin"]
+
+
 async def test_a_judgement_of_several_things_takes_them_by_name(cloud, capsys):
     _, ids = cloud
     words = ("explain", "demo", "identity:list_grants", f"user={ids['user']}", f"project={ids['project']}")

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pileus.kernel import ids, policy, quota
-from pileus.kernel.context import ANONYMOUS, Caller, Context
+from pileus.kernel.context import ANONYMOUS, Caller, Context, internal
 from pileus.kernel.db import Row, Tx
 from pileus.kernel.errors import Conflict, NotFound, Unauthenticated
 from pileus.kernel.policy import Rule
@@ -117,6 +117,12 @@ def whisper(note: Note) -> None:
     note.title = note.title.lower()
 
 
+@api.post("/careless", WRITE, status=202, by_handler=True)
+def careless(tx: Tx, ctx: Context) -> None:
+    """A defect: it says that it judges, and does not."""
+    tx.add(Note(id=ids.new_id(), project_id=ctx.project_id, title="careless"))
+
+
 @api.put("/blobs/{name:path}", WRITE)
 async def put_blob(ctx: Context, request: Request, name: str) -> Response:
     size = 0
@@ -133,6 +139,9 @@ def authenticate(tx: Tx, request: Request, runtime: Runtime) -> Caller:
         raise Unauthenticated("The token is not valid.")
     project, _, role = token.partition("/")
     roles = {"admin": {"admin", "member", "reader"}, "member": {"member", "reader"}}.get(role, {"reader"})
+    if project in ("domain", "system"):
+        domain = "d1" if project == "domain" else None
+        return Caller(user_id="u", domain_id=domain, system=domain is None, roles=frozenset(roles))
     return Caller(user_id="u", project_id=project, roles=frozenset(roles))
 
 
@@ -206,6 +215,47 @@ async def test_who_may_do_what(cloud):
         assert (await http.get("/notes/v1/nothing")).status_code == 404
         answer = await http.patch("/notes/v1/notes")
         assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+
+
+@pytest.mark.parametrize("scope", ["domain", "system"])
+async def test_an_admin_of_a_domain_or_the_system_has_no_business_with_projects(cloud, scope):
+    note = (await post(cloud, {"title": "a"})).json()["note"]["id"]
+    held = {"domain": "a domain", "system": "the system"}[scope]
+    async with client(cloud, f"{scope}/admin") as http:
+        for method, path, rule in (
+            ("GET", "notes", "read"),
+            ("POST", "notes", "write"),
+            ("GET", f"notes/{note}", "read"),
+            ("GET", "notes/none", "read"),
+        ):
+            answer = await http.request(method, f"/notes/v1/{path}", json={"note": {"title": "b"}})
+            assert answer.status_code == 403, path
+            assert answer.json()["forbidden"]["message"] == (
+                f"Policy doesn't allow notes:{rule} to be performed with a token for {held}: it needs a token for a "
+                "project."
+            )
+
+
+def test_who_is_the_clouds_administrator():
+    rules, roles = policy.Policy(), frozenset({"admin"})
+    assert Context(Caller(project_id="p1", roles=roles), rules).is_admin
+    assert Context(Caller(system=True, roles=roles), rules).is_admin
+    assert not Context(Caller(domain_id="d1", roles=roles), rules).is_admin
+    assert not Context(Caller(project_id="p1", roles=frozenset({"member"})), rules).is_admin
+    other = policy.Policy({"context_is_admin": "role:operator", "notes:write": "is_admin:True"})
+    assert not Context(Caller(project_id="p1", roles=roles), other).is_admin
+    assert Context(Caller(project_id="p1", roles=frozenset({"operator"})), other).is_admin
+    for caller, allowed in ((Caller(project_id="p1", roles=frozenset({"operator"})), True), (Caller(), False)):
+        assert Context(caller, other).allows(WRITE) is allowed
+    nobody = policy.Policy({"context_is_admin": "!", "notes:write": "!"})
+    assert internal(nobody).is_admin
+    assert internal(nobody).allows(WRITE)
+
+
+async def test_a_handler_that_asks_no_rule_answers_nothing_and_changes_nothing(cloud):
+    async with client(cloud, "p1/member") as http:
+        assert (await http.post("/notes/v1/careless")).status_code == 500
+        assert (await http.get("/notes/v1/notes")).json() == {"notes": []}
 
 
 async def test_an_operator_overrides_a_rule(tmp_path):

@@ -2,7 +2,7 @@
 
 What a handler may ask for, by name or by type:
 ``tx`` (plain handlers), ``ctx``, ``request``, ``runtime`` and ``db`` (``async`` handlers), ``body`` and ``query``
-(a struct), a ``Settings`` struct, a row with a loader, a path parameter as ``str``.
+(a struct), a ``Settings`` struct, a row with a loader, ``row`` (what the route is about), a path parameter as ``str``.
 """
 
 import functools
@@ -19,18 +19,18 @@ from pileus.kernel.config import Settings
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Forbidden, Invalid, NotFound
-from pileus.kernel.policy import attribute
+from pileus.kernel.policy import Rule, attribute
 from pileus.kernel.rest.formats import Page
 from pileus.kernel.rest.http import Request, Response, json_response
 from pileus.kernel.rest.references import Refers, load_references, places, structs_in
-from pileus.kernel.rest.routing import Api, Route
+from pileus.kernel.rest.routing import About, Api, Route
 from pileus.kernel.rest.schema import decode, trim
 
 T = TypeVar("T")
 Work = Callable[[Tx], Response]
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 """The id of nothing."""
-NAMED = ("tx", "ctx", "request", "runtime", "db", "socket")
+NAMED = ("tx", "ctx", "request", "runtime", "db", "socket", "row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +72,23 @@ class Endpoint:
         """Load, authorise, decode; raise ApiError at the first that fails."""
         arguments: dict[str, Any] = {}
         target: Any = None
+        judged = None if self.route.by_handler else self.route.rule
+        if self.route.rule is not None:
+            ctx.require_scope(self.route.rule)
         for name, row, load in self.loads:
             try:
                 found = arguments[name] = load(tx, ctx, request.params[name])
             except NotFound:
-                if self.api.judge_missing and self.route.rule is not None:
-                    ctx.require(self.route.rule, {} if target is None else target)
+                if self.api.judge_missing and judged is not None:
+                    ctx.require(judged, {} if target is None else target)
                 raise
             target = found if target is None else target
             if found is None:
                 raise TypeError(f"the loader of {row.__name__} must raise NotFound, not return None")
-        if self.route.rule is not None:
-            self._authorise(tx, ctx, target, request)
+        if self.route.about is not None:
+            arguments["row"] = self._found(tx, ctx, self.route.about, judged, request)
+        elif judged is not None:
+            self._authorise(tx, ctx, judged, target, request)
         for name in self.texts:
             arguments[name] = request.params[name]
         for name, kind in self.settings:
@@ -107,10 +112,18 @@ class Endpoint:
                 arguments[name] = runtime.db
         return arguments
 
-    def _authorise(self, tx: Tx, ctx: Context, target: Any, request: Request) -> None:
-        assert self.route.rule is not None
+    def _found(self, tx: Tx, ctx: Context, about: About, rule: Rule | None, request: Request) -> Any:
+        """Return the row that the path names, when the rule allows what is asked of it."""
+        if rule is not None and about.target is None:
+            ctx.require(rule)
+        row = about.load(tx, ctx, request.params)
+        if rule is not None and about.target is not None:
+            ctx.require(rule, about.target(tx, ctx, row))
+        return row
+
+    def _authorise(self, tx: Tx, ctx: Context, rule: Rule, target: Any, request: Request) -> None:
         try:
-            ctx.require(self.route.rule, target)
+            ctx.require(rule, target)
         except Forbidden:
             owner = attribute(target, "project_id") if target is not None else None
             if self.api.hide_foreign and owner is not None and owner != ctx.project_id and not ctx.is_admin:
@@ -140,6 +153,8 @@ class Endpoint:
     def respond(self, result: Any, ctx: Context, request: Request) -> Response:
         """Dress what the handler returned."""
         route = self.route
+        if route.by_handler and not ctx.asked:
+            raise RuntimeError(f"{route.handler.__qualname__} answers without having asked {route.rule}")
         if isinstance(result, Response):
             return result
         if result is None:

@@ -18,8 +18,12 @@ from pileus.kernel.rest.routing import Api
 from pileus.kernel.rest.schema import View
 
 MOUNT = "v1"
-SHOW = Rule("pileus:requests:show", policy.ADMIN_OR_READER, "See what a request did: its operations, steps and events")
-ASK = Rule("pileus:requests:ask", policy.ANYONE, "Ask what a request did; whose requests is for pileus:requests:show")
+SHOW = Rule(
+    "pileus:requests:show",
+    f"is_admin:True or ({policy.READER}) or user_id:%(user_id)s",
+    "See what a request did: its operations, steps and events.",
+    scopes=policy.EVERY_SCOPE,
+)
 
 api = Api("pileus")
 
@@ -89,7 +93,7 @@ class RequestView(View):
     events: list[EventView]
 
 
-@api.get("/requests/{request_id}", ASK, wrap="request")
+@api.get("/requests/{request_id}", SHOW, wrap="request", by_handler=True)
 def show_request(tx: Tx, ctx: Context, request_id: str, runtime: Any) -> RequestView:
     """Show what a request did: its operations with their steps, the commands to hosts, its events."""
     found = trace(tx, request_id, runtime.app.recent)
@@ -103,7 +107,7 @@ def show_request(tx: Tx, ctx: Context, request_id: str, runtime: Any) -> Request
 
 def _may_see(ctx: Context, found: Trace) -> bool:
     project_id, user_id = found.owners
-    return ctx.allows(SHOW, {"project_id": project_id}) or (user_id is not None and user_id == ctx.user_id)
+    return ctx.allows(SHOW, {"project_id": project_id, "user_id": user_id})
 
 
 def request_view(found: Trace, *, hosts: bool) -> RequestView:

@@ -4,7 +4,7 @@ Rule: a route says everything about its handler that is not in the handler's sig
 rule, the microversions, the envelope and the status.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +21,19 @@ if TYPE_CHECKING:
     from pileus.kernel.runtime import Runtime
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class About:
+    """What a route is about, where no parameter of its handler has a type with a loader.
+
+    ``load(tx, ctx, params)`` returns the row that the path names, as far as the caller sees it, or raises NotFound;
+    the handler gets it as ``row``.  ``target(tx, ctx, row)`` returns what the route's rule is judged against; None:
+    the rule is judged before the row is loaded, against the caller's own project.
+    """
+
+    load: "Callable[[Tx, Context, Mapping[str, str]], Any]"
+    target: "Callable[[Tx, Context, Any], Any] | None" = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,12 @@ class Route:
     reads: bool
     """The handler only reads: it runs on a snapshot and is never queued behind writes."""
     websocket: bool = False
+    by_handler: bool = False
+    """The handler judges by ``rule``, since what it is judged against stands in the body or the query.
+
+    The kernel sees to the token's scope; an answer for which no rule was asked is a defect and is not sent.
+    """
+    about: About | None = None
 
 
 @dataclass
@@ -115,6 +134,8 @@ class Api:
         body: str | None = None,
         reads: bool | None = None,
         websocket: bool = False,
+        by_handler: bool = False,
+        about: About | None = None,
     ) -> Callable[[Handler], Handler]:
         """Declare a handler.  ``{name}`` in the path is one segment, a last ``{name:path}`` all that follow."""
         first: Version = version(since) if since else (0, 0)
@@ -122,10 +143,22 @@ class Api:
         only_reads = method in ("GET", "HEAD") if reads is None else reads
 
         def add(handler: Handler) -> Handler:
-            versions = Between(first, last)
-            self.routes.append(
-                Route(method, path, handler, rule, versions, wrap, status, action, body, only_reads, websocket)
+            route = Route(
+                method=method,
+                path=path,
+                handler=handler,
+                rule=rule,
+                versions=Between(first, last),
+                wrap=wrap,
+                status=status,
+                action=action,
+                body=body,
+                reads=only_reads,
+                websocket=websocket,
+                by_handler=by_handler,
+                about=about,
             )
+            self.routes.append(route)
             return handler
 
         return add

@@ -12,12 +12,17 @@ from pileus.kernel.db import Tx, add_now
 from pileus.kernel.errors import Conflict, Invalid, NotFound
 from pileus.kernel.ids import is_uuid
 from pileus.kernel.operations import Operation
+from pileus.kernel.policy import ADMIN, Rule
 from pileus.services.compute.acting import acting
 from pileus.services.compute.model import Nic, Server
 from pileus.services.compute.store import servers as store
 from pileus.services.compute.wanted import WantedNic
 from pileus.services.network import public
 from pileus.services.network.public import EnsureNetworks
+
+ATTACH_EXTERNAL = Rule(
+    "network:attach_external_network", ADMIN, "Put a server on an external network not shared with it."
+)
 
 __all__ = ["EnsureNetworks"]
 
@@ -83,7 +88,12 @@ def _resolve_one(tx: Tx, ctx: Context, request: Request, count: int) -> WantedNi
         network = public.get_network(tx, ctx, request.network_id)
     except NotFound:
         raise Invalid(f"Network {request.network_id} could not be found.") from None
-    if network.external and not network.shared and network.project_id != ctx.project_id and not ctx.is_admin:
+    if (
+        network.external
+        and not network.shared
+        and network.project_id != ctx.project_id
+        and not ctx.allows(ATTACH_EXTERNAL)
+    ):
         raise Invalid(f"It is not allowed to create an interface on external network {network.id}: use a floating IP.")
     if not network.has_subnets:
         raise Invalid(f"Network {network.id} requires a subnet in order to boot instances on.")

@@ -2,14 +2,13 @@
 
 from pileus.kernel.rest.regular.attributes import Attr
 from pileus.kernel.rest.regular.filters import Filter, boolean
-from pileus.kernel.rest.regular.resource import READ, SIGNED_IN, Resource
+from pileus.kernel.rest.regular.resource import READ, Resource
 from pileus.kernel.rest.regular.rows import Name, Standard, StandardRow, Tagged, Time
 from pileus.kernel.rest.regular.tag_routes import add_tag_routes
 from pileus.kernel.rest.regular.tags import drop_tags, tags_of
 
 __all__ = [
     "READ",
-    "SIGNED_IN",
     "Attr",
     "Filter",
     "Name",

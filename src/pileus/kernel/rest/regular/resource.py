@@ -16,8 +16,8 @@ from pileus.kernel import clock, events
 from pileus.kernel.config import Settings
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.errors import Forbidden, Invalid, NotFound
-from pileus.kernel.policy import ADMIN_OR_MEMBER, Rule
+from pileus.kernel.errors import Invalid, NotFound
+from pileus.kernel.policy import ADMIN_OR_MEMBER, ADMIN_OR_SERVICE, Rule
 from pileus.kernel.rest.http import Request, Response, json_response
 from pileus.kernel.rest.openapi import DOCUMENTED
 from pileus.kernel.rest.paging import page, sort_order
@@ -34,13 +34,12 @@ from pileus.kernel.rest.regular.filters import (
 )
 from pileus.kernel.rest.regular.links import page_links
 from pileus.kernel.rest.regular.tags import drop_tags, tag_filters, tags_of
-from pileus.kernel.rest.routing import Api
+from pileus.kernel.rest.routing import About, Api
 
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
-READ = "role:admin or role:reader or role:service"
+READ = f"{ADMIN_OR_SERVICE} or role:reader"
 """Who may read: anybody's reader; which rows those are is what ``visible`` says."""
-SIGNED_IN = Rule("regular:signed_in", "@", "Whoever has a token; the resource's own rules are judged against the row.")
 NO_LIMIT = 1 << 31
 
 
@@ -76,6 +75,8 @@ class Resource(Generic[R]):
         self.encoder = Encoder(self.fields)
         self.by_api = {field.api: field for field in self.fields}
         self.read_rule = Rule(f"get_{name}", read)
+        self.checks = {"update": ADMIN_OR_MEMBER, "delete": ADMIN_OR_MEMBER}
+        """Who may change and remove the thing, and so its tags."""
         self.guards = self._guards()
         self.tagged = tagged
         self._visible = visible
@@ -86,8 +87,12 @@ class Resource(Generic[R]):
         self.sortable = self._find("s")
         self.filters: dict[str, Filter] = {api: column_filter(api, column) for api, column in self._columns.items()}
         self._add_standard_filters()
+        self.about = About(self._load_named, lambda tx, ctx, row: self._target(tx, ctx, row))
+        """The row that ``{id}`` in a path names, for routes of one's own; rules are judged as ``target`` says."""
+        self.about_seen = About(self._load_named)
+        """The same for rules of those who may read."""
         api.get(self.path, self.read_rule)(self._list_handler())
-        api.get(f"{self.path}/{{id}}", self.read_rule)(self._show_handler())
+        api.get(f"{self.path}/{{id}}", self.read_rule, about=self.about_seen)(self._show_handler())
 
     def _guards(self) -> dict[str, dict[str, Rule]]:
         guards: dict[str, dict[str, Rule]] = {"create": {}, "update": {}, "get": {}}
@@ -152,7 +157,9 @@ class Resource(Generic[R]):
                 views = self.views(tx, ctx, rows)
                 return json_response({self.plural: views} if many else {self.name: views[0]}, 201)
 
-            self.api.post(self.path, SIGNED_IN, body="")(_named(handler, make, (self.name, self.create_struct)))
+            self.api.post(self.path, rule, body="", by_handler=True)(
+                _named(handler, make, (self.name, self.create_struct))
+            )
             return make
 
         return add
@@ -170,13 +177,12 @@ class Resource(Generic[R]):
     def update(self, check: str = ADMIN_OR_MEMBER) -> Callable[[F], F]:
         """Register ``update(tx, ctx, row, changes[, settings])``; it applies the changes and offers PUT."""
         rule = Rule(f"update_{self.name}", check)
+        self.checks["update"] = check
 
         def add(change: F) -> F:
             settings = _settings_of(change)
 
-            def handler(tx: Tx, ctx: Context, id: str, request: Request, body: Any, runtime: Any) -> Response:
-                row = self.load(tx, ctx, id)
-                ctx.require(rule, self._target(tx, ctx, row))
+            def handler(tx: Tx, ctx: Context, row: Any, request: Request, body: Any, runtime: Any) -> Response:
                 match_revision(row, request, self.title)
                 given = self._update_body(tx, ctx, row, body)
                 if given:
@@ -184,7 +190,7 @@ class Resource(Generic[R]):
                     self.touch(tx, ctx, row)
                 return json_response({self.name: self.views(tx, ctx, [row])[0]})
 
-            self.api.put(f"{self.path}/{{id}}", SIGNED_IN, body="")(
+            self.api.put(f"{self.path}/{{id}}", rule, body="", about=self.about)(
                 _named(handler, change, (self.name, self.update_struct))
             )
             return change
@@ -194,17 +200,16 @@ class Resource(Generic[R]):
     def delete(self, check: str = ADMIN_OR_MEMBER) -> Callable[[F], F]:
         """Register ``delete(tx, ctx, row)``; it removes the row (or refuses) and offers DELETE."""
         rule = Rule(f"delete_{self.name}", check)
+        self.checks["delete"] = check
 
         def add(remove: F) -> F:
-            def handler(tx: Tx, ctx: Context, id: str, request: Request) -> None:
-                row = self.load(tx, ctx, id)
-                ctx.require(rule, self._target(tx, ctx, row))
+            def handler(tx: Tx, ctx: Context, row: Any, request: Request) -> None:
                 match_revision(row, request, self.title)
                 remove(tx, ctx, row)
-                drop_tags(tx, id)
+                drop_tags(tx, row.id)
                 self.emit(tx, ctx, row, "deleted")
 
-            self.api.delete(f"{self.path}/{{id}}", SIGNED_IN)(_named(handler, remove))
+            self.api.delete(f"{self.path}/{{id}}", rule, about=self.about)(_named(handler, remove))
             return remove
 
         return add
@@ -229,6 +234,9 @@ class Resource(Generic[R]):
         if row is None:
             raise NotFound(f"{self.title} {id} could not be found.", kind=self.not_found)
         return row
+
+    def _load_named(self, tx: Tx, ctx: Context, params: Mapping[str, str]) -> R:
+        return self.load(tx, ctx, params["id"])
 
     def touch(self, tx: Tx, ctx: Context, row: R, what: str = "updated") -> None:
         """Record that the row has changed: its revision, its time and an event."""
@@ -299,9 +307,8 @@ class Resource(Generic[R]):
         return rows[::-1] if query.page_reverse else rows
 
     def _show_handler(self) -> Callable[..., Any]:
-        def handler(tx: Tx, ctx: Context, id: str, request: Request) -> Response:
+        def handler(tx: Tx, ctx: Context, row: Any, request: Request) -> Response:
             query = parse(request.query_items()) if request.query_string else ListQuery()
-            row = self.load(tx, ctx, id)
             return json_response({self.name: self.views(tx, ctx, [row], query.fields)[0]})
 
         return handler
@@ -317,6 +324,8 @@ class Resource(Generic[R]):
                     "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires"
                     " admin privileges."
                 )
+            if not owner:
+                raise Invalid(f"{self.title}: an owner is needed: name a project in 'project_id'.")
         body = decode(raw, self.create_struct)
         load_references(tx, ctx, body, self.api.references, self.api.missing)
         target = self._target(tx, ctx, body)
@@ -342,16 +351,6 @@ class Resource(Generic[R]):
             # To ask at creation for what one gets anyway uses no privilege.
             if api in given and not (use == "create" and given[api] == default):
                 ctx.require(rule, target)
-
-    def load_for(self, tx: Tx, ctx: Context, id: str, rule: Rule) -> R:
-        """Return the row for a sub-resource or an action; raise NotFound or Forbidden."""
-        row = self.load(tx, ctx, id)
-        if not ctx.allows(rule, self._target(tx, ctx, row)):
-            raise Forbidden(
-                f"Policy doesn't allow {rule.name} to be performed on {self.title.lower()} {id}.",
-                kind="PolicyNotAuthorized",
-            )
-        return row
 
 
 def _settings_of(make: Callable[..., Any]) -> list[tuple[str, type[Settings]]]:

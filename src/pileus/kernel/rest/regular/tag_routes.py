@@ -6,10 +6,10 @@ import msgspec
 
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.policy import ADMIN_OR_MEMBER, Rule
+from pileus.kernel.policy import Rule
 from pileus.kernel.rest.http import Response
 from pileus.kernel.rest.regular import tags
-from pileus.kernel.rest.regular.resource import SIGNED_IN, Resource
+from pileus.kernel.rest.regular.resource import Resource
 
 
 class Tags(msgspec.Struct, forbid_unknown_fields=True):
@@ -19,44 +19,38 @@ class Tags(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def add_tag_routes(resource: Resource[Any]) -> None:
-    """Let tags be read, added and removed."""
+    """Let tags be read, added and removed; to be called when the resource's own verbs are declared."""
     api, path = resource.api, f"{resource.path}/{{id}}/tags"
-    read = Rule(f"get_{resource.plural}_tags", resource.read_rule.check)
-    write = Rule(f"update_{resource.plural}_tags", ADMIN_OR_MEMBER)
-    drop = Rule(f"delete_{resource.plural}_tags", ADMIN_OR_MEMBER)
+    read = Rule(f"get_{resource.name}:tags", resource.read_rule.check)
+    write = Rule(f"update_{resource.name}:tags", resource.checks["update"])
+    drop = Rule(f"delete_{resource.name}:tags", resource.checks["delete"])
 
-    @api.get(path, read)
-    def list_tags(tx: Tx, ctx: Context, id: str) -> dict[str, list[str]]:
-        resource.load(tx, ctx, id)
-        return {"tags": tags.tags_of(tx, [id]).get(id, [])}
+    @api.get(path, read, about=resource.about_seen)
+    def list_tags(tx: Tx, row: Any) -> dict[str, list[str]]:
+        return {"tags": tags.tags_of(tx, [row.id]).get(row.id, [])}
 
-    @api.put(path, SIGNED_IN, body="")
-    def replace_tags(tx: Tx, ctx: Context, id: str, body: Tags) -> dict[str, list[str]]:
-        row = resource.load_for(tx, ctx, id, write)
-        found = tags.set_tags(tx, id, body.tags)
+    @api.put(path, write, body="", about=resource.about)
+    def replace_tags(tx: Tx, ctx: Context, row: Any, body: Tags) -> dict[str, list[str]]:
+        found = tags.set_tags(tx, row.id, body.tags)
         resource.touch(tx, ctx, row)
         return {"tags": found}
 
-    @api.delete(path, SIGNED_IN)
-    def delete_tags(tx: Tx, ctx: Context, id: str) -> None:
-        row = resource.load_for(tx, ctx, id, drop)
-        tags.drop_tags(tx, id)
+    @api.delete(path, drop, about=resource.about)
+    def delete_tags(tx: Tx, ctx: Context, row: Any) -> None:
+        tags.drop_tags(tx, row.id)
         resource.touch(tx, ctx, row)
 
-    @api.get(f"{path}/{{tag}}", read)
-    def show_tag(tx: Tx, ctx: Context, id: str, tag: str) -> None:
-        resource.load(tx, ctx, id)
-        tags.one(tx, id, tag)
+    @api.get(f"{path}/{{tag}}", read, about=resource.about_seen)
+    def show_tag(tx: Tx, row: Any, tag: str) -> None:
+        tags.one(tx, row.id, tag)
 
-    @api.put(f"{path}/{{tag}}", SIGNED_IN)
-    def add_tag(tx: Tx, ctx: Context, id: str, tag: str) -> Response:
-        row = resource.load_for(tx, ctx, id, write)
-        tags.set_tags(tx, id, [*tags.tags_of(tx, [id]).get(id, []), tag])
+    @api.put(f"{path}/{{tag}}", write, about=resource.about)
+    def add_tag(tx: Tx, ctx: Context, row: Any, tag: str) -> Response:
+        tags.set_tags(tx, row.id, [*tags.tags_of(tx, [row.id]).get(row.id, []), tag])
         resource.touch(tx, ctx, row)
         return Response(201, media_type=None)
 
-    @api.delete(f"{path}/{{tag}}", SIGNED_IN)
-    def delete_tag(tx: Tx, ctx: Context, id: str, tag: str) -> None:
-        row = resource.load_for(tx, ctx, id, drop)
-        tx.delete(tags.one(tx, id, tag))
+    @api.delete(f"{path}/{{tag}}", drop, about=resource.about)
+    def delete_tag(tx: Tx, ctx: Context, row: Any, tag: str) -> None:
+        tx.delete(tags.one(tx, row.id, tag))
         resource.touch(tx, ctx, row)

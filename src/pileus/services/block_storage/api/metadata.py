@@ -97,7 +97,7 @@ def show_of_snapshot(snapshot: Snapshot) -> dict[str, str]:
     return snapshot.properties
 
 
-@api.post("/snapshots/{snapshot}/metadata", _snapshot("create"), wrap="metadata", status=200, body="")
+@api.post("/snapshots/{snapshot}/metadata", _snapshot("update"), wrap="metadata", status=200, body="")
 def add_to_snapshot(snapshot: Snapshot, body: MetadataBody) -> dict[str, str]:
     return _put(snapshot, {**snapshot.properties, **body.metadata})
 

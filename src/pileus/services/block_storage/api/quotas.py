@@ -13,7 +13,7 @@ from pileus.services.block_storage.api.queries import boolean
 from pileus.services.block_storage.app import quotas
 from pileus.services.block_storage.model import DEFAULT_QUOTAS
 
-SHOW = Rule("volume_extension:quotas:show", "role:admin or (role:reader and project_id:%(project_id)s)")
+SHOW = Rule("volume_extension:quotas:show", policy.ADMIN_OR_READER)
 UPDATE = Rule("volume_extension:quotas:update", policy.ADMIN)
 DELETE = Rule("volume_extension:quotas:delete", policy.ADMIN)
 CLASSES_SHOW = Rule("volume_extension:quota_classes:get", policy.ADMIN)
@@ -30,7 +30,7 @@ def _require(ctx: Context, project_id: str) -> None:
     ctx.require(SHOW, {"project_id": project_id})
 
 
-@api.get("/os-quota-sets/{project}", None, wrap="quota_set")
+@api.get("/os-quota-sets/{project}", SHOW, wrap="quota_set", by_handler=True)
 def show(tx: Tx, ctx: Context, project: str, query: UsageQuery) -> dict[str, Any]:
     _require(ctx, project)
     limits = quotas.all_limits(tx)
@@ -44,7 +44,7 @@ def show(tx: Tx, ctx: Context, project: str, query: UsageQuery) -> dict[str, Any
     }
 
 
-@api.get("/os-quota-sets/{project}/defaults", None, wrap="quota_set")
+@api.get("/os-quota-sets/{project}/defaults", SHOW, wrap="quota_set", by_handler=True)
 def show_defaults(tx: Tx, ctx: Context, project: str) -> dict[str, Any]:
     _require(ctx, project)
     return {"id": project, **quota.limits_of(tx, quotas.CLASS, quotas.all_limits(tx))}

@@ -19,7 +19,7 @@ from pileus.services.block_storage.app import types as app
 from pileus.services.block_storage.model import VolumeType, VolumeTypeAccess
 from pileus.services.block_storage.store import types
 
-ANY_READER = "role:admin or role:reader"
+ANY_READER = f"{policy.ADMIN} or role:reader"
 """A type belongs to no project; which private ones a caller sees is decided by the loader."""
 
 LIST = Rule("volume_extension:type_get_all", policy.ADMIN_OR_READER)
@@ -29,6 +29,11 @@ UPDATE = Rule("volume_extension:type_update", policy.ADMIN)
 DELETE = Rule("volume_extension:type_delete", policy.ADMIN)
 SEE_SPECS = Rule("volume_extension:access_types_extra_specs", policy.ADMIN_OR_READER)
 SEE_QOS = Rule("volume_extension:access_types_qos_specs_id", policy.ADMIN)
+SEE_SENSITIVE = Rule(
+    "volume_extension:types_extra_specs:read_sensitive",
+    policy.ADMIN,
+    "See the extra specs that say how a host does it.",
+)
 SPECS_LIST = Rule("volume_extension:types_extra_specs:index", ANY_READER)
 SPECS_SHOW = Rule("volume_extension:types_extra_specs:show", ANY_READER)
 SPECS_CREATE = Rule("volume_extension:types_extra_specs:create", policy.ADMIN)
@@ -70,8 +75,9 @@ USER_VISIBLE = frozenset({"multiattach", "RESKEY:availability_zones", "replicati
 
 
 def visible_specs(ctx: Context, row: VolumeType) -> dict[str, str]:
-    """Return the extra specs the caller may see: all for administrators."""
-    return {key: value for key, value in row.extra_specs.items() if ctx.is_admin or key in USER_VISIBLE}
+    """Return the extra specs the caller may see: to most only those that say what one can do with a volume."""
+    every = ctx.allows(SEE_SENSITIVE)
+    return {key: value for key, value in row.extra_specs.items() if every or key in USER_VISIBLE}
 
 
 class TypeListQuery(ListQuery):

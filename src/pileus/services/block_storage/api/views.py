@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType, field
 
 from pileus.kernel import clock
 from pileus.kernel.context import Context
+from pileus.kernel.policy import ADMIN, ADMIN_OR_READER, Rule
 from pileus.kernel.rest import Response, View, json_response, since
 from pileus.kernel.rest.schema import trim
 from pileus.services.block_storage.model import ATTACHED, Attachment, Snapshot, Volume
@@ -97,6 +98,11 @@ class VolumeView(View):
     consumes_quota: Annotated[bool | UnsetType, since("3.65")] = True
 
 
+SEE_PROJECT = Rule("volume_extension:volume_tenant_attribute", ADMIN_OR_READER, "See whose a volume is.")
+SEE_HOST = Rule("volume_extension:volume_host_attribute", ADMIN, "See which host and pool keeps a volume.")
+SEE_MIGRATION = Rule("volume_extension:volume_mig_status_attribute", ADMIN, "See whether a volume is being moved.")
+
+
 def volume_summary(ctx: Context, volume: Volume) -> VolumeSummary:
     """Return a volume for the short list."""
     return VolumeSummary(id=volume.id, name=volume.name, links=links(ctx, "volumes", volume.id))
@@ -141,13 +147,21 @@ def volume_view(
     if volume.image_properties is not None and full:
         view.volume_image_metadata = volume.image_properties
     if full:
-        view.tenant_id = volume.project_id
-    if ctx.is_admin:
+        _show_extended(ctx, volume, view)
+    elif ctx.is_admin:
         view.migration_status = None
-        if full:
-            view.host, view.migration_label, view.name_id = volume.host, None, None
-            view.provider_id, view.cluster_name = None, None
     return view
+
+
+def _show_extended(ctx: Context, volume: Volume, view: VolumeView) -> None:
+    if ctx.allows(SEE_PROJECT, volume):
+        view.tenant_id = volume.project_id
+    if ctx.allows(SEE_HOST, volume):
+        view.host = volume.host
+    if ctx.allows(SEE_MIGRATION, volume):
+        view.migration_label, view.name_id = None, None
+    if ctx.is_admin:
+        view.migration_status, view.provider_id, view.cluster_name = None, None, None
 
 
 def _entry(ctx: Context, attachment: Attachment) -> VolumeAttachmentView:

@@ -29,6 +29,8 @@ def member(name: str) -> Rule:
     return Rule(f"volume_extension:volume_actions:{name}", policy.ADMIN_OR_MEMBER)
 
 
+UPDATE = Rule("volume:update", policy.ADMIN_OR_MEMBER)
+UPDATE_READONLY = Rule("volume:update_readonly_flag", policy.ADMIN_OR_MEMBER)
 EXTEND = Rule("volume:extend", policy.ADMIN_OR_MEMBER)
 EXTEND_ATTACHED = Rule("volume:extend_attached_volume", policy.ADMIN_OR_MEMBER)
 REVERT = Rule("volume:revert_to_snapshot", policy.ADMIN_OR_MEMBER)
@@ -59,7 +61,7 @@ class Bootable(OpenBody):
     bootable: bool | str
 
 
-@api.action(PATH, "os-set_bootable", member("set_bootable"), status=200)
+@api.action(PATH, "os-set_bootable", UPDATE, status=200)
 def set_bootable(volume: Volume, body: Bootable) -> None:
     volume.bootable = boolean(body.bootable, "bootable", default=False)
     volume.updated_at = clock.now()
@@ -69,7 +71,7 @@ class Readonly(OpenBody):
     readonly: bool | str
 
 
-@api.action(PATH, "os-update_readonly_flag", member("update_readonly_flag"), status=202)
+@api.action(PATH, "os-update_readonly_flag", UPDATE_READONLY, status=202)
 def update_readonly_flag(volume: Volume, body: Readonly) -> None:
     if volume.status != model.AVAILABLE:
         raise Invalid(

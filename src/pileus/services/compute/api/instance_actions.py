@@ -9,6 +9,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
 from pileus.kernel.operations import OperationRow
+from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Page, Query, View, since
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api
@@ -50,12 +51,13 @@ class ActionQuery(Query, kw_only=True):
     changes_before: str | None = field(name="changes-before", default=None)
 
 
-def _load(tx: Tx, ctx: Context, id: str) -> Server:
-    """Return a server; actions of deleted ones can be read since 2.21."""
+def _load(tx: Tx, ctx: Context, id: str, rule: Rule) -> Server:
+    """Return a server whose actions the caller may read; those of deleted ones since 2.21."""
     server = store.get_server(tx, id)
     if server is None or (server.deleted_at is not None and ctx.version < (2, 21)):
         raise NotFound(f"Instance {id} could not be found.")
-    if not ctx.is_admin and server.project_id != ctx.project_id:
+    if not ctx.allows(rule, server):
+        ctx.require(rule)
         raise NotFound(f"Instance {id} could not be found.")
     return server
 
@@ -73,15 +75,15 @@ def _view(server: Server, row: OperationRow) -> ActionView:
     )
 
 
-@api.get("/servers/{id}/os-instance-actions", rules.ACTIONS_LIST, wrap="instanceActions", until="2.57")
+@api.get("/servers/{id}/os-instance-actions", rules.ACTIONS_LIST, wrap="instanceActions", until="2.57", by_handler=True)
 def list_actions(tx: Tx, ctx: Context, id: str) -> list[ActionView]:
-    server = _load(tx, ctx, id)
+    server = _load(tx, ctx, id, rules.ACTIONS_LIST)
     return [_view(server, row) for row in store.list_actions(tx, server.id)]
 
 
-@api.get("/servers/{id}/os-instance-actions", rules.ACTIONS_LIST, wrap="instanceActions", since="2.58")
+@api.get("/servers/{id}/os-instance-actions", rules.ACTIONS_LIST, wrap="instanceActions", since="2.58", by_handler=True)
 def list_actions_paged(tx: Tx, ctx: Context, id: str, query: ActionQuery) -> Page:
-    server = _load(tx, ctx, id)
+    server = _load(tx, ctx, id, rules.ACTIONS_LIST)
     rows = store.list_actions(tx, server.id)
     since_text, before = _moment(query.changes_since), _moment(query.changes_before)
     views = [view for row in rows if since_text <= (view := _view(server, row)).updated_at[:19] <= (before or "9999")]
@@ -98,21 +100,21 @@ def _moment(text: str | None) -> str:
     return (text or "").replace("Z", "").replace(" ", "T")[:19]
 
 
-@api.get("/servers/{id}/os-instance-actions/{request_id}", rules.ACTIONS_SHOW, wrap="instanceAction")
+@api.get("/servers/{id}/os-instance-actions/{request_id}", rules.ACTIONS_SHOW, wrap="instanceAction", by_handler=True)
 def show_action(tx: Tx, ctx: Context, id: str, request_id: str) -> ActionView:
-    server = _load(tx, ctx, id)
+    server = _load(tx, ctx, id, rules.ACTIONS_SHOW)
     found = next((row for row in store.list_actions(tx, id) if request_id in (row.request_id, row.id)), None)
     if found is None:
         raise NotFound(f"Action for request_id {request_id} on instance {id} not found.")
     view = _view(server, found)
-    if ctx.version >= (2, 51) or ctx.allows(rules.ACTIONS_EVENTS):
+    if ctx.version >= (2, 51) or ctx.allows(rules.ACTIONS_EVENTS, server):
         view.events = [_event(ctx, server, found)]
     return view
 
 
 def _event(ctx: Context, server: Server, row: OperationRow) -> EventView:
     """Return an operation as the one event of its action."""
-    admin = ctx.allows(rules.ACTIONS_EVENTS)
+    admin = ctx.allows(rules.ACTIONS_EVENTS, server)
     return EventView(
         event=f"compute_{action_of(row.kind)}",
         start_time=iso_micro(row.created_at),
@@ -121,5 +123,5 @@ def _event(ctx: Context, server: Server, row: OperationRow) -> EventView:
         traceback=row.error if admin else UNSET,
         host=(server.host or "") if admin else UNSET,
         hostId=host_id_of(server.project_id, server.host),
-        details=row.error,
+        details=row.error if ctx.allows(rules.ACTIONS_DETAILS, server) else UNSET,
     )

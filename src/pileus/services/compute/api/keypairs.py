@@ -72,7 +72,7 @@ def _find(tx: Tx, owner: str, name: str) -> KeyPair:
     return pair
 
 
-@api.get("/os-keypairs", rules.KEYS_INDEX, wrap="keypairs", until="2.34")
+@api.get("/os-keypairs", rules.KEYS_INDEX, wrap="keypairs", until="2.34", by_handler=True)
 def list_all(tx: Tx, ctx: Context, query: KeyPairQuery) -> list[Wrapped]:
     owner = _owner(ctx, query.user_id)
     ctx.require(rules.KEYS_INDEX, {"user_id": owner})
@@ -80,7 +80,7 @@ def list_all(tx: Tx, ctx: Context, query: KeyPairQuery) -> list[Wrapped]:
     return [Wrapped(keypair=_view(pair)) for pair in pairs]
 
 
-@api.get("/os-keypairs", rules.KEYS_INDEX, wrap="keypairs", since="2.35")
+@api.get("/os-keypairs", rules.KEYS_INDEX, wrap="keypairs", since="2.35", by_handler=True)
 def list_paged(tx: Tx, ctx: Context, query: KeyPairQuery) -> Page:
     owner = _owner(ctx, query.user_id)
     ctx.require(rules.KEYS_INDEX, {"user_id": owner})
@@ -91,7 +91,7 @@ def list_paged(tx: Tx, ctx: Context, query: KeyPairQuery) -> Page:
     return Page([Wrapped(keypair=_view(pair)) for pair in pairs], marker)
 
 
-@api.post("/os-keypairs", rules.KEYS_CREATE, wrap="keypair")
+@api.post("/os-keypairs", rules.KEYS_CREATE, wrap="keypair", by_handler=True)
 def create(tx: Tx, ctx: Context, body: KeyPairCreate) -> Response | KeyPairView:
     owner = _owner(ctx, body.user_id)
     ctx.require(rules.KEYS_CREATE, {"user_id": owner})
@@ -125,7 +125,7 @@ def _check(ctx: Context, body: KeyPairCreate) -> None:
         raise Invalid(f"Invalid input for type: '{body.type}' is not one of ssh, x509.")
 
 
-@api.get("/os-keypairs/{id}", rules.KEYS_SHOW, wrap="keypair")
+@api.get("/os-keypairs/{id}", rules.KEYS_SHOW, wrap="keypair", by_handler=True)
 def show(tx: Tx, ctx: Context, id: str, query: KeyPairQuery) -> KeyPairView:
     owner = _owner(ctx, query.user_id)
     ctx.require(rules.KEYS_SHOW, {"user_id": owner})
@@ -142,11 +142,11 @@ def _delete(tx: Tx, ctx: Context, id: str, query: KeyPairQuery) -> None:
     tx.delete(_find(tx, owner, id))
 
 
-@api.delete("/os-keypairs/{id}", rules.KEYS_DELETE, status=202, until="2.1")
+@api.delete("/os-keypairs/{id}", rules.KEYS_DELETE, status=202, until="2.1", by_handler=True)
 def delete_before_2_2(tx: Tx, ctx: Context, id: str, query: KeyPairQuery) -> None:
     _delete(tx, ctx, id, query)
 
 
-@api.delete("/os-keypairs/{id}", rules.KEYS_DELETE, status=204, since="2.2")
+@api.delete("/os-keypairs/{id}", rules.KEYS_DELETE, status=204, since="2.2", by_handler=True)
 def delete(tx: Tx, ctx: Context, id: str, query: KeyPairQuery) -> None:
     _delete(tx, ctx, id, query)

@@ -5,7 +5,7 @@ from typing import Any
 from pileus.kernel import quota
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.errors import Forbidden, Invalid
+from pileus.kernel.errors import Invalid
 from pileus.kernel.rest import Query
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api
@@ -46,7 +46,7 @@ def _judge(ctx: Context, rule: Any, id: str) -> None:
     ctx.require(rule, {"project_id": id})
 
 
-@api.get(PATH, rules.QUOTAS_DEFAULTS, wrap="quota_set")
+@api.get(PATH, rules.QUOTAS_SHOW, wrap="quota_set", by_handler=True)
 def show(tx: Tx, ctx: Context, id: str, query: QuotaQuery) -> dict[str, Any]:
     _judge(ctx, rules.QUOTAS_SHOW, id)
     return {"id": id, **_limits(tx, ctx, id)}
@@ -57,7 +57,7 @@ def defaults(tx: Tx, ctx: Context, id: str) -> dict[str, Any]:
     return {"id": id, **_limits(tx, ctx, CLASS)}
 
 
-@api.get(PATH + "/detail", rules.QUOTAS_DEFAULTS, wrap="quota_set")
+@api.get(PATH + "/detail", rules.QUOTAS_DETAIL, wrap="quota_set", by_handler=True)
 def detail(tx: Tx, ctx: Context, id: str, query: QuotaQuery) -> dict[str, Any]:
     _judge(ctx, rules.QUOTAS_DETAIL, id)
     used = quota.usage(tx, id, {name: limit for name, limit in LIMITS.items() if name != "key_pairs"})
@@ -121,8 +121,7 @@ def update_class(tx: Tx, ctx: Context, id: str, body: dict[str, Any]) -> dict[st
 def show_limits(tx: Tx, ctx: Context, query: UsageQuery) -> dict[str, Any]:
     project_id = ctx.project_id
     if query.tenant_id and query.tenant_id != project_id:
-        if not ctx.allows(rules.LIMITS_OTHER):
-            raise Forbidden("Only administrators may see the limits of other projects.")
+        ctx.require(rules.LIMITS_OTHER)
         project_id = query.tenant_id
     limits = {**NETWORK_LIMITS, **quota.limits_of(tx, project_id, LIMITS)}
     used = quota.usage(tx, project_id, {name: LIMITS[name] for name in ("instances", "cores", "ram", "server_groups")})

@@ -1,6 +1,14 @@
 """Who may do what, under upstream's rule names, so that existing policy files keep their meaning."""
 
-from pileus.kernel.policy import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER, ANYONE, Rule
+from pileus.kernel.policy import (
+    ADMIN,
+    ADMIN_OR_MANAGER,
+    ADMIN_OR_MEMBER,
+    ADMIN_OR_READER,
+    ADMIN_OR_SERVICE,
+    ANYONE,
+    Rule,
+)
 
 P = "os_compute_api:"
 
@@ -13,6 +21,10 @@ def _member(name: str) -> Rule:
     return Rule(P + name, ADMIN_OR_MEMBER)
 
 
+def _manager(name: str) -> Rule:
+    return Rule(P + name, ADMIN_OR_MANAGER)
+
+
 def _admin(name: str) -> Rule:
     return Rule(P + name, ADMIN)
 
@@ -20,10 +32,11 @@ def _admin(name: str) -> Rule:
 SERVER_INDEX = _reader("servers:index")
 SERVER_DETAIL = _reader("servers:detail")
 SERVER_ALL_TENANTS = _admin("servers:index:get_all_tenants")
+SERVER_DETAIL_ALL_TENANTS = _admin("servers:detail:get_all_tenants")
+SERVER_ALL_FILTERS = _admin("servers:allow_all_filters")
 SERVER_SHOW = _reader("servers:show")
 SERVER_CREATE = _member("servers:create")
-SERVER_CREATE_HOST = _admin("servers:create:forced_host")
-SERVER_REQUEST_HOST = _admin("compute:servers:create:requested_destination")
+SERVER_REQUEST_HOST = Rule("compute:servers:create:requested_destination", ADMIN)
 SERVER_UPDATE = _member("servers:update")
 SERVER_DELETE = _member("servers:delete")
 FORCE_DELETE = _member("os-deferred-delete:force")
@@ -45,8 +58,9 @@ UNLOCK = _member("os-lock-server:unlock")
 UNLOCK_OVERRIDE = _admin("os-lock-server:unlock:unlock_override")
 RESCUE = _member("os-rescue")
 UNRESCUE = _member("os-unrescue")
-MIGRATE = _admin("os-migrate-server:migrate")
-LIVE_MIGRATE = _admin("os-migrate-server:migrate_live")
+MIGRATE = _manager("os-migrate-server:migrate")
+MIGRATE_TO_HOST = _admin("os-migrate-server:migrate:host")
+LIVE_MIGRATE = _manager("os-migrate-server:migrate_live")
 RESET_STATE = _admin("os-admin-actions:reset_state")
 ADMIN_PASSWORD = _member("os-admin-password")
 CONSOLE_OUTPUT = _member("os-console-output")
@@ -81,7 +95,7 @@ VOLUMES_INDEX = _reader("os-volumes-attachments:index")
 VOLUMES_SHOW = _reader("os-volumes-attachments:show")
 VOLUMES_CREATE = _member("os-volumes-attachments:create")
 VOLUMES_UPDATE = _member("os-volumes-attachments:update")
-VOLUMES_SWAP = _admin("os-volumes-attachments:swap")
+VOLUMES_SWAP = Rule(P + "os-volumes-attachments:swap", ADMIN_OR_SERVICE)
 VOLUMES_DELETE = _member("os-volumes-attachments:delete")
 ACTIONS_LIST = _reader("os-instance-actions:list")
 ACTIONS_SHOW = _reader("os-instance-actions:show")
@@ -90,8 +104,10 @@ ACTIONS_DETAILS = _admin("os-instance-actions:events:details")
 PASSWORD_SHOW = _reader("os-server-password:show")
 PASSWORD_CLEAR = _member("os-server-password:clear")
 DIAGNOSTICS = _admin("os-server-diagnostics")
-MIGRATIONS = _admin("os-migrations:index")
-SERVER_MIGRATIONS = _admin("servers:migrations:index")
+MIGRATIONS = _manager("os-migrations:index")
+MIGRATIONS_ALL_PROJECTS = _admin("os-migrations:index:all_projects")
+MIGRATIONS_HOSTS = _admin("os-migrations:index:host")
+SERVER_MIGRATIONS = _manager("servers:migrations:index")
 FLAVOR_LIST = Rule(P + "flavors", ANYONE)
 FLAVOR_CREATE = _admin("os-flavor-manage:create")
 FLAVOR_UPDATE = _admin("os-flavor-manage:update")
@@ -99,14 +115,14 @@ FLAVOR_DELETE = _admin("os-flavor-manage:delete")
 FLAVOR_ACCESS = _admin("os-flavor-access")
 FLAVOR_ACCESS_ADD = _admin("os-flavor-access:add_tenant_access")
 FLAVOR_ACCESS_REMOVE = _admin("os-flavor-access:remove_tenant_access")
-_ANY_READER = "role:admin or role:reader"
+_ANY_READER = f"{ADMIN} or role:reader"
 """Of what belongs to no project."""
 SPECS_INDEX = Rule(P + "os-flavor-extra-specs:index", _ANY_READER)
 SPECS_SHOW = Rule(P + "os-flavor-extra-specs:show", _ANY_READER)
 SPECS_CREATE = _admin("os-flavor-extra-specs:create")
 SPECS_UPDATE = _admin("os-flavor-extra-specs:update")
 SPECS_DELETE = _admin("os-flavor-extra-specs:delete")
-_OWN_KEYS = "role:admin or user_id:%(user_id)s"
+_OWN_KEYS = f"{ADMIN} or user_id:%(user_id)s"
 KEYS_INDEX = Rule(P + "os-keypairs:index", _OWN_KEYS)
 KEYS_SHOW = Rule(P + "os-keypairs:show", _OWN_KEYS)
 KEYS_CREATE = Rule(P + "os-keypairs:create", _OWN_KEYS)
@@ -147,7 +163,6 @@ QUOTAS_DELETE = _admin("os-quota-sets:delete")
 CLASSES_SHOW = _admin("os-quota-class-sets:show")
 CLASSES_UPDATE = _admin("os-quota-class-sets:update")
 EXTENSIONS = Rule(P + "extensions", ANYONE)
-USAGE = Rule(P + "os-simple-tenant-usage", ANYONE)
 USAGE_LIST = _admin("os-simple-tenant-usage:list")
 USAGE_SHOW = _reader("os-simple-tenant-usage:show")
-EXTERNAL_EVENTS = Rule(P + "os-server-external-events:create", "role:admin or role:service")
+EXTERNAL_EVENTS = Rule(P + "os-server-external-events:create", ADMIN_OR_SERVICE)

@@ -127,7 +127,10 @@ class Migrate(msgspec.Struct, forbid_unknown_fields=True):
 @api.action(PATH, "migrate", rules.MIGRATE, status=202)
 def migrate(tx: Tx, ctx: Context, server: Server, body: Migrate | None) -> None:
     require_unlocked(ctx, server)
-    verbs.migrate_server(tx, ctx, server, body.host if body is not None else None)
+    host = body.host if body is not None else None
+    if host is not None:
+        ctx.require(rules.MIGRATE_TO_HOST, server)
+    verbs.migrate_server(tx, ctx, server, host)
 
 
 @api.action(PATH, "rebuild", rules.REBUILD)

@@ -73,8 +73,8 @@ class MigrationView(View, kw_only=True):
     id: int
     instance_uuid: str
     status: str
-    source_node: str
-    source_compute: str
+    source_node: str | None
+    source_compute: str | None
     dest_node: str | None
     dest_compute: str | None
     dest_host: str | None
@@ -102,15 +102,17 @@ class MigrationQuery(Query, kw_only=True):
 
 
 def _migration(ctx: Context, row: Migration) -> MigrationView:
+    shown = ctx.allows(rules.MIGRATIONS_HOSTS)
+    source, target = (row.source_host, row.target_host) if shown else (None, None)
     return MigrationView(
         id=row.id,
         instance_uuid=row.server_id,
         status=row.status,
-        source_node=row.source_host,
-        source_compute=row.source_host,
-        dest_node=row.target_host,
-        dest_compute=row.target_host,
-        dest_host=row.target_host,
+        source_node=source,
+        source_compute=source,
+        dest_node=target,
+        dest_compute=target,
+        dest_host=target,
         old_instance_type_id=0,
         new_instance_type_id=0,
         created_at=iso_micro(row.created_at),
@@ -125,6 +127,10 @@ def _migration(ctx: Context, row: Migration) -> MigrationView:
 @api.get("/os-migrations", rules.MIGRATIONS, wrap="migrations")
 def list_migrations(tx: Tx, ctx: Context, query: MigrationQuery) -> Page:
     rows = store.list_migrations(tx, query.instance_uuid, query.status)
+    if not ctx.allows(rules.MIGRATIONS_ALL_PROJECTS):
+        rows = [row for row in rows if row.project_id == ctx.project_id]
+    if (query.host or query.source_compute) is not None:
+        ctx.require(rules.MIGRATIONS_HOSTS)
     if query.marker is not None:
         at = next((n for n, row in enumerate(rows) if row.uuid == query.marker), None)
         if at is None:

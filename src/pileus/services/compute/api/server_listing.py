@@ -12,6 +12,7 @@ from sqlalchemy.orm import load_only
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx, case_insensitive_like
 from pileus.kernel.errors import Forbidden, Invalid
+from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Query, page, sort_order
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.flavors import as_bool
@@ -105,12 +106,12 @@ EXACT: dict[str, Any] = {
     "description": Server.description,
 }
 ADMIN_ONLY = ("host", "node", "deleted", "vm_state", "task_state", "power_state")
-"""Filters that are ignored for everybody but administrators, as upstream does."""
+"""Filters that are ignored for those whom ``servers:allow_all_filters`` does not allow them, as upstream does."""
 
 
 def list_servers(tx: Tx, ctx: Context, query: ServerQuery, *, brief: bool = False) -> tuple[list[Server], str | None]:
     """Return one page of servers and the marker of the next; ``brief`` ones know only what a brief view shows."""
-    statement = filtered(ctx, query)
+    statement = filtered(ctx, query, rules.SERVER_ALL_TENANTS if brief else rules.SERVER_DETAIL_ALL_TENANTS)
     if brief:
         statement = statement.options(load_only(Server.name, Server.addresses, raiseload=True))
     order = sort_order(query.sort_key or ["created_at"], query.sort_dir or ["desc"], SORT)
@@ -122,12 +123,13 @@ def list_servers(tx: Tx, ctx: Context, query: ServerQuery, *, brief: bool = Fals
     return found[:size], found[size - 1].id if 0 < size < len(found) else None
 
 
-def filtered(ctx: Context, query: ServerQuery) -> Select[Any]:
-    """Return the statement of the servers the caller may see and asks for."""
-    statement = _of_projects(ctx, query)
+def filtered(ctx: Context, query: ServerQuery, every_project: Rule = rules.SERVER_ALL_TENANTS) -> Select[Any]:
+    """Return the statement of the servers the caller may see and asks for; a rule says who sees every project's."""
+    statement = _of_projects(ctx, query, every_project)
+    every_filter = ctx.allows(rules.SERVER_ALL_FILTERS)
     for name, column in EXACT.items():
         wanted = getattr(query, name)
-        if wanted is not None and (ctx.is_admin or name not in ADMIN_ONLY):
+        if wanted is not None and (every_filter or name not in ADMIN_ONLY):
             statement = statement.where(column == wanted)
     if query.name is not None:
         statement = _matching(statement, query.name)
@@ -135,23 +137,22 @@ def filtered(ctx: Context, query: ServerQuery) -> Select[Any]:
         statement = _in_status(ctx, statement, query.status)
     if query.image is not None:
         statement = statement.where(Server.image_id == query.image)
-    if ctx.is_admin and (host := query.host or query.node) is not None:
+    if every_filter and (host := query.host or query.node) is not None:
         statement = statement.where(Server.host == host)
     if query.locked is not None and ctx.version >= (2, 73):
         locked = Server.locked_by.is_not(None)
         statement = statement.where(locked if as_bool(query.locked, "locked") else ~locked)
     if query.config_drive is not None:
         statement = statement.where(Server.config_drive.is_(as_bool(query.config_drive, "config_drive")))
-    return _tagged(_changed(ctx, statement, query), query)
+    return _tagged(_changed(ctx, statement, query, every_filter=every_filter), query)
 
 
-def _of_projects(ctx: Context, query: ServerQuery) -> Select[Any]:
+def _of_projects(ctx: Context, query: ServerQuery, every_project: Rule) -> Select[Any]:
     statement = select(Server)
     projects = query.project_id or ([query.tenant_id] if query.tenant_id else [])
     everywhere = as_bool(query.all_tenants, "all_tenants") if query.all_tenants else query.all_tenants == ""
     if everywhere:
-        if not ctx.allows(rules.SERVER_ALL_TENANTS):
-            raise Forbidden(f"Policy doesn't allow {rules.SERVER_ALL_TENANTS.name} to be performed.")
+        ctx.require(every_project)
         return statement.where(Server.project_id.in_(projects)) if projects else statement
     return statement.where(Server.project_id == ctx.project_id)
 
@@ -187,7 +188,7 @@ def _in_status(ctx: Context, statement: Select[Any], wanted: list[str]) -> Selec
     return statement.where(or_(Server.vm_state.in_(states) & shown, Server.task_state.in_(labels)))
 
 
-def _changed(ctx: Context, statement: Select[Any], query: ServerQuery) -> Select[Any]:
+def _changed(ctx: Context, statement: Select[Any], query: ServerQuery, *, every_filter: bool) -> Select[Any]:
     since = _moment(query.changes_since, "changes-since")
     before = _moment(query.changes_before, "changes-before") if ctx.version >= (2, 66) else None
     if since is not None and before is not None and since > before:
@@ -196,7 +197,7 @@ def _changed(ctx: Context, statement: Select[Any], query: ServerQuery) -> Select
         statement = statement.where(Server.updated_at >= since)
     if before is not None:
         statement = statement.where(Server.updated_at <= before)
-    if ctx.is_admin and query.deleted is not None:
+    if every_filter and query.deleted is not None:
         gone = as_bool(query.deleted, "deleted")
         return statement.where(Server.deleted_at.is_not(None) if gone else Server.deleted_at.is_(None))
     deleted_asked = ctx.is_admin and any(name.upper() == "DELETED" for name in query.status)

@@ -89,7 +89,7 @@ def list_usages(tx: Tx, ctx: Context, query: UsageQuery) -> list[dict[str, Any]]
     ]
 
 
-@api.get("/os-simple-tenant-usage/{id}", rules.USAGE, wrap="tenant_usage")
+@api.get("/os-simple-tenant-usage/{id}", rules.USAGE_SHOW, wrap="tenant_usage", by_handler=True)
 def show_usage(tx: Tx, ctx: Context, id: str, query: UsageQuery) -> dict[str, Any]:
     ctx.require(rules.USAGE_SHOW, {"project_id": id})
     start, end = _span(query)

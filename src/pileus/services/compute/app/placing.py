@@ -4,11 +4,14 @@ from typing import Any
 
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.errors import Forbidden, Invalid
+from pileus.kernel.errors import Invalid
 from pileus.kernel.ids import is_uuid
+from pileus.kernel.policy import ADMIN, Rule
 from pileus.services.compute.limits import claim_per_server
 from pileus.services.compute.model import ServerGroup
 from pileus.services.compute.store import catalog, hosts
+
+FORCED_HOST = Rule("os_compute_api:servers:create:forced_host", ADMIN, "Say which host a server is to run on.")
 
 
 def check_zone(tx: Tx, ctx: Context, text: str | None) -> tuple[str | None, str | None]:
@@ -17,8 +20,8 @@ def check_zone(tx: Tx, ctx: Context, text: str | None) -> tuple[str | None, str 
         return None, None
     zone, _, rest = text.partition(":")
     host = rest.partition(":")[0] or rest.partition(":")[2] or None
-    if host and not ctx.is_admin:
-        raise Forbidden(f"Policy doesn't allow a server to be forced to host {host}: only administrators may do that.")
+    if host:
+        ctx.require(FORCED_HOST)
     if zone and zone not in {hosts.DEFAULT_ZONE, *hosts.zones(tx).values()}:
         raise Invalid(f"The requested availability zone '{zone}' is not available: choose one of the list of zones.")
     return zone or None, host

@@ -14,12 +14,13 @@ from pileus.kernel.rest import Response, json_response
 from pileus.kernel.rest.schema import decode
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.router import api
+from pileus.services.identity.api.rules import EVERY
 from pileus.services.identity.app import access_keys, documents
 from pileus.services.identity.app.signatures import SignedRequest
 
-SERVICE = "role:admin or role:service"
-EC2 = Rule("identity:ec2tokens_validate", SERVICE)
-S3 = Rule("identity:s3tokens_validate", SERVICE)
+SERVICE = "rule:admin_required or role:service"
+EC2 = Rule("identity:ec2tokens_validate", SERVICE, scopes=EVERY)
+S3 = Rule("identity:s3tokens_validate", SERVICE, scopes=EVERY)
 
 
 def _signed(body: dict[str, Any]) -> SignedRequest:

@@ -22,7 +22,7 @@ OWNER = "user_id:%(target.user.id)s"
 CREATE = Rule("identity:create_application_credential", OWNER, scopes=OF_PROJECT)
 LIST = Rule("identity:list_application_credentials", f"{SYSTEM_READER} or {OWNER}", scopes=CLOUD)
 GET = Rule("identity:get_application_credential", f"{SYSTEM_READER} or {OWNER}", scopes=CLOUD)
-DELETE = Rule("identity:delete_application_credential", f"role:admin or {OWNER}", scopes=CLOUD)
+DELETE = Rule("identity:delete_application_credential", f"rule:admin_required or {OWNER}", scopes=CLOUD)
 _SYSTEM = "role:{} and system_scope:all"
 LIST_RULES = Rule("identity:list_access_rules", f"({_SYSTEM.format('reader')}) or {OWNER}", scopes=CLOUD)
 GET_RULE = Rule("identity:get_access_rule", f"({_SYSTEM.format('reader')}) or {OWNER}", scopes=CLOUD)

@@ -11,6 +11,7 @@ from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Page, Request, Response, json_response
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.router import api, truth
+from pileus.services.identity.api.rules import EVERY
 from pileus.services.identity.api.views import domain_view, project_view
 from pileus.services.identity.app import documents, reach, receipts, sign_ins
 from pileus.services.identity.app.authentication import Auth, issue_token
@@ -22,17 +23,19 @@ from pileus.services.identity.store import tokens
 
 VALIDATE = Rule(
     "identity:validate_token",
-    "role:admin or (role:reader and system_scope:all) or role:service or user_id:%(target.token.user_id)s",
+    "rule:admin_required or (role:reader and system_scope:all) or role:service or user_id:%(target.token.user_id)s",
+    scopes=EVERY,
 )
 CHECK = Rule(
     "identity:check_token",
-    "role:admin or (role:reader and system_scope:all) or user_id:%(target.token.user_id)s",
+    "rule:admin_required or (role:reader and system_scope:all) or user_id:%(target.token.user_id)s",
+    scopes=EVERY,
 )
-REVOKE = Rule("identity:revoke_token", "role:admin or user_id:%(target.token.user_id)s")
-CATALOG = Rule("identity:get_auth_catalog", policy.ANYONE)
-PROJECTS = Rule("identity:get_auth_projects", policy.ANYONE)
-DOMAINS = Rule("identity:get_auth_domains", policy.ANYONE)
-SYSTEM = Rule("identity:get_auth_system", policy.ANYONE)
+REVOKE = Rule("identity:revoke_token", "rule:admin_required or user_id:%(target.token.user_id)s", scopes=EVERY)
+CATALOG = Rule("identity:get_auth_catalog", policy.ANYONE, scopes=EVERY)
+PROJECTS = Rule("identity:get_auth_projects", policy.ANYONE, scopes=EVERY)
+DOMAINS = Rule("identity:get_auth_domains", policy.ANYONE, scopes=EVERY)
+SYSTEM = Rule("identity:get_auth_system", policy.ANYONE, scopes=EVERY)
 
 
 @api.post("/auth/tokens", None, body="auth")
@@ -65,16 +68,25 @@ def _subject(tx: Tx, ctx: Context, request: Request, runtime: Runtime, rule: Rul
     return text, token
 
 
-@api.get("/auth/tokens", CATALOG)
+@api.head("/auth/tokens", CHECK, by_handler=True)
+def check_token(tx: Tx, ctx: Context, request: Request, runtime: Runtime) -> Response:
+    text, token = _subject(tx, ctx, request, runtime, CHECK)
+    return _shown(tx, ctx, request, runtime, text, token)
+
+
+@api.get("/auth/tokens", VALIDATE, by_handler=True)
 def validate_token(tx: Tx, ctx: Context, request: Request, runtime: Runtime) -> Response:
-    rule = CHECK if request.method == "HEAD" else VALIDATE
-    text, token = _subject(tx, ctx, request, runtime, rule)
+    text, token = _subject(tx, ctx, request, runtime, VALIDATE)
+    return _shown(tx, ctx, request, runtime, text, token)
+
+
+def _shown(tx: Tx, ctx: Context, request: Request, runtime: Runtime, text: str, token: Token) -> Response:
     with_catalog = not any(name == "nocatalog" for name, _ in request.query_items())
     document = documents.token_document(tx, runtime, ctx, token, with_catalog=with_catalog)
     return json_response({"token": document}, 200, [("X-Subject-Token", text), ("Vary", "X-Auth-Token")])
 
 
-@api.delete("/auth/tokens", CATALOG)
+@api.delete("/auth/tokens", REVOKE, by_handler=True)
 def revoke_token(tx: Tx, ctx: Context, request: Request, runtime: Runtime) -> None:
     _, token = _subject(tx, ctx, request, runtime, REVOKE)
     tokens.insert_revocation(tx, clock.now(), audit_id=token.payload.audit_ids[0])

@@ -19,14 +19,14 @@ from pileus.services.identity.store import catalog, tokens
 
 LIST_SERVICES = Rule("identity:list_services", SYSTEM_READER, scopes=CLOUD)
 GET_SERVICE = Rule("identity:get_service", SYSTEM_READER, scopes=CLOUD)
-CREATE_SERVICE = Rule("identity:create_service", "role:admin", scopes=CLOUD)
-UPDATE_SERVICE = Rule("identity:update_service", "role:admin", scopes=CLOUD)
-DELETE_SERVICE = Rule("identity:delete_service", "role:admin", scopes=CLOUD)
+CREATE_SERVICE = Rule("identity:create_service", "rule:admin_required", scopes=CLOUD)
+UPDATE_SERVICE = Rule("identity:update_service", "rule:admin_required", scopes=CLOUD)
+DELETE_SERVICE = Rule("identity:delete_service", "rule:admin_required", scopes=CLOUD)
 LIST_ENDPOINTS = Rule("identity:list_endpoints", SYSTEM_READER, scopes=CLOUD)
 GET_ENDPOINT = Rule("identity:get_endpoint", SYSTEM_READER, scopes=CLOUD)
-CREATE_ENDPOINT = Rule("identity:create_endpoint", "role:admin", scopes=CLOUD)
-UPDATE_ENDPOINT = Rule("identity:update_endpoint", "role:admin", scopes=CLOUD)
-DELETE_ENDPOINT = Rule("identity:delete_endpoint", "role:admin", scopes=CLOUD)
+CREATE_ENDPOINT = Rule("identity:create_endpoint", "rule:admin_required", scopes=CLOUD)
+UPDATE_ENDPOINT = Rule("identity:update_endpoint", "rule:admin_required", scopes=CLOUD)
+DELETE_ENDPOINT = Rule("identity:delete_endpoint", "rule:admin_required", scopes=CLOUD)
 
 Type = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Name = Annotated[str, msgspec.Meta(max_length=255)]

@@ -16,24 +16,24 @@ from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody, Page, Request, changes
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.router import api, extra, listing, missing, url
-from pileus.services.identity.api.rules import CLOUD, SIGNED_IN, SYSTEM_READER, named
+from pileus.services.identity.api.rules import CLOUD, EVERY, SYSTEM_READER, named
 from pileus.services.identity.app import secrets
 from pileus.services.identity.app.delegation import require_in_person
 from pileus.services.identity.model import Credential, User
 from pileus.services.identity.store import credentials
 
 OWNER = "user_id:%(target.credential.user_id)s"
-READ, WRITE = f"{SYSTEM_READER} or {OWNER}", f"role:admin or {OWNER}"
-LIST = Rule("identity:list_credentials", READ)
-GET = Rule("identity:get_credential", READ)
-CREATE = Rule("identity:create_credential", WRITE)
-UPDATE = Rule("identity:update_credential", WRITE)
-DELETE = Rule("identity:delete_credential", WRITE)
+READ, WRITE = f"{SYSTEM_READER} or {OWNER}", f"rule:admin_required or {OWNER}"
+LIST = Rule("identity:list_credentials", READ, scopes=EVERY)
+GET = Rule("identity:get_credential", READ, scopes=EVERY)
+CREATE = Rule("identity:create_credential", WRITE, scopes=EVERY)
+UPDATE = Rule("identity:update_credential", WRITE, scopes=EVERY)
+DELETE = Rule("identity:delete_credential", WRITE, scopes=EVERY)
 _USER = "user_id:%(target.user.id)s"
 EC2_LIST = Rule("identity:ec2_list_credentials", f"{SYSTEM_READER} or {_USER}", scopes=CLOUD)
 EC2_GET = Rule("identity:ec2_get_credential", f"{SYSTEM_READER} or {_USER}", scopes=CLOUD)
-EC2_CREATE = Rule("identity:ec2_create_credential", f"role:admin or (role:member and {_USER})", scopes=CLOUD)
-EC2_DELETE = Rule("identity:ec2_delete_credential", f"role:admin or (role:member and {_USER})", scopes=CLOUD)
+EC2_CREATE = Rule("identity:ec2_create_credential", f"rule:admin_required or (role:member and {_USER})", scopes=CLOUD)
+EC2_DELETE = Rule("identity:ec2_delete_credential", f"rule:admin_required or (role:member and {_USER})", scopes=CLOUD)
 
 Type = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 FILTERS = {"id": Credential.id, "user_id": Credential.user_id, "type": Credential.type}
@@ -76,7 +76,7 @@ def _view(runtime: Runtime, ctx: Context, row: Credential) -> dict[str, Any]:
     }
 
 
-@api.get("/credentials", SIGNED_IN, wrap="credentials")
+@api.get("/credentials", LIST, wrap="credentials", by_handler=True)
 def list_credentials(tx: Tx, ctx: Context, runtime: Runtime, request: Request) -> Page:
     require_in_person(ctx.caller.token)
     statement = credentials.select_credentials()
@@ -92,7 +92,7 @@ def show_credential(ctx: Context, runtime: Runtime, credential: Credential) -> d
     return _view(runtime, ctx, credential)
 
 
-@api.post("/credentials", SIGNED_IN, wrap="credential", status=201)
+@api.post("/credentials", CREATE, wrap="credential", status=201, by_handler=True)
 def create_credential(tx: Tx, ctx: Context, runtime: Runtime, body: CredentialCreate) -> dict[str, Any]:
     require_in_person(ctx.caller.token)
     user_id = body.user_id or ctx.user_id
@@ -177,13 +177,13 @@ def _ec2(tx: Tx, ctx: Context, access: str, rule: Rule) -> Credential:
     return row
 
 
-@api.get("/users/{user}/credentials/OS-EC2/{access}", SIGNED_IN, wrap="credential")
+@api.get("/users/{user}/credentials/OS-EC2/{access}", EC2_GET, wrap="credential", by_handler=True)
 def show_ec2(tx: Tx, ctx: Context, runtime: Runtime, user: User, access: str) -> dict[str, Any]:
     require_in_person(ctx.caller.token)
     return _ec2_view(runtime, ctx, _ec2(tx, ctx, access, EC2_GET))
 
 
-@api.delete("/users/{user}/credentials/OS-EC2/{access}", SIGNED_IN)
+@api.delete("/users/{user}/credentials/OS-EC2/{access}", EC2_DELETE, by_handler=True)
 def delete_ec2(tx: Tx, ctx: Context, user: User, access: str) -> None:
     require_in_person(ctx.caller.token)
     delete_credential(tx, ctx, _ec2(tx, ctx, access, EC2_DELETE))

@@ -8,15 +8,15 @@ from pileus.kernel.db import Tx
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Request, Response, json_response
 from pileus.kernel.runtime import Runtime
-from pileus.services.identity.api.domains import Domain, load_domain
+from pileus.services.identity.api.domains import Domain
 from pileus.services.identity.api.router import api
-from pileus.services.identity.api.rules import ADMIN, CLOUD, SIGNED_IN, SYSTEM_READER
+from pileus.services.identity.api.rules import ADMIN, CLOUD, EVERY, SYSTEM_READER
 from pileus.services.identity.app import domain_configs
 from pileus.services.identity.app.domain_configs import COMPLIANCE
 from pileus.services.identity.model import IdentitySettings
 
 GET = Rule("identity:get_domain_config", SYSTEM_READER, scopes=CLOUD)
-GET_COMPLIANCE = Rule("identity:get_security_compliance_domain_config", policy.ANYONE)
+GET_COMPLIANCE = Rule("identity:get_security_compliance_domain_config", policy.ANYONE, scopes=EVERY)
 DEFAULT = Rule("identity:get_domain_config_default", SYSTEM_READER, scopes=CLOUD)
 CREATE = Rule("identity:create_domain_config", ADMIN, scopes=CLOUD)
 UPDATE = Rule("identity:update_domain_config", ADMIN, scopes=CLOUD)
@@ -70,14 +70,13 @@ def delete_config(tx: Tx, ctx: Context, domain: Domain) -> None:
 def _declare_parts(path: str) -> None:
     """Declare the verbs of a group, or of an option in it."""
 
-    @api.get(path, SIGNED_IN, wrap="config")
-    def show_part(tx: Tx, ctx: Context, request: Request, settings: IdentitySettings) -> dict[str, Any]:
-        group, option = _named(request)
-        ctx.require(GET_COMPLIANCE if group == COMPLIANCE else GET)
-        domain = load_domain(tx, ctx, request.params["domain"])
-        if group == COMPLIANCE:
-            return domain_configs.compliance(settings, domain.id, option)
-        return domain_configs.show(tx, domain.id, group, option)
+    @api.get(path.replace("{group}", COMPLIANCE), GET_COMPLIANCE, wrap="config")
+    def show_compliance(request: Request, settings: IdentitySettings, domain: Domain) -> dict[str, Any]:
+        return domain_configs.compliance(settings, domain.id, request.params.get("option"))
+
+    @api.get(path, GET, wrap="config")
+    def show_part(tx: Tx, request: Request, domain: Domain) -> dict[str, Any]:
+        return domain_configs.show(tx, domain.id, *_named(request))
 
     @api.patch(path, UPDATE, wrap="config", body="config")
     def update_part(

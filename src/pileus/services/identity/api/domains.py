@@ -14,20 +14,23 @@ from pileus.kernel.rest import OpenBody, Page, Request, changes
 from pileus.services.identity.api import options
 from pileus.services.identity.api.options import Immutable
 from pileus.services.identity.api.router import SEEN, api, extra, listing, missing
-from pileus.services.identity.api.rules import CLOUD, SIGNED_IN, SYSTEM_READER, seen_domain
+from pileus.services.identity.api.rules import CLOUD, EVERY, SYSTEM_READER, seen_domain
 from pileus.services.identity.api.views import domain_view
 from pileus.services.identity.app import tenancy
 from pileus.services.identity.model import Project
 from pileus.services.identity.store import projects
 
-LIST_DOMAINS = Rule("identity:list_domains", f"{SYSTEM_READER} or (role:reader and domain_id:%(target.domain_id)s)")
+LIST_DOMAINS = Rule(
+    "identity:list_domains", f"{SYSTEM_READER} or (role:reader and domain_id:%(target.domain_id)s)", scopes=EVERY
+)
 GET_DOMAIN = Rule(
     "identity:get_domain",
     f"{SYSTEM_READER} or domain_id:%(target.domain.id)s or project_domain_id:%(target.domain.id)s",
+    scopes=EVERY,
 )
-CREATE_DOMAIN = Rule("identity:create_domain", "role:admin", scopes=CLOUD)
-UPDATE_DOMAIN = Rule("identity:update_domain", "role:admin", scopes=CLOUD)
-DELETE_DOMAIN = Rule("identity:delete_domain", "role:admin", scopes=CLOUD)
+CREATE_DOMAIN = Rule("identity:create_domain", "rule:admin_required", scopes=CLOUD)
+UPDATE_DOMAIN = Rule("identity:update_domain", "rule:admin_required", scopes=CLOUD)
+DELETE_DOMAIN = Rule("identity:delete_domain", "rule:admin_required", scopes=CLOUD)
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=SEEN)]
 Tags = list[Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^,/]*$")]]
@@ -103,7 +106,7 @@ def create_domain(tx: Tx, ctx: Context, body: DomainCreate) -> dict[str, Any]:
     return domain_view(ctx, row, sorted(set(body.tags)))
 
 
-@api.patch("/domains/{domain}", SIGNED_IN, wrap="domain")
+@api.patch("/domains/{domain}", UPDATE_DOMAIN, wrap="domain", by_handler=True)
 def update_domain(tx: Tx, ctx: Context, domain: Domain, body: DomainUpdate) -> dict[str, Any]:
     ctx.require(UPDATE_DOMAIN, domain)
     given = changes(body)

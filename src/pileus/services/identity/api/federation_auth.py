@@ -17,6 +17,7 @@ from pileus.kernel.rest import Page, Request, Response, json_response
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api import auth
 from pileus.services.identity.api.router import api
+from pileus.services.identity.api.rules import EVERY
 from pileus.services.identity.app import sign_ins
 from pileus.services.identity.app.federation.arrival import arrive, enabled_provider
 from pileus.services.identity.app.federation.openid import OpenIds
@@ -28,8 +29,8 @@ from pileus.services.identity.app.federation.sealed import opened
 from pileus.services.identity.drivers.saml import ECP_TYPE, LEEWAY_S, Assertion
 from pileus.services.identity.model.federation import SamlProvider
 
-PROJECTS = Rule("identity:get_auth_projects", ANYONE)
-DOMAINS = Rule("identity:get_auth_domains", ANYONE)
+PROJECTS = Rule("identity:get_auth_projects", ANYONE, scopes=EVERY)
+DOMAINS = Rule("identity:get_auth_domains", ANYONE, scopes=EVERY)
 PROTOCOL = "/OS-FEDERATION/identity_providers/{provider}/protocols/{protocol}"
 
 

@@ -16,7 +16,7 @@ from pileus.services.identity.api.domains import load_domain
 from pileus.services.identity.api.groups import load_group
 from pileus.services.identity.api.projects import load_project
 from pileus.services.identity.api.router import api
-from pileus.services.identity.api.rules import ADMIN, CLOUD, MANAGED_ROLE, SIGNED_IN, SYSTEM_READER, named
+from pileus.services.identity.api.rules import ADMIN, CLOUD, EVERY, MANAGED_ROLE, SYSTEM_READER, named
 from pileus.services.identity.api.users import load_user
 from pileus.services.identity.api.views import role_view
 from pileus.services.identity.app import granting
@@ -36,11 +36,11 @@ def _within(role: str) -> str:
 
 _OWN_ROLE = "(domain_id:%(target.role.domain_id)s or '':%(target.role.domain_id)s)"
 """A role of all domains, or of the caller's own."""
-_MANAGE = f"role:admin or ({_within('manager')} and ({MANAGED_ROLE}))"
-LIST_GRANTS = Rule("identity:list_grants", f"{SYSTEM_READER} or {_within('reader')}")
-CHECK_GRANT = Rule("identity:check_grant", f"{SYSTEM_READER} or ({_within('reader')} and {_OWN_ROLE})")
-CREATE_GRANT = Rule("identity:create_grant", _MANAGE)
-REVOKE_GRANT = Rule("identity:revoke_grant", _MANAGE)
+_MANAGE = f"rule:admin_required or ({_within('manager')} and ({MANAGED_ROLE}))"
+LIST_GRANTS = Rule("identity:list_grants", f"{SYSTEM_READER} or {_within('reader')}", scopes=EVERY)
+CHECK_GRANT = Rule("identity:check_grant", f"{SYSTEM_READER} or ({_within('reader')} and {_OWN_ROLE})", scopes=EVERY)
+CREATE_GRANT = Rule("identity:create_grant", _MANAGE, scopes=EVERY)
+REVOKE_GRANT = Rule("identity:revoke_grant", _MANAGE, scopes=EVERY)
 
 
 @dataclass(frozen=True)
@@ -113,24 +113,24 @@ def declare(family: Family) -> None:
     one = f"{family.path}/{{role}}{'/inherited_to_projects' if family.inherited else ''}"
     many = f"{family.path}{'/inherited_to_projects' if family.inherited else ''}"
 
-    @api.get(many, SIGNED_IN, wrap="roles")
+    @api.get(many, verbs.list, wrap="roles", by_handler=True)
     def list_grants(tx: Tx, ctx: Context, request: Request) -> Page:
         actor, target = family.parties(tx, ctx, request, verbs.list)
         rows = roles.roles_between(tx, actor[1], target[1], family.inherited)
         return Page([role_view(ctx, row) for row in rows])
 
-    @api.get(one, SIGNED_IN)
+    @api.get(one, verbs.check, by_handler=True)
     def check_grant(tx: Tx, ctx: Context, request: Request, role: Role) -> None:
         actor, target = family.parties(tx, ctx, request, verbs.check, role)
         if roles.get_assignment(tx, actor[1], target[1], role.id, family.inherited) is None:
             raise granting.not_granted(actor, target, role.id)
 
-    @api.put(one, SIGNED_IN)
+    @api.put(one, verbs.create, by_handler=True)
     def create_grant(tx: Tx, ctx: Context, request: Request, role: Role) -> None:
         actor, target = family.parties(tx, ctx, request, verbs.create, role)
         granting.grant(tx, ctx, actor=actor, target=target, role=role, inherited=family.inherited)
 
-    @api.delete(one, SIGNED_IN)
+    @api.delete(one, verbs.revoke, by_handler=True)
     def revoke_grant(tx: Tx, ctx: Context, request: Request, role: Role) -> None:
         actor, target = family.parties(tx, ctx, request, verbs.revoke, role)
         granting.revoke(tx, ctx, actor=actor, target=target, role_id=role.id, inherited=family.inherited)

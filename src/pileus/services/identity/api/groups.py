@@ -12,7 +12,7 @@ from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody, Page, Request, changes
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.router import NO_NUL, api, extra, listing, missing
-from pileus.services.identity.api.rules import LIST, SIGNED_IN, asked_domain, manager_of, named, reader_of, seen_domain
+from pileus.services.identity.api.rules import EVERY, LIST, asked_domain, manager_of, named, reader_of, seen_domain
 from pileus.services.identity.api.users import FILTERS as USER_FILTERS
 from pileus.services.identity.api.users import user_views
 from pileus.services.identity.api.views import group_view
@@ -21,18 +21,22 @@ from pileus.services.identity.app.directories import Directories, refuse_entry
 from pileus.services.identity.model import Group, User
 from pileus.services.identity.store import directories, users
 
-LIST_GROUPS = Rule("identity:list_groups", LIST)
-GET_GROUP = Rule("identity:get_group", reader_of("group"))
-CREATE_GROUP = Rule("identity:create_group", manager_of("group"))
-UPDATE_GROUP = Rule("identity:update_group", manager_of("group"))
-DELETE_GROUP = Rule("identity:delete_group", manager_of("group"))
-LIST_USERS_IN = Rule("identity:list_users_in_group", reader_of("group"))
+LIST_GROUPS = Rule("identity:list_groups", LIST, scopes=EVERY)
+GET_GROUP = Rule("identity:get_group", reader_of("group"), scopes=EVERY)
+CREATE_GROUP = Rule("identity:create_group", manager_of("group"), scopes=EVERY)
+UPDATE_GROUP = Rule("identity:update_group", manager_of("group"), scopes=EVERY)
+DELETE_GROUP = Rule("identity:delete_group", manager_of("group"), scopes=EVERY)
+LIST_USERS_IN = Rule("identity:list_users_in_group", reader_of("group"), scopes=EVERY)
 _BOTH = "domain_id:%(target.group.domain_id)s and domain_id:%(target.user.domain_id)s"
 CHECK_USER_IN = Rule(
-    "identity:check_user_in_group", f"role:admin or (role:reader and system_scope:all) or (role:reader and {_BOTH})"
+    "identity:check_user_in_group",
+    f"rule:admin_required or (role:reader and system_scope:all) or (role:reader and {_BOTH})",
+    scopes=EVERY,
 )
-ADD_USER = Rule("identity:add_user_to_group", f"role:admin or (role:manager and {_BOTH})")
-REMOVE_USER = Rule("identity:remove_user_from_group", f"role:admin or (role:manager and {_BOTH})")
+ADD_USER = Rule("identity:add_user_to_group", f"rule:admin_required or (role:manager and {_BOTH})", scopes=EVERY)
+REMOVE_USER = Rule(
+    "identity:remove_user_from_group", f"rule:admin_required or (role:manager and {_BOTH})", scopes=EVERY
+)
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=NO_NUL)]
 FILTERS = {"id": Group.id, "name": Group.name, "domain_id": Group.domain_id}
@@ -100,7 +104,7 @@ def update_group(tx: Tx, ctx: Context, group: Group, body: GroupUpdate) -> dict[
     return group_view(ctx, group)
 
 
-@api.delete("/groups/{group}", SIGNED_IN)
+@api.delete("/groups/{group}", DELETE_GROUP, by_handler=True)
 def delete_group(tx: Tx, ctx: Context, group: Group) -> None:
     ctx.require(DELETE_GROUP, group)
     refuse_entry(tx, group.id)
@@ -128,21 +132,21 @@ def _pair(tx: Tx, ctx: Context, group_id: str, user_id: str, rule: Rule) -> tupl
     return group or missing("group", group_id), user or missing("user", user_id)
 
 
-@api.put("/groups/{group}/users/{user}", SIGNED_IN)
+@api.put("/groups/{group}/users/{user}", ADD_USER, by_handler=True)
 def add_user(tx: Tx, ctx: Context, group: str, user: str) -> None:
     found, member = _pair(tx, ctx, group, user, ADD_USER)
     refuse_entry(tx, found.id)
     people.join_group(tx, member, found)
 
 
-@api.get("/groups/{group}/users/{user}", SIGNED_IN)
+@api.get("/groups/{group}/users/{user}", CHECK_USER_IN, by_handler=True)
 def check_user(tx: Tx, ctx: Context, group: str, user: str) -> None:
     found, member = _pair(tx, ctx, group, user, CHECK_USER_IN)
     if users.get_membership(tx, member.id, found.id) is None:
         raise NotFound(f"User {member.id} is not found in group {found.id}.")
 
 
-@api.delete("/groups/{group}/users/{user}", SIGNED_IN)
+@api.delete("/groups/{group}/users/{user}", REMOVE_USER, by_handler=True)
 def remove_user(tx: Tx, ctx: Context, group: str, user: str) -> None:
     found, member = _pair(tx, ctx, group, user, REMOVE_USER)
     refuse_entry(tx, found.id)

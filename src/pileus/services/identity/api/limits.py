@@ -12,25 +12,26 @@ from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Body, Page, Request, changes
 from pileus.services.identity.api.router import SEEN, api, listing, missing, url
-from pileus.services.identity.api.rules import ADMIN, CLOUD, SIGNED_IN, SYSTEM_READER
+from pileus.services.identity.api.rules import ADMIN, CLOUD, EVERY, SYSTEM_READER
 from pileus.services.identity.app import limits as app
 from pileus.services.identity.app.limits import NewLimit, Resource
 from pileus.services.identity.model import IdentitySettings
 from pileus.services.identity.model.limits import NONE, Limit, RegisteredLimit
 from pileus.services.identity.store import limits, projects
 
-GET_REGISTERED = Rule("identity:get_registered_limit", policy.ANYONE)
-LIST_REGISTERED = Rule("identity:list_registered_limits", policy.ANYONE)
+GET_REGISTERED = Rule("identity:get_registered_limit", policy.ANYONE, scopes=EVERY)
+LIST_REGISTERED = Rule("identity:list_registered_limits", policy.ANYONE, scopes=EVERY)
 CREATE_REGISTERED = Rule("identity:create_registered_limits", ADMIN, scopes=CLOUD)
 UPDATE_REGISTERED = Rule("identity:update_registered_limit", ADMIN, scopes=CLOUD)
 DELETE_REGISTERED = Rule("identity:delete_registered_limit", ADMIN, scopes=CLOUD)
-GET_MODEL = Rule("identity:get_limit_model", policy.ANYONE)
+GET_MODEL = Rule("identity:get_limit_model", policy.ANYONE, scopes=EVERY)
 GET = Rule(
     "identity:get_limit",
     f"{SYSTEM_READER} or domain_id:%(target.limit.domain.id)s or domain_id:%(target.limit.project.domain_id)s or "
     "project_id:%(target.limit.project.id)s",
+    scopes=EVERY,
 )
-LIST = Rule("identity:list_limits", policy.ANYONE)
+LIST = Rule("identity:list_limits", policy.ANYONE, scopes=EVERY)
 CREATE = Rule("identity:create_limits", ADMIN, scopes=CLOUD)
 UPDATE = Rule("identity:update_limit", ADMIN, scopes=CLOUD)
 DELETE = Rule("identity:delete_limit", ADMIN, scopes=CLOUD)
@@ -197,7 +198,7 @@ def _asked(one: LimitCreate) -> NewLimit:
     return NewLimit(resource, owner_id, one.resource_limit, one.description)
 
 
-@api.get("/limits/{limit}", SIGNED_IN, wrap="limit")
+@api.get("/limits/{limit}", GET, wrap="limit", by_handler=True)
 def show_limit(tx: Tx, ctx: Context, limit: str) -> dict[str, Any]:
     row = limits.get_limit(tx, limit)
     project = projects.get_project(tx, row.project_id) if row is not None else None

@@ -15,26 +15,26 @@ from pileus.services.identity.api import options
 from pileus.services.identity.api.domains import create_as_project
 from pileus.services.identity.api.options import Immutable
 from pileus.services.identity.api.router import SEEN, api, extra, listing, missing, truth, url
-from pileus.services.identity.api.rules import LIST, SYSTEM_READER, manager_of, named, reader_of, seen_domain
+from pileus.services.identity.api.rules import EVERY, LIST, SYSTEM_READER, manager_of, named, reader_of, seen_domain
 from pileus.services.identity.api.views import project_view
 from pileus.services.identity.app import people, reach, tenancy
 from pileus.services.identity.model import IdentitySettings, Project, ProjectTag
 from pileus.services.identity.store import projects
 
 OWN = "project_id:%(target.project.id)s"
-LIST_PROJECTS = Rule("identity:list_projects", LIST)
-GET_PROJECT = Rule("identity:get_project", f"{reader_of('project')} or {OWN}")
-CREATE_PROJECT = Rule("identity:create_project", manager_of("project"))
-UPDATE_PROJECT = Rule("identity:update_project", manager_of("project"))
-DELETE_PROJECT = Rule("identity:delete_project", manager_of("project"))
+LIST_PROJECTS = Rule("identity:list_projects", LIST, scopes=EVERY)
+GET_PROJECT = Rule("identity:get_project", f"{reader_of('project')} or {OWN}", scopes=EVERY)
+CREATE_PROJECT = Rule("identity:create_project", manager_of("project"), scopes=EVERY)
+UPDATE_PROJECT = Rule("identity:update_project", manager_of("project"), scopes=EVERY)
+DELETE_PROJECT = Rule("identity:delete_project", manager_of("project"), scopes=EVERY)
 READ_TAGS = f"{SYSTEM_READER} or (role:reader and domain_id:%(target.project.domain_id)s) or {OWN}"
-LIST_TAGS = Rule("identity:list_project_tags", READ_TAGS)
-GET_TAG = Rule("identity:get_project_tag", READ_TAGS)
-WRITE_TAGS = f"{manager_of('project')} or (role:admin and {OWN})"
-UPDATE_TAGS = Rule("identity:update_project_tags", WRITE_TAGS)
-CREATE_TAG = Rule("identity:create_project_tag", WRITE_TAGS)
-DELETE_TAGS = Rule("identity:delete_project_tags", WRITE_TAGS)
-DELETE_TAG = Rule("identity:delete_project_tag", WRITE_TAGS)
+LIST_TAGS = Rule("identity:list_project_tags", READ_TAGS, scopes=EVERY)
+GET_TAG = Rule("identity:get_project_tag", READ_TAGS, scopes=EVERY)
+WRITE_TAGS = f"{manager_of('project')} or (rule:admin_required and {OWN})"
+UPDATE_TAGS = Rule("identity:update_project_tags", WRITE_TAGS, scopes=EVERY)
+CREATE_TAG = Rule("identity:create_project_tag", WRITE_TAGS, scopes=EVERY)
+DELETE_TAGS = Rule("identity:delete_project_tags", WRITE_TAGS, scopes=EVERY)
+DELETE_TAG = Rule("identity:delete_project_tag", WRITE_TAGS, scopes=EVERY)
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=SEEN)]
 Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^,/]*$")]

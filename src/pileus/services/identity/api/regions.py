@@ -12,15 +12,15 @@ from pileus.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody, Page, Request, changes
 from pileus.services.identity.api.router import api, extra, listing, url
-from pileus.services.identity.api.rules import CLOUD
+from pileus.services.identity.api.rules import CLOUD, EVERY
 from pileus.services.identity.model import Region
 from pileus.services.identity.store import catalog, policies
 
-LIST_REGIONS = Rule("identity:list_regions", policy.ANYONE)
-GET_REGION = Rule("identity:get_region", policy.ANYONE)
-CREATE_REGION = Rule("identity:create_region", "role:admin", scopes=CLOUD)
-UPDATE_REGION = Rule("identity:update_region", "role:admin", scopes=CLOUD)
-DELETE_REGION = Rule("identity:delete_region", "role:admin", scopes=CLOUD)
+LIST_REGIONS = Rule("identity:list_regions", policy.ANYONE, scopes=EVERY)
+GET_REGION = Rule("identity:get_region", policy.ANYONE, scopes=EVERY)
+CREATE_REGION = Rule("identity:create_region", "rule:admin_required", scopes=CLOUD)
+UPDATE_REGION = Rule("identity:update_region", "rule:admin_required", scopes=CLOUD)
+DELETE_REGION = Rule("identity:delete_region", "rule:admin_required", scopes=CLOUD)
 
 Id = Annotated[str, msgspec.Meta(max_length=255)]
 

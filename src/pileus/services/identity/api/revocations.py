@@ -11,7 +11,7 @@ from pileus.services.identity.api.router import api, moment
 from pileus.services.identity.api.rules import CLOUD
 from pileus.services.identity.store import tokens
 
-LIST = Rule("identity:list_revoke_events", "role:admin or role:service", scopes=CLOUD)
+LIST = Rule("identity:list_revoke_events", "rule:admin_required or role:service", scopes=CLOUD)
 
 
 class RevocationQuery(Query):

@@ -8,13 +8,13 @@ from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Page, Request
 from pileus.services.identity.api.router import api, truth, url
-from pileus.services.identity.api.rules import LIST, seen_domain
+from pileus.services.identity.api.rules import EVERY, LIST, seen_domain
 from pileus.services.identity.app import assignments
 from pileus.services.identity.app.assignments import Entry, Wanted
 from pileus.services.identity.store import projects, roles, users
 
-LIST_ASSIGNMENTS = Rule("identity:list_role_assignments", LIST)
-LIST_FOR_TREE = Rule("identity:list_role_assignments_for_tree", LIST)
+LIST_ASSIGNMENTS = Rule("identity:list_role_assignments", LIST, scopes=EVERY)
+LIST_FOR_TREE = Rule("identity:list_role_assignments_for_tree", LIST, scopes=EVERY)
 
 
 @api.get("/role_assignments", LIST_ASSIGNMENTS, wrap="role_assignments")

@@ -13,15 +13,15 @@ from pileus.kernel.rest import OpenBody, Page, Request, changes
 from pileus.services.identity.api import options
 from pileus.services.identity.api.options import Immutable
 from pileus.services.identity.api.router import SEEN, api, extra, listing, missing, url
-from pileus.services.identity.api.rules import ADMIN, CLOUD, MANAGED_ROLE, SIGNED_IN, SYSTEM_READER
+from pileus.services.identity.api.rules import ADMIN, CLOUD, EVERY, MANAGED_ROLE, SYSTEM_READER
 from pileus.services.identity.api.views import role_view
 from pileus.services.identity.app import granting
 from pileus.services.identity.model import NO_DOMAIN, Role
 from pileus.services.identity.store import roles
 
 _MANAGED = f"role:manager and ({MANAGED_ROLE})"
-LIST_ROLES = Rule("identity:list_roles", f"{SYSTEM_READER} or (role:manager and domain_id:%(domain_id)s)")
-GET_ROLE = Rule("identity:get_role", f"{SYSTEM_READER} or ({_MANAGED})")
+LIST_ROLES = Rule("identity:list_roles", f"{SYSTEM_READER} or (role:manager and not domain_id:None)", scopes=EVERY)
+GET_ROLE = Rule("identity:get_role", f"{SYSTEM_READER} or ({_MANAGED})", scopes=EVERY)
 CREATE_ROLE = Rule("identity:create_role", ADMIN, scopes=CLOUD)
 UPDATE_ROLE = Rule("identity:update_role", ADMIN, scopes=CLOUD)
 DELETE_ROLE = Rule("identity:delete_role", ADMIN, scopes=CLOUD)
@@ -32,8 +32,8 @@ UPDATE_DOMAIN_ROLE = Rule("identity:update_domain_role", ADMIN, scopes=CLOUD)
 DELETE_DOMAIN_ROLE = Rule("identity:delete_domain_role", ADMIN, scopes=CLOUD)
 GET_IMPLIED = Rule("identity:get_implied_role", SYSTEM_READER, scopes=CLOUD)
 LIST_IMPLIED = Rule("identity:list_implied_roles", SYSTEM_READER, scopes=CLOUD)
-CREATE_IMPLIED = Rule("identity:create_implied_role", "role:admin", scopes=CLOUD)
-DELETE_IMPLIED = Rule("identity:delete_implied_role", "role:admin", scopes=CLOUD)
+CREATE_IMPLIED = Rule("identity:create_implied_role", "rule:admin_required", scopes=CLOUD)
+DELETE_IMPLIED = Rule("identity:delete_implied_role", "rule:admin_required", scopes=CLOUD)
 CHECK_IMPLIED = Rule("identity:check_implied_role", SYSTEM_READER, scopes=CLOUD)
 LIST_INFERENCES = Rule("identity:list_role_inference_rules", SYSTEM_READER, scopes=CLOUD)
 
@@ -69,7 +69,7 @@ def _judged(tx: Tx, ctx: Context, id: str, plain: Rule, of_domain: Rule) -> Role
     return row
 
 
-@api.get("/roles", SIGNED_IN, wrap="roles")
+@api.get("/roles", LIST_ROLES, wrap="roles", by_handler=True)
 def list_roles(tx: Tx, ctx: Context, request: Request) -> Page:
     domain_id = dict(request.query_items()).get("domain_id", NO_DOMAIN)
     ctx.require(LIST_DOMAIN_ROLES if domain_id else LIST_ROLES)
@@ -78,12 +78,12 @@ def list_roles(tx: Tx, ctx: Context, request: Request) -> Page:
     return Page([role_view(ctx, row) for row in rows], marker)
 
 
-@api.get("/roles/{role}", SIGNED_IN, wrap="role")
+@api.get("/roles/{role}", GET_ROLE, wrap="role", by_handler=True)
 def show_role(tx: Tx, ctx: Context, role: str) -> dict[str, Any]:
     return role_view(ctx, _judged(tx, ctx, role, GET_ROLE, GET_DOMAIN_ROLE))
 
 
-@api.post("/roles", SIGNED_IN, wrap="role", status=201)
+@api.post("/roles", CREATE_ROLE, wrap="role", status=201, by_handler=True)
 def create_role(tx: Tx, ctx: Context, body: RoleCreate) -> dict[str, Any]:
     ctx.require(CREATE_DOMAIN_ROLE if body.domain_id else CREATE_ROLE)
     row = granting.create_role(
@@ -98,7 +98,7 @@ def create_role(tx: Tx, ctx: Context, body: RoleCreate) -> dict[str, Any]:
     return role_view(ctx, row)
 
 
-@api.patch("/roles/{role}", SIGNED_IN, wrap="role")
+@api.patch("/roles/{role}", UPDATE_ROLE, wrap="role", by_handler=True)
 def update_role(tx: Tx, ctx: Context, role: str, body: RoleUpdate) -> dict[str, Any]:
     row = _judged(tx, ctx, role, UPDATE_ROLE, UPDATE_DOMAIN_ROLE)
     given = changes(body)
@@ -109,7 +109,7 @@ def update_role(tx: Tx, ctx: Context, role: str, body: RoleUpdate) -> dict[str, 
     return role_view(ctx, row)
 
 
-@api.delete("/roles/{role}", SIGNED_IN)
+@api.delete("/roles/{role}", DELETE_ROLE, by_handler=True)
 def delete_role(tx: Tx, ctx: Context, role: str) -> None:
     granting.delete_role(tx, ctx, _judged(tx, ctx, role, DELETE_ROLE, DELETE_DOMAIN_ROLE))
 

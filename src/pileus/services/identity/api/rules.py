@@ -12,14 +12,20 @@ from pileus.kernel.context import Context
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Request
 
-CLOUD = ("system", "project")
+EVERY = policy.EVERY_SCOPE
+CLOUD = policy.SYSTEM_OR_PROJECT
 """Scopes of tokens that act on what belongs to no domain: a domain's administrator has no business there."""
-OF_PROJECT = ("project",)
-ADMIN = "role:admin"
-SYSTEM_READER = "role:admin or (role:reader and system_scope:all)"
+OF_PROJECT = policy.PROJECT
+ADMIN_REQUIRED = Rule(
+    "admin_required",
+    "role:admin and domain_id:None",
+    "Who administers every domain. With a token for a domain an admin is what a manager is: that domain's.",
+    scopes=EVERY,
+)
+ADMIN = f"rule:{ADMIN_REQUIRED.name}"
+SYSTEM_READER = f"{ADMIN} or (role:reader and system_scope:all)"
 MANAGED_ROLE = " or ".join(f"'{name}':%(target.role.name)s" for name in ("manager", "member", "reader"))
 """Roles that a domain's manager may see and give."""
-SIGNED_IN = Rule("identity:signed_in", policy.ANYONE, "Any good token; the handler judges by the rule of the verb")
 
 
 def reader_of(noun: str) -> str:

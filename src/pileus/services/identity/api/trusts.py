@@ -10,7 +10,7 @@ from pileus.kernel.errors import NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody, Page, Query
 from pileus.services.identity.api.router import api, extra, moment, url
-from pileus.services.identity.api.rules import CLOUD, OF_PROJECT, SIGNED_IN, SYSTEM_READER, named
+from pileus.services.identity.api.rules import CLOUD, OF_PROJECT, SYSTEM_READER, named
 from pileus.services.identity.api.views import role_view
 from pileus.services.identity.app import delegation, trusting
 from pileus.services.identity.model import Role, Trust
@@ -23,7 +23,7 @@ LIST = Rule("identity:list_trusts", SYSTEM_READER, scopes=CLOUD)
 LIST_FROM = Rule("identity:list_trusts_for_trustor", f"{SYSTEM_READER} or {TRUSTOR}", scopes=CLOUD)
 LIST_FOR = Rule("identity:list_trusts_for_trustee", f"{SYSTEM_READER} or {TRUSTEE}", scopes=CLOUD)
 GET = Rule("identity:get_trust", f"{SYSTEM_READER} or {TRUSTOR} or {TRUSTEE}", scopes=CLOUD)
-DELETE = Rule("identity:delete_trust", f"role:admin or {TRUSTOR}", scopes=CLOUD)
+DELETE = Rule("identity:delete_trust", f"rule:admin_required or {TRUSTOR}", scopes=CLOUD)
 LIST_ROLES = Rule("identity:list_roles_for_trust", f"{SYSTEM_READER} or {TRUSTOR} or {TRUSTEE}", scopes=CLOUD)
 GET_ROLE = Rule("identity:get_role_for_trust", f"{SYSTEM_READER} or {TRUSTOR} or {TRUSTEE}", scopes=CLOUD)
 
@@ -86,7 +86,7 @@ def _roles(tx: Tx, ctx: Context, row: Trust) -> list[dict[str, Any]]:
     return [role_view(ctx, found[id]) for id in row.role_ids if id in found]
 
 
-@api.post("/OS-TRUST/trusts", SIGNED_IN, wrap="trust", status=201)
+@api.post("/OS-TRUST/trusts", CREATE, wrap="trust", status=201, by_handler=True)
 def create_trust(tx: Tx, ctx: Context, body: TrustCreate) -> dict[str, Any]:
     named(ctx, CREATE, trust={"trustor_user_id": body.trustor_user_id})
     most = trusting.MOST_REDELEGATIONS if body.redelegation_count is None else body.redelegation_count
@@ -106,7 +106,7 @@ def create_trust(tx: Tx, ctx: Context, body: TrustCreate) -> dict[str, Any]:
     return _view(tx, ctx, row)
 
 
-@api.get("/OS-TRUST/trusts", SIGNED_IN, wrap="trusts")
+@api.get("/OS-TRUST/trusts", LIST, wrap="trusts", by_handler=True)
 def list_trusts(tx: Tx, ctx: Context, query: TrustQuery) -> Page:
     delegation.require_giver(ctx.caller.token)
     if query.trustor_user_id is None and query.trustee_user_id is None:
@@ -118,7 +118,7 @@ def list_trusts(tx: Tx, ctx: Context, query: TrustQuery) -> Page:
     return Page([_summary(ctx, row) for row in trusts.list_trusts(tx, query.trustor_user_id, query.trustee_user_id)])
 
 
-@api.get("/OS-TRUST/trusts/{trust}", SIGNED_IN, wrap="trust")
+@api.get("/OS-TRUST/trusts/{trust}", GET, wrap="trust", by_handler=True)
 def show_trust(tx: Tx, ctx: Context, trust: Trust) -> dict[str, Any]:
     """A trust that is gone is so for everybody, so that both parties learn of its end."""
     ctx.require(GET, trust)
@@ -126,21 +126,21 @@ def show_trust(tx: Tx, ctx: Context, trust: Trust) -> dict[str, Any]:
     return _view(tx, ctx, trust)
 
 
-@api.delete("/OS-TRUST/trusts/{trust}", SIGNED_IN)
+@api.delete("/OS-TRUST/trusts/{trust}", DELETE, by_handler=True)
 def delete_trust(tx: Tx, ctx: Context, trust: Trust) -> None:
     ctx.require(DELETE, trust)
     delegation.require_giver(ctx.caller.token)
     trusting.delete_trust(tx, ctx, trust)
 
 
-@api.get("/OS-TRUST/trusts/{trust}/roles", SIGNED_IN, wrap="roles")
+@api.get("/OS-TRUST/trusts/{trust}/roles", LIST_ROLES, wrap="roles", by_handler=True)
 def list_trust_roles(tx: Tx, ctx: Context, trust: Trust) -> Page:
     ctx.require(LIST_ROLES, trust)
     delegation.require_giver(ctx.caller.token)
     return Page(_roles(tx, ctx, trust))
 
 
-@api.get("/OS-TRUST/trusts/{trust}/roles/{role}", SIGNED_IN, wrap="role")
+@api.get("/OS-TRUST/trusts/{trust}/roles/{role}", GET_ROLE, wrap="role", by_handler=True)
 def show_trust_role(ctx: Context, trust: Trust, role: Role) -> dict[str, Any]:
     ctx.require(GET_ROLE, trust)
     delegation.require_giver(ctx.caller.token)

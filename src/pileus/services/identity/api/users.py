@@ -13,7 +13,7 @@ from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api import options
 from pileus.services.identity.api.options import UserOptions
 from pileus.services.identity.api.router import NO_NUL, api, extra, listing, missing
-from pileus.services.identity.api.rules import LIST, asked_domain, manager_of, named, reader_of, seen_domain
+from pileus.services.identity.api.rules import EVERY, LIST, asked_domain, manager_of, named, reader_of, seen_domain
 from pileus.services.identity.api.views import group_view, project_view, user_view
 from pileus.services.identity.app import compliance, password_change, people, reach
 from pileus.services.identity.app.compliance import Rules
@@ -26,13 +26,13 @@ from pileus.services.identity.store import directories, federation, users
 from pileus.services.identity.store import projects as project_rows
 
 SELF = "user_id:%(target.user.id)s"
-LIST_USERS = Rule("identity:list_users", LIST)
-GET_USER = Rule("identity:get_user", f"{reader_of('user')} or {SELF}")
-CREATE_USER = Rule("identity:create_user", manager_of("user"))
-UPDATE_USER = Rule("identity:update_user", manager_of("user"))
-DELETE_USER = Rule("identity:delete_user", manager_of("user"))
-USER_GROUPS = Rule("identity:list_groups_for_user", f"{reader_of('user')} or {SELF}")
-USER_PROJECTS = Rule("identity:list_user_projects", f"{reader_of('user')} or {SELF}")
+LIST_USERS = Rule("identity:list_users", LIST, scopes=EVERY)
+GET_USER = Rule("identity:get_user", f"{reader_of('user')} or {SELF}", scopes=EVERY)
+CREATE_USER = Rule("identity:create_user", manager_of("user"), scopes=EVERY)
+UPDATE_USER = Rule("identity:update_user", manager_of("user"), scopes=EVERY)
+DELETE_USER = Rule("identity:delete_user", manager_of("user"), scopes=EVERY)
+USER_GROUPS = Rule("identity:list_groups_for_user", f"{reader_of('user')} or {SELF}", scopes=EVERY)
+USER_PROJECTS = Rule("identity:list_user_projects", f"{reader_of('user')} or {SELF}", scopes=EVERY)
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=NO_NUL)]
 Password = Annotated[str, msgspec.Meta(max_length=LONGEST)]

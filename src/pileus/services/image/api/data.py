@@ -82,7 +82,7 @@ def _range(request: Request, size: int) -> tuple[int, int]:
     return start, end
 
 
-@api.post("/images/{image}/import", rules.IMPORT, status=202)
+@api.post("/images/{image}/import", rules.MODIFY, status=202)
 def import_image(tx: Tx, ctx: Context, runtime: Runtime, image: ImageRow, body: Any, settings: ImageSettings) -> None:
     asked = decode(body, ImportRequest, "the import request")
     task = begin_import(tx, ctx, image, asked, settings)
@@ -91,7 +91,7 @@ def import_image(tx: Tx, ctx: Context, runtime: Runtime, image: ImageRow, body: 
         after_commit(tx, lambda: runtime.spawn(run_import(runtime, task_id), name))
 
 
-@api.get("/images/{image}/tasks", rules.TASKS)
+@api.get("/images/{image}/tasks", rules.GET)
 def list_image_tasks(tx: Tx, image: ImageRow) -> dict[str, Any]:
     return {"tasks": [describe_task(task) for task in store.list_tasks(tx, image_id=image.id)]}
 

@@ -20,7 +20,7 @@ from pileus.services.image.model import ACTIVE, DEACTIVATED, MAX_TAGS, STORE, Im
 DEFAULT_LIMIT = 25
 
 
-@api.post("/images", rules.ADD, status=201)
+@api.post("/images", rules.ADD, status=201, by_handler=True)
 def create_image(tx: Tx, ctx: Context, body: dict[str, Any], settings: ImageSettings) -> Response:
     row = images.create_image(tx, ctx, body, settings)
     headers = [

@@ -77,18 +77,17 @@ def list_members(tx: Tx, ctx: Context, image: ImageRow) -> dict[str, Any]:
     return {"members": [_view(row) for row in rows], "schema": "/v2/schemas/members"}
 
 
-@api.get("/images/{image}/members/{member}", rules.GET_MEMBERS)
+@api.get("/images/{image}/members/{member}", rules.GET_MEMBER)
 def show_member(tx: Tx, ctx: Context, image: ImageRow, member: str) -> dict[str, Any]:
     return _view(_member(tx, ctx, image, member))
 
 
-@api.put("/images/{image}/members/{member}", rules.MODIFY_MEMBER)
+@api.put("/images/{image}/members/{member}", rules.MODIFY_MEMBER, by_handler=True)
 def update_member(tx: Tx, ctx: Context, image: ImageRow, member: str, body: MemberUpdate) -> dict[str, Any]:
     row = _member(tx, ctx, image, member)
+    ctx.require(rules.MODIFY_MEMBER, {"member_id": member, "project_id": image.project_id})
     if body.status not in MEMBER_STATUSES:
         raise Invalid(f"Invalid status: '{body.status}'; possible: {', '.join(MEMBER_STATUSES)}.")
-    if member != ctx.project_id and not ctx.is_admin:
-        raise Forbidden(f"Only project {member} itself may accept or reject image {image.id}.")
     row.status, row.updated_at = body.status, clock.now()
     return _view(row)
 

@@ -73,13 +73,16 @@ def create_image(tx: Tx, ctx: Context, asked: Mapping[str, Any], settings: Image
     base = read_attributes({name: value for name, value in asked.items() if name in SETTABLE})
     properties = read_properties({name: value for name, value in asked.items() if name not in (*SETTABLE, "id")})
     owner = base.owner if "owner" in asked else ctx.project_id or None
-    if owner != ctx.project_id and not ctx.is_admin:
+    target = {"project_id": ctx.project_id, "owner": owner}
+    if owner != ctx.project_id and not ctx.allows(rules.ADD, target):
         raise Forbidden(f"You are not permitted to create images owned by '{owner}'.")
+    ctx.require(rules.ADD, target)
+    if not owner:
+        raise Invalid("An image needs an owner: leave 'owner' out, or name a project.")
     check_visibility(ctx, base.visibility, {"project_id": owner})
     if store.get_image(tx, id) is not None:
         raise Conflict(f"Image ID {id} already exists!")
-    if owner is not None:
-        quota.claim(tx, owner, limits(settings), {"image_count_total": 1})
+    quota.claim(tx, owner, limits(settings), {"image_count_total": 1})
     now = clock.now()
     row = ImageRow(
         id=id,

@@ -79,6 +79,8 @@ def update_image(tx: Tx, ctx: Context, row: ImageRow, changes: Any, *, newer: bo
         images.check_visibility(ctx, base.visibility, row)
     if base.owner != row.project_id and not ctx.is_admin:
         raise Forbidden("Owner can't be updated by non admin.")
+    if not base.owner and row.project_id is not None:
+        raise Invalid("An image needs an owner: name a project.")
     row.project_id = base.owner
     for name in images.SETTABLE:
         if name not in ("owner", "tags") and getattr(row, name) != getattr(base, name):

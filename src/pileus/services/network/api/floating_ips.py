@@ -7,7 +7,7 @@ import msgspec
 
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.policy import ADMIN
+from pileus.kernel.policy import ADMIN_OR_MANAGER
 from pileus.kernel.rest.regular import Attr, Resource, Tagged, add_tag_routes
 from pileus.services.network.api.root import api
 from pileus.services.network.app import floating_ips as app
@@ -18,7 +18,7 @@ from pileus.services.network.store import ports
 class FloatingIpAttributes(Tagged, kw_only=True):
     floating_network_id: Annotated[str, Attr(on="cv")]
     subnet_id: Annotated[str | None, Attr(on="c")] = None
-    floating_ip_address: Annotated[str | None, Attr(on="cv", create=ADMIN)] = None
+    floating_ip_address: Annotated[str | None, Attr(on="cv", create=ADMIN_OR_MANAGER)] = None
     port_id: str | None = None
     fixed_ip_address: str | None = None
     router_id: Annotated[str | None, Attr(on="v")] = None

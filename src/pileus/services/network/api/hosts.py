@@ -7,13 +7,13 @@ from pileus.kernel.agent import hosts
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import NotFound
-from pileus.kernel.policy import Rule
+from pileus.kernel.policy import ADMIN, Rule
 from pileus.kernel.rest import Request
 from pileus.kernel.rest.regular import READ, boolean
 from pileus.services.network.api.root import api
 from pileus.services.network.model import ZONE
 
-GET_AGENT = Rule("get_agent", READ, "See the agents; whoever is not an admin sees none.")
+GET_AGENT = Rule("get_agent", ADMIN, "See the agents; to others the list is empty.")
 GET_ZONES = Rule("get_availability_zone", READ, "See the availability zones.")
 GET_PROVIDERS = Rule("get_service_provider", READ, "See who provides services.")
 ROLES = {
@@ -68,20 +68,20 @@ def _matching(items: list[dict[str, Any]], request: Request) -> list[dict[str, A
     return [{name: item[name] for name in fields if name in item} for item in items] if fields else items
 
 
-@api.get("/agents", GET_AGENT, wrap="agents")
+@api.get("/agents", GET_AGENT, wrap="agents", by_handler=True)
 def list_agents(tx: Tx, ctx: Context, request: Request) -> list[dict[str, Any]]:
-    return _matching(agents(tx), request) if ctx.is_admin else []
+    return _matching(agents(tx), request) if ctx.allows(GET_AGENT) else []
 
 
 def find_agent(tx: Tx, ctx: Context, id: str) -> dict[str, Any]:
-    """Return an agent; raise NotFound when there is none or the caller is no admin."""
-    found = next((agent for agent in agents(tx) if agent["id"] == id), None) if ctx.is_admin else None
+    """Return an agent; raise NotFound when there is none or the caller may not see agents."""
+    found = next((agent for agent in agents(tx) if agent["id"] == id), None) if ctx.allows(GET_AGENT) else None
     if found is None:
         raise NotFound(f"Agent {id} could not be found.", kind="AgentNotFound")
     return found
 
 
-@api.get("/agents/{id}", GET_AGENT, wrap="agent")
+@api.get("/agents/{id}", GET_AGENT, wrap="agent", by_handler=True)
 def show_agent(tx: Tx, ctx: Context, id: str) -> dict[str, Any]:
     return find_agent(tx, ctx, id)
 

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.policy import ADMIN, Rule
+from pileus.kernel.policy import ADMIN_OR_SERVICE, Rule
 from pileus.kernel.rest import Query
 from pileus.services.network.api.networks import networks as resource
 from pileus.services.network.api.root import api
@@ -15,7 +15,7 @@ from pileus.services.network.app.ranges import usable
 from pileus.services.network.model import Network, Subnet
 from pileus.services.network.store import addresses, networks
 
-GET = Rule("get_network_ip_availability", ADMIN, "See how many addresses are taken.")
+GET = Rule("get_network_ip_availability", ADMIN_OR_SERVICE, "See how many addresses are taken.")
 
 
 class AvailabilityQuery(Query):

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, and_, or_, select
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
-from pileus.kernel.policy import ADMIN_OR_SERVICE
+from pileus.kernel.policy import ADMIN, ADMIN_OR_SERVICE, MANAGER
 from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, add_tag_routes
 from pileus.services.network.api.root import api
 from pileus.services.network.app import ports as app
@@ -17,9 +17,10 @@ from pileus.services.network.model import DNS_DOMAIN, Address, Port, PortGroup
 from pileus.services.network.store import networks, sharing
 from pileus.services.network.store import ports as store
 
-NETWORK_OWNER = "role:admin or role:service or (role:member and project_id:%(network_project_id)s)"
+NETWORK_OWNER = f"{ADMIN} or role:service or (role:member and project_id:%(network_project_id)s)"
 DEVICE_OWNER = f"({NETWORK_OWNER}) or not 'True':%(network_device)s"
-ADMIN_OR_OWNERS = "role:admin or role:service or (role:member and project_id:%(project_id)s)"
+ADMIN_OR_OWNERS = f"{ADMIN} or role:service or (role:member and project_id:%(project_id)s)"
+MANAGER_OR_SERVICE = f"{ADMIN_OR_SERVICE} or ({MANAGER})"
 ADMIN_OR_OWNERS_OR_NETWORKS = f"{ADMIN_OR_OWNERS} or (role:member and project_id:%(network_project_id)s)"
 Vnic = Literal[
     "normal", "direct", "direct-physical", "macvtap", "baremetal", "virtio-forwarder", "smart-nic", "vdpa",
@@ -33,7 +34,7 @@ class PortAttributes(Tagged, kw_only=True):
     name: Name = ""
     network_id: Annotated[str, Attr(on="cv")]
     admin_state_up: bool = True
-    mac_address: Annotated[str | None, Attr(create=NETWORK_OWNER, update=ADMIN_OR_SERVICE)] = None
+    mac_address: Annotated[str | None, Attr(create=NETWORK_OWNER, update=MANAGER_OR_SERVICE)] = None
     fixed_ips: Annotated[
         list[dict[str, Any]] | None, Attr(create=NETWORK_OWNER, update=NETWORK_OWNER, find="", source="")
     ] = None

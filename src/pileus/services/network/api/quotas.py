@@ -8,19 +8,20 @@ from pileus.kernel import quota
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
-from pileus.kernel.policy import ADMIN, Rule
+from pileus.kernel.policy import ADMIN, ADMIN_OR_READER, Rule
 from pileus.kernel.quota import QuotaLimit
 from pileus.services.network.api.root import api
 from pileus.services.network.app.limits import LIMITS, SERVICE
 
-GET = Rule("get_quota", "role:admin or role:reader", "See a project's quota.")
+GET = Rule("get_quota", ADMIN_OR_READER, "See a project's quota.")
 UPDATE = Rule("update_quota", ADMIN, "Change a project's quota.")
 DELETE = Rule("delete_quota", ADMIN, "Put a project's quota back to the defaults.")
 
 
 def _own(ctx: Context, project: str) -> str:
-    """Another project's quota is the admin's to see."""
-    if project != ctx.project_id and not ctx.is_admin:
+    """Return the project; its quota is not there for those who may not see it."""
+    if not ctx.allows(GET, {"project_id": project}):
+        ctx.require(GET)
         raise NotFound(f"Quota for project {project} could not be found.", kind="TenantQuotaNotFound")
     return project
 
@@ -44,23 +45,23 @@ def own_project(ctx: Context) -> dict[str, str]:
     return {"tenant_id": ctx.project_id, "project_id": ctx.project_id}
 
 
-@api.get("/quotas/{project}", GET, wrap="quota")
+@api.get("/quotas/{project}", GET, wrap="quota", by_handler=True)
 def show_quota(tx: Tx, ctx: Context, project: str) -> dict[str, int]:
     return quota.limits_of(tx, _own(ctx, project), LIMITS)
 
 
-@api.get("/quotas/{project}/default", GET, wrap="quota")
+@api.get("/quotas/{project}/default", GET, wrap="quota", by_handler=True)
 def show_default(tx: Tx, ctx: Context, project: str) -> dict[str, int]:
     _own(ctx, project)
     return quota.limits_of(tx, f"class:{quota.DEFAULT_CLASS}", LIMITS)
 
 
-@api.get("/quotas/{project}/details.json", GET, wrap="quota")
+@api.get("/quotas/{project}/details.json", GET, wrap="quota", by_handler=True)
 def show_details_json(tx: Tx, ctx: Context, project: str) -> dict[str, dict[str, int]]:
     return show_details(tx, ctx, project)
 
 
-@api.get("/quotas/{project}/details", GET, wrap="quota")
+@api.get("/quotas/{project}/details", GET, wrap="quota", by_handler=True)
 def show_details(tx: Tx, ctx: Context, project: str) -> dict[str, dict[str, int]]:
     limits = quota.limits_of(tx, _own(ctx, project), LIMITS)
     used = quota.usage(tx, project, LIMITS)

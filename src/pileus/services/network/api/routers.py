@@ -9,7 +9,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import ADMIN_OR_MEMBER, Rule
 from pileus.kernel.rest import Body
-from pileus.kernel.rest.regular import SIGNED_IN, Attr, Name, Resource, Tagged, add_tag_routes
+from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, add_tag_routes
 from pileus.services.network.api.root import api
 from pileus.services.network.app import interfaces
 from pileus.services.network.app import routers as app
@@ -67,36 +67,32 @@ def related(tx: Tx, ctx: Context, rows: Sequence[Router], wanted: frozenset[str]
     return found
 
 
-@api.put("/routers/{id}/add_router_interface", SIGNED_IN, body="")
-def add_interface(tx: Tx, ctx: Context, id: str, body: InterfaceBody) -> dict[str, Any]:
-    router = routers.load_for(tx, ctx, id, ADD)
-    port, subnet_ids = interfaces.add_interface(tx, ctx, router, body.subnet_id, body.port_id)
-    routers.touch(tx, ctx, router, "interface_added")
-    return interfaces.interface_view(router, port, subnet_ids)
+@api.put("/routers/{id}/add_router_interface", ADD, body="", about=routers.about)
+def add_interface(tx: Tx, ctx: Context, row: Router, body: InterfaceBody) -> dict[str, Any]:
+    port, subnet_ids = interfaces.add_interface(tx, ctx, row, body.subnet_id, body.port_id)
+    routers.touch(tx, ctx, row, "interface_added")
+    return interfaces.interface_view(row, port, subnet_ids)
 
 
-@api.put("/routers/{id}/remove_router_interface", SIGNED_IN, body="")
-def remove_interface(tx: Tx, ctx: Context, id: str, body: InterfaceBody) -> dict[str, Any]:
-    router = routers.load_for(tx, ctx, id, REMOVE)
-    port, subnet_ids = interfaces.remove_interface(tx, ctx, router, body.subnet_id, body.port_id)
-    routers.touch(tx, ctx, router, "interface_removed")
-    return interfaces.interface_view(router, port, subnet_ids)
+@api.put("/routers/{id}/remove_router_interface", REMOVE, body="", about=routers.about)
+def remove_interface(tx: Tx, ctx: Context, row: Router, body: InterfaceBody) -> dict[str, Any]:
+    port, subnet_ids = interfaces.remove_interface(tx, ctx, row, body.subnet_id, body.port_id)
+    routers.touch(tx, ctx, row, "interface_removed")
+    return interfaces.interface_view(row, port, subnet_ids)
 
 
-@api.put("/routers/{id}/add_extraroutes", SIGNED_IN, wrap="router")
-def add_routes(tx: Tx, ctx: Context, id: str, body: RoutesBody) -> Any:
+@api.put("/routers/{id}/add_extraroutes", ADD_ROUTES, wrap="router", about=routers.about)
+def add_routes(tx: Tx, ctx: Context, row: Router, body: RoutesBody) -> Any:
     """Add routes to those there are; one that is there already stays."""
-    router = routers.load_for(tx, ctx, id, ADD_ROUTES)
-    there = [*router.routes, *(route for route in body.routes if route not in router.routes)]
-    app.update_router(tx, ctx, router, {"routes": there})
-    routers.touch(tx, ctx, router)
-    return routers.views(tx, ctx, [router])[0]
+    there = [*row.routes, *(route for route in body.routes if route not in row.routes)]
+    app.update_router(tx, ctx, row, {"routes": there})
+    routers.touch(tx, ctx, row)
+    return routers.views(tx, ctx, [row])[0]
 
 
-@api.put("/routers/{id}/remove_extraroutes", SIGNED_IN, wrap="router")
-def remove_routes(tx: Tx, ctx: Context, id: str, body: RoutesBody) -> Any:
+@api.put("/routers/{id}/remove_extraroutes", REMOVE_ROUTES, wrap="router", about=routers.about)
+def remove_routes(tx: Tx, ctx: Context, row: Router, body: RoutesBody) -> Any:
     """Remove routes; one that is not there is as good as removed."""
-    router = routers.load_for(tx, ctx, id, REMOVE_ROUTES)
-    app.update_router(tx, ctx, router, {"routes": [route for route in router.routes if route not in body.routes]})
-    routers.touch(tx, ctx, router)
-    return routers.views(tx, ctx, [router])[0]
+    app.update_router(tx, ctx, row, {"routes": [route for route in row.routes if route not in body.routes]})
+    routers.touch(tx, ctx, row)
+    return routers.views(tx, ctx, [row])[0]

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, or_
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import ADMIN, ADMIN_OR_MEMBER, Rule
-from pileus.kernel.rest.regular import SIGNED_IN, Attr, Name, Resource, Standard, Tagged, add_tag_routes, boolean
+from pileus.kernel.rest.regular import Attr, Name, Resource, Standard, Tagged, add_tag_routes, boolean
 from pileus.services.network.api.root import api
 from pileus.services.network.app import pools as app
 from pileus.services.network.model import SHARED, AddressScope, SubnetPool
@@ -76,17 +76,15 @@ _with_sharing(pools, "subnetpool", SubnetPool)
 _with_sharing(scopes, "address_scope", AddressScope)
 
 
-@api.put("/subnetpools/{id}/add_prefixes", SIGNED_IN, body="")
-def add_prefixes(tx: Tx, ctx: Context, id: str, body: PrefixesBody) -> dict[str, list[str]]:
-    pool = pools.load_for(tx, ctx, id, ADD)
-    app.update_pool(tx, ctx, pool, {"prefixes": [*pool.prefixes, *body.prefixes]})
-    pools.touch(tx, ctx, pool)
-    return {"prefixes": pool.prefixes}
+@api.put("/subnetpools/{id}/add_prefixes", ADD, body="", about=pools.about)
+def add_prefixes(tx: Tx, ctx: Context, row: SubnetPool, body: PrefixesBody) -> dict[str, list[str]]:
+    app.update_pool(tx, ctx, row, {"prefixes": [*row.prefixes, *body.prefixes]})
+    pools.touch(tx, ctx, row)
+    return {"prefixes": row.prefixes}
 
 
-@api.put("/subnetpools/{id}/remove_prefixes", SIGNED_IN, body="")
-def remove_prefixes(tx: Tx, ctx: Context, id: str, body: PrefixesBody) -> dict[str, list[str]]:
-    pool = pools.load_for(tx, ctx, id, REMOVE)
-    app.remove_prefixes(tx, pool, body.prefixes)
-    pools.touch(tx, ctx, pool)
-    return {"prefixes": pool.prefixes}
+@api.put("/subnetpools/{id}/remove_prefixes", REMOVE, body="", about=pools.about)
+def remove_prefixes(tx: Tx, ctx: Context, row: SubnetPool, body: PrefixesBody) -> dict[str, list[str]]:
+    app.remove_prefixes(tx, row, body.prefixes)
+    pools.touch(tx, ctx, row)
+    return {"prefixes": row.prefixes}

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, or_
 
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.policy import ADMIN
+from pileus.kernel.policy import ADMIN, MEMBER
 from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, add_tag_routes, boolean
 from pileus.services.network.api.root import api
 from pileus.services.network.app import subnets as app
@@ -15,8 +15,8 @@ from pileus.services.network.model import SHARED, Subnet
 from pileus.services.network.store import sharing
 
 Mode = Literal["slaac", "dhcpv6-stateful", "dhcpv6-stateless"]
-ADMIN_OR_NETWORK_OWNER = "role:admin or (role:member and project_id:%(network_project_id)s)"
-ADMIN_OR_OWNERS = "role:admin or (role:member and (project_id:%(project_id)s or project_id:%(network_project_id)s))"
+ADMIN_OR_NETWORK_OWNER = f"{ADMIN} or (role:member and project_id:%(network_project_id)s)"
+ADMIN_OR_OWNERS = f"{ADMIN_OR_NETWORK_OWNER} or ({MEMBER})"
 
 
 class SubnetAttributes(Tagged, kw_only=True):

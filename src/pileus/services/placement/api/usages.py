@@ -5,13 +5,13 @@ from typing import Any
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
-from pileus.kernel.policy import Rule
+from pileus.kernel.policy import ADMIN_OR_SERVICE, READER, Rule
 from pileus.kernel.rest import StrictQuery
 from pileus.services.placement.api.allocations import UNKNOWN
 from pileus.services.placement.api.router import api
 from pileus.services.placement.store import allocations
 
-USAGES = Rule("placement:usages", "role:admin or role:service or (role:reader and project_id:%(project_id)s)")
+USAGES = Rule("placement:usages", f"{ADMIN_OR_SERVICE} or ({READER})")
 
 
 class UsageQuery(StrictQuery):
@@ -20,7 +20,7 @@ class UsageQuery(StrictQuery):
     consumer_type: str | None = None
 
 
-@api.get("/usages", USAGES, since="1.9")
+@api.get("/usages", USAGES, since="1.9", by_handler=True)
 def show_usages(tx: Tx, ctx: Context, query: UsageQuery) -> dict[str, Any]:
     ctx.require(USAGES, {"project_id": query.project_id})
     rows = allocations.usages_by_type(tx, query.project_id, query.user_id)
