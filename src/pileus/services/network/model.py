@@ -1,7 +1,7 @@
 """The nouns of the network service: rows, limits and settings.
 
 Rule: every fact is in one place.  Who shares a network is in its RBAC entries, which addresses are taken is in the
-addresses, which interfaces a router has is in its ports.
+addresses, what a port is part of (a server, a router, ...) is in its ``role`` and ``holder_id``.
 """
 
 from datetime import datetime
@@ -19,10 +19,12 @@ SHARED = "access_as_shared"
 EXTERNAL = "access_as_external"
 EVERYBODY = "*"
 
+SERVER = "compute"
 ROUTER_INTERFACE = "network:router_interface"
 ROUTER_GATEWAY = "network:router_gateway"
 FLOATING_IP = "network:floatingip"
 DHCP = "network:dhcp"
+"""What a port is (``store/roles``)."""
 ACTIVE, DOWN, BUILD = "ACTIVE", "DOWN", "BUILD"
 ZONE = "nova"
 DNS_DOMAIN = "openstacklocal."
@@ -97,12 +99,17 @@ class Subnet(StandardRow, Row):
 
 
 class Port(StandardRow, Row):
-    """A place on a network: ``binding_host`` is the host that carries it, empty while nobody does."""
+    """A place on a network: ``binding_host`` is the host that carries it, empty while nobody does.
+
+    ``role`` and ``holder_id`` say what the port is part of, and only ``store/roles`` writes them; ``device_owner`` and
+    ``device_id`` are what the API shows and users may set.
+    """
 
     __tablename__ = "network_ports"
     __table_args__ = (
         UniqueConstraint("network_id", "mac_address"),
         Index("ix_network_ports_device", "device_id", "device_owner"),
+        Index("ix_network_ports_holder", "holder_id", "role"),
         Index("ix_network_ports_host", "binding_host", "network_id"),
     )
 
@@ -113,6 +120,8 @@ class Port(StandardRow, Row):
     status: Mapped[str] = mapped_column(String(16), default="DOWN")
     device_id: Mapped[str] = mapped_column(String(255), default="")
     device_owner: Mapped[str] = mapped_column(String(255), default="")
+    role: Mapped[str] = mapped_column(String(32), default="")
+    holder_id: Mapped[str] = mapped_column(String(255), default="")
     port_security_enabled: Mapped[bool] = mapped_column(default=True)
     allowed_address_pairs: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     extra_dhcp_opts: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
@@ -178,7 +187,7 @@ class PortGroup(Row):
 
 
 class Router(StandardRow, Row):
-    """A router; its interfaces and its gateway are ports with its id as ``device_id``."""
+    """A router; its interfaces and its gateway are ports whose ``holder_id`` is its id."""
 
     __tablename__ = "network_routers"
 

@@ -25,16 +25,17 @@ from pileus.services.network.model import (
     MAC_PREFIX,
     ROUTER_GATEWAY,
     ROUTER_INTERFACE,
+    SERVER,
     SHARED,
     FloatingIp,
     Network,
     Port,
     PortGroup,
 )
-from pileus.services.network.store import addresses, networks, routers, sharing, stamps
+from pileus.services.network.store import addresses, networks, roles, routers, sharing, stamps
 from pileus.services.network.store import ports as store
 
-ROUTED = (ROUTER_INTERFACE, ROUTER_GATEWAY, FLOATING_IP)
+OWNED = (ROUTER_INTERFACE, ROUTER_GATEWAY, FLOATING_IP)
 
 
 def new_mac(tx: Tx, network_id: str) -> str:
@@ -54,6 +55,7 @@ def create_port(tx: Tx, ctx: Context, body: Any) -> Port:
         or sharing.may_use(tx, ctx, "network", network, sharing.EXTERNAL)
     ):
         raise network_not_found(body.network_id)
+    roles.check_words(tx, ctx, body.project_id, body.device_id, body.device_owner)
     fixed = addressing.wishes(body.fixed_ips) if body.fixed_ips is not None else None
     secure = network.port_security_enabled if body.port_security_enabled is None else body.port_security_enabled
     port = Port(
@@ -116,7 +118,7 @@ def _groups(tx: Tx, ctx: Context, port: Port, given: list[str] | None) -> list[s
                 kind="PortSecurityAndIPRequiredForSecurityGroups",
             )
         return groups.usable_groups(tx, ctx, given)
-    if given is not None or not port.port_security_enabled or port.device_owner.startswith("network:"):
+    if given is not None or not port.port_security_enabled or not roles.is_guest(port):
         return []
     return [groups.default_group(tx, port.project_id)] if port.project_id else []
 
@@ -129,6 +131,7 @@ def _complete_pairs(port: Port) -> None:
 
 def update_port(tx: Tx, ctx: Context, row: Port, changes: dict[str, Any]) -> None:
     """Apply changes, and tell the host that carries the port and those that filter by it."""
+    _check_device(tx, ctx, row, changes)
     before = set(store.groups_of_ports(tx, [row.id]).get(row.id, []))
     host = changes.pop("binding_host", None)
     if changes.get("mac_address", row.mac_address) != row.mac_address:
@@ -156,6 +159,15 @@ def update_port(tx: Tx, ctx: Context, row: Port, changes: dict[str, Any]) -> Non
     telling.port_changed(tx, row)
 
 
+def _check_device(tx: Tx, ctx: Context, row: Port, changes: dict[str, Any]) -> None:
+    """Refuse words that belie what the port is, or that make it look like what it is not."""
+    id = changes.get("device_id", row.device_id)
+    owner = changes.get("device_owner", row.device_owner)
+    roles.check_held(row, id, owner)
+    if not row.role and (id, owner) != (row.device_id, row.device_owner):
+        roles.check_words(tx, ctx, row.project_id, id, owner)
+
+
 def _check_security(row: Port, secure: bool, group_ids: Any, changes: dict[str, Any]) -> None:
     if secure:
         return
@@ -172,7 +184,7 @@ def _check_security(row: Port, secure: bool, group_ids: Any, changes: dict[str, 
 
 
 def _new_mac(tx: Tx, row: Port, given: str | None) -> str:
-    if row.binding_host and row.device_owner.startswith("compute:"):
+    if row.binding_host and row.role == SERVER:
         raise Conflict(
             f"Unable to complete operation on port {row.id}, port is already bound, port type: bridge, old_mac"
             f" {row.mac_address}, new_mac {given}.",
@@ -185,9 +197,9 @@ def _set_addresses(tx: Tx, row: Port, wanted: list[addressing.Wish]) -> None:
     before = {address.ip for address in addresses.of_port(tx, row.id)}
     after = {address.ip for address in addressing.reallocate(tx, row, wanted)}
     lost = before - after
-    if lost and row.device_owner == ROUTER_INTERFACE:
+    if lost and row.role == ROUTER_INTERFACE:
         raise Conflict(
-            f"Port {row.id} is an interface of router {row.device_id}: remove the interface instead of its addresses.",
+            f"Port {row.id} is an interface of router {row.holder_id}: remove the interface instead of its addresses.",
             kind="ServicePortInUse",
         )
     for floating in _floating_ips(tx, row.id):
@@ -206,9 +218,9 @@ def _set_groups(tx: Tx, ctx: Context, row: Port, wanted: list[str] | None, befor
 
 def delete_port_by_user(tx: Tx, ctx: Context, row: Port) -> None:
     """Remove a port, unless it belongs to a router or a floating IP."""
-    if row.device_owner in ROUTED:
+    if row.role in OWNED:
         raise Conflict(
-            f"Port {row.id} cannot be deleted directly via the port API: has device owner {row.device_owner}.",
+            f"Port {row.id} cannot be deleted directly via the port API: has device owner {row.role}.",
             kind="ServicePortInUse",
         )
     delete_ports(tx, [row])
@@ -310,11 +322,10 @@ def ensure_dhcp_port(tx: Tx, host: str, network_id: str) -> Port | None:
             project_id=network.project_id,
             network_id=network_id,
             mac_address=new_mac(tx, network_id),
-            device_id=dhcp_device(host, network_id),
-            device_owner=DHCP,
             port_security_enabled=False,
             binding_host=host,
             status=ACTIVE,
+            **roles.held(DHCP, dhcp_device(host, network_id)),
         )
         wanted = [addressing.Wish(subnet.id) for subnet in served]
         return add_port(tx, port, wanted, claim=False)

@@ -31,7 +31,7 @@ def routers_made(tx: Tx, specs: Sequence[RouterSpec]) -> None:
     if not specs:
         return
     told = {leg.port_id for spec in specs for leg in (*spec.interfaces, *filter(None, [spec.gateway]))}
-    for leg in ports.ports_of_devices(tx, [spec.id for spec in specs]):
+    for leg in ports.legs_of_routers(tx, [spec.id for spec in specs]):
         if leg.id in told:
             leg.status = ACTIVE
     translated = {(one.id, one.fixed_ip) for spec in specs for one in spec.floating_ips}
