@@ -25,10 +25,9 @@ def words_looked_at(tree: ast.AST) -> Iterator[int]:
     """Yield the lines where a word is compared, asked for in SQL, or a condition of anything."""
     prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr in WORDS and _is_column(node.value):
-            yield node.lineno
-        elif isinstance(node, ast.Constant) and id(node) not in prose and _is_sql(node.value):
-            yield node.lineno
+        column = isinstance(node, ast.Attribute) and node.attr in WORDS and _is_column(node.value)
+        if column or (isinstance(node, ast.Constant) and id(node) not in prose and _is_sql(node.value)):
+            yield node.lineno  # type: ignore[attr-defined]
         for part in _decisive(node):
             for inside in ast.walk(part):
                 if _is_word(inside):
