@@ -128,6 +128,8 @@ class Port(StandardRow, Row):
     dns_name: Mapped[str] = mapped_column(String(255), default="")
     dns_domain: Mapped[str] = mapped_column(String(255), default="")
     binding_host: Mapped[str] = mapped_column(String(255), default="")
+    binding_failed_host: Mapped[str] = mapped_column(String(255), default="")
+    """The host that an operator asked for and that is none; the port is carried by nobody then."""
     vnic_type: Mapped[str] = mapped_column(String(64), default="normal")
     binding_profile: Mapped[dict[str, Any]] = mapped_column(default=dict)
 

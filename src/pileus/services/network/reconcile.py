@@ -56,6 +56,7 @@ async def tell_hosts(world: World) -> None:
 @reconciler("network.drift", every_s=60)
 async def find_drift(world: World) -> None:
     """Ask every host what it has lost of what it made; one that has lost something is told everything anew."""
+    await world.db.write(work.drop_unregistered)
     for host in await world.db.read(_carriers):
         try:
             lost = await world.bus.call(host, FindNetworkDrift(), timeout_s=DRIFT_TIMEOUT_S)

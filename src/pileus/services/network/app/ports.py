@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pileus.kernel import events, ids
+from pileus.kernel.agent import hosts
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx, add_now, delete_with, keep
 from pileus.kernel.errors import Conflict, Invalid
@@ -152,7 +153,7 @@ def update_port(tx: Tx, ctx: Context, row: Port, changes: dict[str, Any]) -> Non
     if fixed is not None:
         _set_addresses(tx, row, addressing.wishes(fixed))
     after = _set_groups(tx, ctx, row, wanted_groups, before)
-    if host is not None and host != row.binding_host:
+    if host is not None and (host != row.binding_host or row.binding_failed_host):
         rebind(tx, row, host)
     if fixed is not None or "allowed_address_pairs" in changes or before != after:
         telling.members_changed(tx, sorted(before | after))
@@ -274,7 +275,7 @@ def disassociate(tx: Tx, floating: FloatingIp) -> None:
 def bind(tx: Tx, rows: Sequence[Port], host: str) -> None:
     """Let a host carry ports; it serves DHCP on their networks from now on.  What it needs is told by the caller."""
     for row in rows:
-        row.binding_host = host
+        row.binding_host, row.binding_failed_host = host, ""
         row.status = BUILD
     stamps.advance(tx)
     tx.flush()
@@ -284,10 +285,15 @@ def bind(tx: Tx, rows: Sequence[Port], host: str) -> None:
 
 
 def rebind(tx: Tx, row: Port, host: str) -> None:
-    """Move a port to another host (or to none) on an operator's word; both hosts are told."""
+    """Move a port to another host (or to none) on an operator's word; both hosts are told.
+
+    A host that is none carries nothing: the port says so (``binding_failed``) until it is bound again.
+    """
     if row.binding_host:
         unbind(tx, [row])
-    if host:
+    there = any(one.name == host and "network" in one.services for one in hosts.every(tx))
+    row.binding_failed_host = "" if there else host
+    if there:
         bind(tx, [row], host)
         telling.port_changed(tx, row)
 
@@ -296,7 +302,7 @@ def unbind(tx: Tx, rows: Sequence[Port]) -> None:
     """Take ports from the hosts that carry them; the hosts are told."""
     for row in rows:
         telling.port_changed(tx, row)
-        row.binding_host = ""
+        row.binding_host = row.binding_failed_host = ""
         row.status = DOWN
 
 
