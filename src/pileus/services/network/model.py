@@ -25,7 +25,7 @@ ROUTER_GATEWAY = "network:router_gateway"
 FLOATING_IP = "network:floatingip"
 DHCP = "network:dhcp"
 """What a port is (``store/roles``)."""
-ACTIVE, DOWN, BUILD = "ACTIVE", "DOWN", "BUILD"
+ACTIVE, DOWN, BUILD, ERROR = "ACTIVE", "DOWN", "BUILD", "ERROR"
 ZONE = "nova"
 DNS_DOMAIN = "openstacklocal."
 MAC_PREFIX = "fa:16:3e"
@@ -56,6 +56,9 @@ class NetworkSettings(Settings, frozen=True):
     tunnel_port: int = 4789
     physical_interfaces: dict[str, str] = {}
     """Which interface of a host leads into which physical network."""
+    guest_tcp_ports: list[int] = []
+    """TCP ports of a host that guests may reach through an external network (of the API, for programs in guests that
+    use the cloud); all others are closed to them."""
     metadata_url: str | None = None
     """Where a host sends guests' requests for metadata; by default to the server on the same machine."""
 

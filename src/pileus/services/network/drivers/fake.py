@@ -13,6 +13,7 @@ from pileus.services.network.wanted import (
     ExternalNetworkSpec,
     Facts,
     Inventory,
+    Lost,
     NetworkSpec,
     Plug,
     PortSpec,
@@ -59,6 +60,9 @@ class FakeNetworkDriver:
             dhcp=tuple(sorted(self.dhcp)),
             routers=tuple(sorted(self.routers)),
         )
+
+    async def damage(self) -> list[Lost]:
+        return []
 
     async def ensure_network(self, network: NetworkSpec) -> None:
         self._called("ensure_network", network.id)
