@@ -38,6 +38,8 @@ class FakeNetworkDriver:
         self.ports: dict[str, PortSpec] = {}
         self.dhcp: dict[str, DhcpSpec] = {}
         self.routers: dict[str, RouterSpec] = {}
+        self.unheld: set[str] = set()
+        """Ports whose tap no guest holds."""
 
     async def start(self) -> None:
         self._called("start", "")
@@ -62,7 +64,8 @@ class FakeNetworkDriver:
         )
 
     async def damage(self) -> list[Lost]:
-        return []
+        self._called("damage", "")
+        return [Lost(kind="plugs", id=id, what="no guest holds its tap") for id in sorted(self.unheld)]
 
     async def ensure_network(self, network: NetworkSpec) -> None:
         self._called("ensure_network", network.id)

@@ -59,7 +59,7 @@ def is_free(port: Port, holder_id: str) -> bool:
 
 def is_guest(port: Port) -> bool:
     """Tell whether a port is a server's or free for one, rather than part of the network itself."""
-    return port.role in ("", SERVER)
+    return not port.role or port.role == SERVER
 
 
 GUESTS = Port.role.in_(("", SERVER))
