@@ -134,7 +134,7 @@ def host_leg(table: str, name: str, resolvers: Iterable[str], tcp_ports: Iterabl
         rules += [f"{'ip6' if ':' in ip else 'ip'} daddr {ip} {kind} dport 53 accept" for kind in ("udp", "tcp")]
     opened = ", ".join(str(port) for port in sorted(set(tcp_ports)))
     rules += [f"tcp dport {{ {opened} }} accept"] if opened else []
-    lines = _rules("inet", table, "through_leg", [*rules, "drop"])
+    lines = [_shared("inet", table, "through_leg", [*rules, "drop"])]
     return "\n".join([*lines, f'add element inet {table} host_legs {{ "{name}" }}'])
 
 
