@@ -70,13 +70,20 @@ def found(host: Host, spec: Spec, seen: Seen) -> list[Lost]:
         what = list(amiss)
     except HostNetworkError as error:
         what = [str(error)]
-    return [Lost(kind=kind, id=id, what=", ".join(what))] if what else []
+    lost = [Lost(kind=kind, id=id, what=", ".join(what))] if what else []
+    if isinstance(spec, PortSpec) and _unheld(host, spec, seen):
+        lost.append(Lost(kind="plugs", id=id, what="no guest holds its tap"))
+    return lost
 
 
-def unheld(host: Host, spec: PortSpec, seen: Seen) -> bool:
+def _unheld(host: Host, spec: PortSpec, seen: Seen) -> bool:
     """Tell whether a port's tap is there and up and no guest holds it."""
     link = seen.links.get(host.names.interface(names.TAP, spec.id)) if spec.plug is Plug.TAP else None
     return link is not None and link.up and not link.carrier
+
+
+def _bridge(host: Host, seen: Seen, network_id: str) -> Link | None:
+    return seen.links.get(host.names.interface(names.BRIDGE, network_id))
 
 
 def _network(host: Host, spec: NetworkSpec, seen: Seen) -> Iterator[str]:
@@ -109,7 +116,7 @@ def _tunnel(host: Host, spec: NetworkSpec, bridge: Link, seen: Seen) -> Iterator
 
 def _external(host: Host, spec: ExternalNetworkSpec, seen: Seen) -> Iterator[str]:
     yield from _network(host, spec.network, seen)
-    bridge = seen.links.get(host.names.interface(names.BRIDGE, spec.network.id))
+    bridge = _bridge(host, seen, spec.network.id)
     if bridge is None or not spec.host_addresses:
         return
     leg, peer = (host.names.interface(letter, spec.network.id) for letter in (names.HOST_LEG, names.HOST_LEG_PEER))
@@ -128,11 +135,11 @@ def _external(host: Host, spec: ExternalNetworkSpec, seen: Seen) -> Iterator[str
 
 def _port(host: Host, spec: PortSpec, seen: Seen) -> Iterator[str]:
     name = host.names.interface(names.TAP if spec.plug is Plug.TAP else names.PLUG, spec.id)
-    link, bridge = seen.links.get(name), seen.links.get(host.names.interface(names.BRIDGE, spec.network_id))
+    link, bridge = seen.links.get(name), _bridge(host, seen, spec.network_id)
     if link is None:
         yield f"interface {name} is gone"
         return
-    if bridge is not None and link.master != bridge.index:
+    if bridge is None or link.master != bridge.index:
         yield f"{name} is not in its bridge"
     if link.up != spec.admin_up:
         yield f"{name} is {'up' if link.up else 'down'}"
@@ -143,10 +150,8 @@ def _port(host: Host, spec: PortSpec, seen: Seen) -> Iterator[str]:
 
 
 def _dhcp(host: Host, spec: DhcpSpec, seen: Seen) -> Iterator[str]:
-    bridge = seen.links.get(host.names.interface(names.BRIDGE, spec.network_id))
     outer = host.names.interface(names.PLUG, spec.port_id)
-    if bridge is not None:
-        yield from _member(seen.links.get(outer), outer, bridge)
+    yield from _member(seen.links.get(outer), outer, _bridge(host, seen, spec.network_id))
     namespace, end = host.names.dhcp_namespace(spec.network_id), inner("ns", spec.port_id)
     routes = {"0.0.0.0/0"} if dhcp_server.way_out(spec) else set[str]()
     yield from namespaces.inside(namespace, lambda: _legs({end: dhcp_server.own_addresses(spec)}, routes))
@@ -160,10 +165,8 @@ def _dhcp(host: Host, spec: DhcpSpec, seen: Seen) -> Iterator[str]:
 def _router(host: Host, spec: RouterSpec, seen: Seen) -> Iterator[str]:
     legs = [("qr", leg) for leg in spec.interfaces] + ([("qg", spec.gateway)] if spec.gateway else [])
     for _, leg in legs:
-        bridge = seen.links.get(host.names.interface(names.BRIDGE, leg.network_id))
         outer = host.names.interface(names.PLUG, leg.port_id)
-        if bridge is not None:
-            yield from _member(seen.links.get(outer), outer, bridge)
+        yield from _member(seen.links.get(outer), outer, _bridge(host, seen, leg.network_id))
     wanted = {inner(prefix, leg.port_id): set(leg.addresses) for prefix, leg in legs}
     if spec.gateway is not None:
         wanted[inner("qg", spec.gateway.port_id)] |= {routers.single(one.floating_ip) for one in spec.floating_ips}
@@ -175,11 +178,13 @@ def _router(host: Host, spec: RouterSpec, seen: Seen) -> Iterator[str]:
     )
 
 
-def _member(link: Link | None, name: str, bridge: Link) -> Iterator[str]:
+def _member(link: Link | None, name: str, bridge: Link | None) -> Iterator[str]:
     if link is None:
         yield f"interface {name} is gone"
-    elif link.master != bridge.index or not link.up:
-        yield f"{name} is {'not in its bridge' if link.up else 'down'}"
+    elif bridge is None or link.master != bridge.index:
+        yield f"{name} is not in its bridge"
+    elif not link.up:
+        yield f"{name} is down"
 
 
 def _legs(wanted: dict[str, set[str]], routes: set[str]) -> list[str]:

@@ -91,15 +91,14 @@ class LinuxNetworkDriver:
         for (kind, id), spec in list(self._specs.items()):
             # One by one: nothing else waits for more than one look into a namespace.
             found += await self._do(damage.found, spec, seen)
-            if isinstance(spec, PortSpec) and await self._do(damage.unheld, spec, seen):
-                found.append(Lost(kind="plugs", id=id, what="no guest holds its tap"))
-            namespace = await self._do(_namespace_of, kind, id)
-            if namespace is not None and not self._answers(namespace, spec):
+            if not isinstance(spec, DhcpSpec | RouterSpec):
+                continue
+            if not self._answers(await self._do(_namespace_of, kind, id), spec):
                 found.append(Lost(kind=kind, id=id, what="metadata is not answered there"))
         return found
 
-    def _answers(self, namespace: str, spec: Spec) -> bool:
-        asked = spec.metadata if isinstance(spec, DhcpSpec) else isinstance(spec, RouterSpec) and _asked(spec)
+    def _answers(self, namespace: str, spec: DhcpSpec | RouterSpec) -> bool:
+        asked = spec.metadata if isinstance(spec, DhcpSpec) else _asked(spec)
         if self._proxy is None or not asked:
             return True
         here = self._standing.get(namespace) == namespaces.identity(namespace)
@@ -243,9 +242,8 @@ def _asked(router: RouterSpec) -> bool:
     return router.metadata and bool(router.interfaces)
 
 
-def _namespace_of(host: Host, kind: str, id: str) -> str | None:
-    names = {"dhcp": host.names.dhcp_namespace, "routers": host.names.router_namespace}
-    return names[kind](id) if kind in names else None
+def _namespace_of(host: Host, kind: str, id: str) -> str:
+    return host.names.dhcp_namespace(id) if kind == "dhcp" else host.names.router_namespace(id)
 
 
 def _namespaces(host: Host) -> list[tuple[str, str, str]]:
