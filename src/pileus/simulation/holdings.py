@@ -36,7 +36,7 @@ async def hosts_at_rest(cloud: Cloud) -> list[str]:
         wrong += _inside(ask, name, guests, machine.drivers["compute"])
         network = machine.drivers["network"]
         wanted = {id for (id,) in ask(f"select id from network_ports where binding_host = '{name}'"
-                                      " and device_owner like 'compute:%'")}  # fmt: skip
+                                      " and role = 'compute'")}  # fmt: skip
         wrong += compare(f"tap on {name}", set(network.ports), wanted, excused)
         wrong += networks_of_host(ask, name, network)
         kept = await machine.drivers["block_storage"].inventory()
@@ -64,7 +64,7 @@ def _erring_guests(ask: Ask) -> set[str]:
 def erring_ports(cloud: Cloud) -> set[str]:
     """Return the ports of servers in error, and of those that may still go back: they may be anywhere."""
     query = (
-        "select p.id from network_ports p join compute_servers s on s.id = p.device_id"
+        "select p.id from network_ports p join compute_servers s on s.id = p.holder_id"
         " where s.vm_state in ('error', 'resized') and s.deleted_at is null"
     )
     return {id for (id,) in cloud.store.connection.execute(query)}

@@ -42,20 +42,20 @@ def _relevant(ask: Ask, consumer: str, sequence: int) -> bool:
 
 AT_REST: dict[str, str] = {
     "a port belongs to no server": (
-        "select p.id, p.device_id from network_ports p left join compute_servers s"
-        " on s.id = p.device_id and s.deleted_at is null where p.device_owner like 'compute:%' and s.id is null"
+        "select p.id, p.holder_id from network_ports p left join compute_servers s"
+        " on s.id = p.holder_id and s.deleted_at is null where p.role = 'compute' and s.id is null"
     ),
     "a port and its server's cards differ": (
-        "select p.id, p.device_id, n.server_id from network_ports p left join compute_nics n on n.port_id = p.id"
-        " where p.device_owner like 'compute:%' and n.server_id is not p.device_id"
+        "select p.id, p.holder_id, n.server_id from network_ports p left join compute_nics n on n.port_id = p.id"
+        " where p.role = 'compute' and n.server_id is not p.holder_id"
     ),
     "a card of no port": (
         "select n.port_id, n.server_id from compute_nics n left join network_ports p on p.id = n.port_id"
         " where p.id is null"
     ),
     "a port is bound elsewhere than its server runs": (
-        "select p.id, p.binding_host, s.host from network_ports p join compute_servers s on s.id = p.device_id"
-        " where p.device_owner like 'compute:%' and s.deleted_at is null and s.vm_state not in ('error')"
+        "select p.id, p.binding_host, s.host from network_ports p join compute_servers s on s.id = p.holder_id"
+        " where p.role = 'compute' and s.deleted_at is null and s.vm_state not in ('error')"
         " and p.binding_host is not s.host"
     ),
     "an attachment belongs to no server": (
@@ -145,7 +145,7 @@ def _volumes(ask: Ask) -> list[str]:
 
 def _ports(ask: Ask) -> list[str]:
     query = (
-        "select p.id, p.status from network_ports p join compute_servers s on s.id = p.device_id"
+        "select p.id, p.status from network_ports p join compute_servers s on s.id = p.holder_id"
         " where s.vm_state = 'active' and p.status <> 'ACTIVE' and p.admin_state_up and s.deleted_at is null"
     )
     return [f"port {id} of an active server is {status}" for id, status in ask(query)]

@@ -100,7 +100,7 @@ LEFT = {
     "allocations": "select consumer_uuid from placement_allocations",
     "cards": "select port_id from compute_nics",
     "devices": "select id from compute_block_devices",
-    "guests' ports": "select id from network_ports where device_owner like 'compute:%' or device_owner = ''",
+    "guests' ports": "select id from network_ports where role in ('compute', '')",
     "floating IPs": "select id from network_floating_ips",
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pileus.simulation.rows import Ask
 
-GUESTS = "device_owner not like 'network:%'"
+GUESTS = "role not like 'network:%'"
 
 
 def networks_of_host(ask: Ask, host: str, driver: Any) -> list[str]:
@@ -91,7 +91,7 @@ def _routers(ask: Ask, host: str, driver: Any) -> list[str]:
         if spec is None or id not in rows:
             wrong.append(f"router on {host}: {id} is {'not there' if spec is None else 'in no row'}")
             continue
-        legs = {port for (port,) in ask(f"select id from network_ports where device_id = '{id}'")}
+        legs = {port for (port,) in ask(f"select id from network_ports where holder_id = '{id}'")}
         floating = {tuple(row) for row in ask(
             "select floating_ip_address, fixed_ip_address from network_floating_ips"
             f" where router_id = '{id}' and fixed_ip_address is not null"

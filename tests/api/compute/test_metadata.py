@@ -3,6 +3,9 @@
 import base64
 import json
 
+from sqlalchemy import select
+
+from pileus.kernel.db import Tx
 from pileus.kernel.testing import client
 from pileus.services.compute.agent import ComputePart
 from pileus.services.network.metadata_signature import (
@@ -12,6 +15,8 @@ from pileus.services.network.metadata_signature import (
     shared_secret,
     sign,
 )
+from pileus.services.network.model import SERVER, Port
+from pileus.services.network.store import roles
 from tests.api.compute.cloud import Cloud
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me"
@@ -59,6 +64,53 @@ async def test_nobody_else_reads_it(cloud: Cloud) -> None:
             assert (await stranger.get("/metadata/openstack/latest/meta_data.json")).status_code == 403
     async with client(cloud.runtime, **_headers(cloud, "10.77.0.200")) as absent:
         assert (await absent.get("/metadata/latest/meta-data")).status_code == 404
+
+
+async def test_no_port_gets_a_foreign_servers_metadata_by_its_words(cloud: Cloud) -> None:
+    """Neither the words of a port nor a row that they once got into: only compute's own row of the card counts."""
+    data = base64.b64encode(b"the secret of demo").decode()
+    victim = await cloud.boot(user_data=data)
+    ports = "/networking/v2.0/ports"
+    network = (await cloud.alt.post("/networking/v2.0/networks", json={"network": {}})).json()["network"]["id"]
+    subnet = {"network_id": network, "ip_version": 4, "cidr": "10.66.0.0/24"}
+    await cloud.alt.post("/networking/v2.0/subnets", json={"subnet": subnet})
+    claim = {"device_owner": "compute:nova", "device_id": victim}
+    refused = await cloud.alt.post(ports, json={"port": {"network_id": network, **claim}})
+    assert refused.status_code == 409, refused.text
+    # An operator may write any word; it is still no card of the server.
+    made = await cloud.admin.post(ports, json={"port": {"network_id": network, **claim}})
+    assert made.status_code == 201, made.text
+    address = made.json()["port"]["fixed_ips"][0]["ip_address"]
+    headers = {ADDRESS_HEADER: address, NETWORK_HEADER: network}
+    headers[SIGNATURE_HEADER] = sign(shared_secret(cloud.runtime.config.state), NETWORK_HEADER, network, address)
+    async with client(cloud.runtime, **headers) as thief:
+        for path in ("latest/user-data", "openstack/latest/user_data", "openstack/latest/meta_data.json"):
+            assert (await thief.get(f"/metadata/{path}")).status_code == 404
+        stolen = await thief.post("/metadata/openstack/latest/password", content=b"mine")
+        assert stolen.status_code == 404
+
+    def forge(tx: Tx) -> None:
+        port = tx.get(Port, made.json()["port"]["id"])
+        assert port is not None
+        roles.hold(port, SERVER, victim)
+
+    await cloud.runtime.db.write(forge)
+    async with client(cloud.runtime, **headers) as thief:
+        assert (await thief.get("/metadata/latest/user-data")).status_code == 404
+
+
+async def test_a_server_and_its_port_are_of_one_project(cloud: Cloud) -> None:
+    id = await cloud.boot()
+    address = (await cloud.show(id))["addresses"]["net"][0]["addr"]
+
+    def give_away(tx: Tx) -> None:
+        port = tx.scalars(select(Port).where(Port.holder_id == id)).one()
+        port.project_id = "another"
+
+    async with client(cloud.runtime, **_headers(cloud, address)) as guest:
+        assert (await guest.get("/metadata/latest/meta-data")).status_code == 200
+        await cloud.runtime.db.write(give_away)
+        assert (await guest.get("/metadata/latest/meta-data")).status_code == 404
 
 
 async def test_the_config_drive_says_the_same(cloud: Cloud) -> None:

@@ -7,6 +7,7 @@ from sqlalchemy import select
 from pileus.kernel.events import Event
 from pileus.services.network import public
 from pileus.services.network.commands import EnsureNetworks
+from pileus.services.network.drivers.base import HostNetworkError
 from pileus.services.network.model import HostWork
 from pileus.services.network.wanted import SecurityGroupSpec
 
@@ -156,6 +157,57 @@ async def test_what_somebody_took_from_a_host_is_put_back(demo):
     assert driver.calls["doubt"] == 1
 
 
+async def test_the_api_says_what_a_host_has_lost_until_it_is_mended(demo):
+    runtime = demo.runtime
+    network, subnet = await demo.network()
+    router = await demo.make("router", external_gateway_info={"network_id": (await demo.public())["id"]})
+    leg = await demo.call("PUT", f"routers/{router['id']}/add_router_interface", 200, {"subnet_id": subnet["id"]})
+    port_id, command = await boot(demo, network["id"])
+    await runtime.bus.call("fake-1", command)
+    await runtime.db.write(public.mark_wired, [port_id], "fake-1")
+    fip = await demo.make("floatingip", floating_network_id=(await demo.public())["id"], port_id=port_id)
+    await demo.until("floatingip", fip["id"], status="ACTIVE")
+    await demo.until("port", leg["port_id"], status="ACTIVE")
+    driver = driver_of(runtime)
+
+    def refuses(verb, id):
+        if verb == "ensure_router":
+            raise HostNetworkError(f"Router {id} cannot be made.")
+
+    driver.fault = refuses
+    del driver.routers[router["id"]]
+    await runtime.reconcilers.run_once("network.drift")
+    assert (await demo.show("router", router["id"]))["status"] == "ERROR"
+    assert (await demo.show("port", leg["port_id"]))["status"] == "DOWN"
+    assert (await demo.show("floatingip", fip["id"]))["status"] == "DOWN"
+    driver.fault = None
+    await runtime.reconcilers.run_once("network.hosts")
+    await demo.until("router", router["id"], status="ACTIVE")
+    await demo.until("port", leg["port_id"], status="ACTIVE")
+    await demo.until("floatingip", fip["id"], status="ACTIVE")
+
+
+async def test_a_port_whose_tap_was_made_again_is_down_until_its_guest_holds_it(demo):
+    runtime = demo.runtime
+    network, _ = await demo.network()
+    port_id, command = await boot(demo, network["id"])
+    await runtime.bus.call("fake-1", command)
+    await runtime.db.write(public.mark_wired, [port_id], "fake-1")
+    driver = driver_of(runtime)
+    driver.unheld.add(port_id)
+    await runtime.reconcilers.run_once("network.drift")
+    assert (await demo.show("port", port_id))["status"] == "ACTIVE", "a guest that is off holds no tap either"
+    del driver.ports[port_id]
+    await runtime.reconcilers.run_once("network.drift")
+    await until(lambda: port_id in driver.ports)
+    await runtime.reconcilers.run_once("network.hosts")
+    await runtime.reconcilers.run_once("network.drift")
+    assert (await demo.show("port", port_id))["status"] == "DOWN"
+    driver.unheld.clear()
+    await runtime.reconcilers.run_once("network.drift")
+    assert (await demo.show("port", port_id))["status"] == "ACTIVE"
+
+
 async def test_the_guest_that_asks_for_metadata_is_found_by_network_or_router(demo):
     network, subnet = await demo.network()
     router = await demo.make("router")
@@ -165,10 +217,10 @@ async def test_the_guest_that_asks_for_metadata_is_found_by_network_or_router(de
 
     def find(tx):
         return (
-            public.find_server(tx, ip, network_id=network["id"]),
-            public.find_server(tx, ip, router_id=router["id"]),
-            public.find_server(tx, "10.7.0.1", network_id=network["id"]),
-            public.find_server(tx, ip, network_id="another"),
+            public.find_guest(tx, ip, network_id=network["id"]),
+            public.find_guest(tx, ip, router_id=router["id"]),
+            public.find_guest(tx, "10.7.0.1", network_id=network["id"]),
+            public.find_guest(tx, ip, network_id="another"),
         )
 
     by_network, by_router, the_router, nobody = await demo.runtime.db.read(find)

@@ -3,6 +3,10 @@
 import asyncio
 
 import pytest
+from sqlalchemy import select
+
+from pileus.services.network.model import HostWork
+from pileus.services.network.store import work as store
 
 
 async def test_a_port_gets_an_address_a_mac_and_the_default_group(demo):
@@ -219,3 +223,35 @@ async def test_dhcp_follows_guests_and_subnets(demo, admin):
             break
         await asyncio.sleep(0.01)
     assert await demo.list("port", servers) == []
+
+
+async def test_a_host_that_is_none_carries_nothing(demo, admin):
+    network, _ = await demo.network()
+    port = await demo.make("port", network_id=network["id"])
+    work = lambda: demo.runtime.db.read(lambda tx: [row.host for row in tx.scalars(select(HostWork))])  # noqa: E731
+    for name in ("ghost-1", "ghost-2"):
+        failed = await admin.update("port", port["id"], **{"binding:host_id": name})
+        assert (failed["binding:vif_type"], failed["status"]) == ("binding_failed", "DOWN")
+        assert (failed["binding:host_id"], failed["binding:vif_details"]) == (name, {})
+    assert [row["id"] for row in await admin.list("port", "binding:host_id=ghost-2")] == [port["id"]]
+    assert await admin.list("port", "binding:host_id=ghost-1") == []
+    made = await admin.make("port", network_id=network["id"], **{"binding:host_id": "ghost-3"})
+    assert (made["binding:vif_type"], made["status"]) == ("binding_failed", "DOWN")
+    assert len(await demo.list("port", f"network_id={network['id']}&device_owner=network:dhcp")) == 0
+    assert not {"ghost-1", "ghost-2", "ghost-3"} & set(await work())
+    bound = await admin.update("port", port["id"], **{"binding:host_id": "fake-1"})
+    assert (bound["binding:vif_type"], bound["binding:host_id"]) == ("bridge", "fake-1")
+    await demo.until("port", port["id"], status="ACTIVE")
+    freed = await admin.update("port", made["id"], **{"binding:host_id": ""})
+    assert (freed["binding:vif_type"], freed["binding:host_id"]) == ("unbound", "")
+
+
+async def test_notes_for_hosts_that_are_none_are_dropped(demo):
+    def note(tx):
+        store.add(tx, "ghost", store.PORT, ["a", "b"])
+        store.add(tx, "fake-1", store.PORT, ["c"])
+
+    await demo.runtime.db.write(note)
+    assert await demo.runtime.db.write(store.drop_unregistered) == 2
+    left = await demo.runtime.db.read(lambda tx: [row.host for row in tx.scalars(select(HostWork))])
+    assert "ghost" not in left

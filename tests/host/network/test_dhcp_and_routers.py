@@ -1,8 +1,11 @@
 """Addresses by DHCP, ways out by routers, floating IPs in both directions."""
 
 import asyncio
+import dataclasses
 import os
 import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -251,6 +254,80 @@ async def test_security_groups_hold_against_the_host_and_the_outside(
     assert calls("198.51.100.20", 80) == "TimeoutError"
     for server in servers:
         server.kill()
+
+
+async def test_guests_reach_nothing_that_listens_on_the_host(
+    driver: LinuxNetworkDriver, network: NetworkSpec, outside: NetworkSpec, anyone: SecurityGroupSpec, guests: Guests
+) -> None:
+    guest = await guests.boot(port_of(network, "10.7.0.5", anyone), "10.7.0.5/24", "10.7.0.1")
+    direct = await guests.boot(port_of(outside, "198.51.100.20", anyone), "198.51.100.20/24", "198.51.100.1")
+    run("ip", "link", "add", "pnt-lan", "type", "dummy")
+    guests.links.append("pnt-lan")
+    run("ip", "address", "add", "203.0.113.9/32", "dev", "pnt-lan")
+    router = RouterSpec(
+        id=new_id(),
+        interfaces=(leg_of(network, "10.7.0.1/24"),),
+        gateway=leg_of(outside, "198.51.100.7/24"),
+        nexthops=("198.51.100.1",),
+    )
+    await driver.ensure_router(router)
+    with socket.create_server(("0.0.0.0", 0)) as listener, socket.create_server(("0.0.0.0", 0)) as opened:
+        port, answered = (one.getsockname()[1] for one in (listener, opened))
+        for asking in (guest, direct):
+            for ip in ("198.51.100.1", "203.0.113.9"):
+                assert await asyncio.to_thread(asking.calls, ip, port) == "TimeoutError", "a port of the host"
+            assert asking.pings("198.51.100.1")
+        driver._settings = dataclasses.replace(driver._settings, guest_tcp_ports=(answered,))
+        driver._host.settings = driver._settings  # type: ignore[union-attr]
+        await driver.ensure_external_network(
+            ExternalNetworkSpec(network=outside, host_addresses=(HOST_ADDRESS,), masquerade=True)
+        )
+        with ThreadPoolExecutor(1) as pool:
+            answering = pool.submit(_answer_once, opened)
+            assert await asyncio.to_thread(guest.calls, "198.51.100.1", answered) == "hello"
+            answering.result()
+        assert await asyncio.to_thread(guest.calls, "198.51.100.1", port) == "TimeoutError"
+
+
+def _answer_once(listener: socket.socket) -> None:
+    peer, _ = listener.accept()
+    with peer:
+        peer.sendall(b"hello")
+
+
+async def test_private_guests_are_reached_by_floating_ips_alone(
+    driver: LinuxNetworkDriver, network: NetworkSpec, outside: NetworkSpec, anyone: SecurityGroupSpec, guests: Guests
+) -> None:
+    """Two tenants' routers on one external network: a route of one's own to the other's gateway leads nowhere."""
+    theirs = NetworkSpec(id=new_id(), mtu=1450)
+    await driver.ensure_network(theirs)
+    attacker = await guests.boot(port_of(theirs, "10.8.0.5", anyone), "10.8.0.5/24", "10.8.0.1")
+    victim = await guests.boot(port_of(network, "10.7.0.5", anyone), "10.7.0.5/24", "10.7.0.1")
+    server = victim.serve_tcp(80)
+    floating = FloatingIpSpec(id=new_id(), floating_ip="198.51.100.8", fixed_ip="10.7.0.5")
+    router = RouterSpec(
+        id=new_id(),
+        interfaces=(leg_of(network, "10.7.0.1/24"),),
+        gateway=leg_of(outside, "198.51.100.7/24"),
+        nexthops=("198.51.100.1",),
+    )
+    routed = RouterSpec(
+        id=new_id(),
+        interfaces=(leg_of(theirs, "10.8.0.1/24"),),
+        gateway=leg_of(outside, "198.51.100.9/24"),
+        nexthops=("198.51.100.1",),
+        routes=(Route(destination="10.7.0.0/24", nexthop="198.51.100.7"),),
+    )
+    await driver.ensure_router(router)
+    await driver.ensure_router(routed)
+    assert not attacker.pings("10.7.0.5")
+    assert attacker.calls("10.7.0.5", 80) == "TimeoutError"
+    await driver.ensure_router(msgspec.structs.replace(router, floating_ips=(floating,)))
+    assert attacker.calls("198.51.100.8", 80) == f"{victim.name} 198.51.100.9"
+    assert attacker.calls("10.7.0.5", 80) == "TimeoutError"
+    await driver.ensure_router(msgspec.structs.replace(router, enable_snat=False))
+    assert attacker.calls("10.7.0.5", 80) == f"{victim.name} 198.51.100.9", "an operator's router without translation"
+    server.kill()
 
 
 async def test_the_world_sees_the_hosts_address(

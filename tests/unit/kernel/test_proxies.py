@@ -33,6 +33,27 @@ def test_a_client_is_the_first_that_is_no_proxy(peer, forwarded, client, through
     assert seen(peer, forwarded) == (client, through_proxy)
 
 
+@pytest.mark.parametrize(
+    ("peer", "seen_as"),
+    [("127.0.0.1", "https://cloud.example"), ("192.0.2.1", "http://here:8080"), (None, "http://here:8080")],
+)
+def test_only_a_proxy_says_under_which_name_a_client_came(peer, seen_as):
+    headers = {"host": "here:8080", "x-forwarded-host": "cloud.example", "x-forwarded-proto": "https"}
+    request = Request("GET", "/", headers, b"", "http", peer)
+    Proxies(("127.0.0.1",)).look_behind(request)
+    assert request.base_url == seen_as
+
+
+def test_a_forgotten_proxy_is_warned_of_once(caplog):
+    proxies = Proxies(())
+    for _ in range(2):
+        proxies.look_behind(Request("GET", "/", {"x-forwarded-host": "x"}, b"", "http", "192.0.2.1"))
+    proxies.look_behind(Request("GET", "/", {}, b"", "http", "192.0.2.2"))
+    assert [record.getMessage() for record in caplog.records] == [
+        "X-Forwarded-* from 192.0.2.1 is ignored: it is not in [cloud] trusted_proxies"
+    ]
+
+
 def test_nobody_is_trusted_when_none_is_named():
     assert seen("127.0.0.1", "192.0.2.7", ()) == ("127.0.0.1", False)
 

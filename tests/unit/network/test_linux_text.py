@@ -172,3 +172,33 @@ class TestTranslation:
     def test_without_snat_only_floating_ips_are_translated(self) -> None:
         text = routers.translation(RouterSpec(id="r", interfaces=(self.LEG,), gateway=self.OUT, enable_snat=False))
         assert "snat" not in text.replace("srcnat", "")
+
+
+class TestHostLeg:
+    """What guests reach of the host by its leg in an external network."""
+
+    def test_all_is_dropped_at_the_end_and_nothing_of_an_earlier_text_stays(self) -> None:
+        lines = filters.host_leg("pileus_t", "h1", ("192.0.2.53", "2001:db8::53"), (443, 8080)).splitlines()
+        rules = [line.removeprefix("add rule inet pileus_t through_leg ") for line in lines if "add rule" in line]
+        assert lines.index("flush chain inet pileus_t through_leg") < lines.index(
+            f"add rule inet pileus_t through_leg {rules[0]}"
+        )
+        assert rules[-1] == "drop"
+        assert "tcp dport { 443, 8080 } accept" in rules
+        assert "ip daddr 192.0.2.53 udp dport 53 accept" in rules
+        assert "ip6 daddr 2001:db8::53 tcp dport 53 accept" in rules
+        closed = filters.host_leg("pileus_t", "h1", (), ())
+        assert "dport" not in closed
+
+    def test_a_router_that_translates_lets_in_answers_and_floating_ips_only(self) -> None:
+        router = RouterSpec(id="r", gateway=scenario_leg(), interfaces=())
+        head, rules = routers.chains(router)["through"]
+        assert head.endswith("policy accept;")
+        assert rules[-1].endswith("meta nfproto ipv4 drop")
+        assert any("ct status dnat accept" in rule for rule in rules)
+        assert routers.chains(msgspec.structs.replace(router, enable_snat=False))["through"][1] == []
+        assert routers.chains(msgspec.structs.replace(router, admin_up=False))["through"][0].endswith("policy drop;")
+
+
+def scenario_leg() -> RouterLeg:
+    return RouterLeg(port_id="p", network_id="n", mac="fa:16:3e:00:00:01", addresses=("198.51.100.7/24",))

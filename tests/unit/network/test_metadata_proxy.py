@@ -150,3 +150,67 @@ async def test_stopping_cuts_open_connections(api: Api, proxy: tuple[MetadataPro
     api.release.set()
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", proxy[1])
+
+
+class Crowd:
+    """Connections that ask for something and are not answered yet."""
+
+    def __init__(self) -> None:
+        self.readers: list[asyncio.StreamReader] = []
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def ask(self, port: int, guest: str, number: int = 1) -> None:
+        for _ in range(number):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(guest, 0))
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            self.readers.append(reader)
+            self.writers.append(writer)
+            await asyncio.sleep(0)
+
+    async def answers(self) -> list[bytes]:
+        found = [await asyncio.wait_for(reader.read(), 5) for reader in self.readers]
+        for writer in self.writers:
+            writer.close()
+        return [answer.split(b" ")[1] if answer else b"cut" for answer in found]
+
+
+async def settled(proxy: MetadataProxy, number: int) -> None:
+    for _ in range(5000):
+        if sum(map(len, proxy._open.values())) == number:
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError(f"not {number} connections")
+
+
+async def test_one_guest_leaves_room_for_the_others_of_its_network(
+    proxy: tuple[MetadataProxy, int], api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metadata, "CONNECTIONS_PER_GUEST", 2)
+    api.release.clear()
+    crowd = Crowd()
+    await crowd.ask(proxy[1], "127.0.0.2", 3)
+    await settled(proxy[0], 2)
+    await crowd.ask(proxy[1], "127.0.0.3")
+    await settled(proxy[0], 3)
+    api.release.set()
+    assert await crowd.answers() == [b"200", b"200", b"503", b"200"]
+
+
+async def test_a_network_that_asks_for_all_makes_way_for_another(
+    proxy: tuple[MetadataProxy, int], api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metadata, "CONNECTIONS", 4)
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    await proxy[0].serve("another", "dhcp", "another-network", listener)
+    api.release.clear()
+    greedy, modest = Crowd(), Crowd()
+    await greedy.ask(proxy[1], "127.0.0.2", 4)
+    await settled(proxy[0], 4)
+    await modest.ask(listener.getsockname()[1], "127.0.0.3")
+    await settled(proxy[0], 4)
+    await greedy.ask(proxy[1], "127.0.0.4")
+    await settled(proxy[0], 4)
+    api.release.set()
+    assert await modest.answers() == [b"200"]
+    assert sorted(await greedy.answers()) == [b"200", b"200", b"200", b"503", b"cut"]

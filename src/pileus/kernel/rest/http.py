@@ -70,9 +70,10 @@ class Request:
 
     @property
     def base_url(self) -> str:
-        """Return ``http://host:port`` as the client sees it, proxies included."""
-        scheme = self.headers.get("x-forwarded-proto", self.scheme)
-        host = self.headers.get("x-forwarded-host") or self.headers.get("host", "127.0.0.1")
+        """Return ``http://host:port`` as the client sees it; of proxies only a trusted one is believed."""
+        forwarded = self.headers if self.through_proxy else {}
+        scheme = forwarded.get("x-forwarded-proto") or self.scheme
+        host = forwarded.get("x-forwarded-host") or self.headers.get("host", "127.0.0.1")
         return f"{scheme}://{host}"
 
     def query_items(self) -> list[tuple[str, str]]:

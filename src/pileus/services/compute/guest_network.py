@@ -7,6 +7,7 @@ from typing import Any
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Forbidden
 from pileus.kernel.runtime import Runtime
+from pileus.services.compute.model import Server
 from pileus.services.compute.store import servers as store
 from pileus.services.network import public
 
@@ -77,10 +78,18 @@ def proven_source(runtime: Runtime, headers: Mapping[str, str]) -> tuple[str, st
     raise Forbidden("Metadata is for guests: the request does not carry the signature of a host's proxy.")
 
 
-def server_at(tx: Tx, header: str, source: str, address: str) -> str | None:
-    """Return the id of the server that asked from an address on a network, or through a router."""
+def server_at(tx: Tx, header: str, source: str, address: str) -> Server | None:
+    """Return the server that asked from an address on a network, or through a router.
+
+    The port that has the address tells nothing by itself: a server's card is what compute's own row says, and the
+    port must be of the server's project (as Nova has it of the proxy's ``X-Tenant-ID``).
+    """
     by_network = header == SIGNATURES.NETWORK_HEADER
-    port = public.find_server(
+    port = public.find_guest(
         tx, address, network_id=source if by_network else None, router_id=None if by_network else source
     )
-    return port.device_id if port is not None and port.device_owner.startswith("compute:") else None
+    nic = store.get_nic(tx, port.id) if port is not None else None
+    server = store.get_server(tx, nic.server_id) if nic is not None else None
+    if port is None or server is None or server.deleted_at is not None or server.project_id != port.project_id:
+        return None
+    return server

@@ -121,7 +121,7 @@ def _resolve_port(tx: Tx, ctx: Context, request: Request, count: int) -> WantedN
         port = public.get_port(tx, ctx, str(request.port_id))
     except NotFound:
         raise NotFound(f"Port {request.port_id} could not be found.", status=400) from None
-    if port.device_id:
+    if port.in_use:
         raise Conflict(f"Port {port.id} is still in use.")
     if not port.fixed_ips:
         raise Invalid(f"Port {port.id} requires a FixedIP in order to be used.")

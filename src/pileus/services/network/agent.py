@@ -26,7 +26,7 @@ from pileus.services.network.commands import (
 from pileus.services.network.drivers.base import HostNetworkError, NetworkDriver, StillInUse
 from pileus.services.network.drivers.fake import FakeNetworkDriver
 from pileus.services.network.model import NetworkSettings
-from pileus.services.network.wanted import Facts, Inventory, PortSpec, PortWiring
+from pileus.services.network.wanted import Drift, Facts, Inventory, Lost, PortSpec, PortWiring
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,10 @@ class NetworkPart(AgentPart):
         self._wirings: dict[str, PortWiring] = {}
         self._made: dict[str, set[str]] = {kind: set() for kind in KINDS}
         """What this process was told to make and has made."""
-        self._obeyed = 0
+        self._cut: set[str] = set()
+        """Ports whose tap was lost and made again while a guest may have held the old one."""
+        self._touched: set[tuple[str, str]] = set()
+        """What was changed since the last look for drift began."""
         self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     @property
@@ -105,17 +108,30 @@ class NetworkPart(AgentPart):
         except HostNetworkError as error:
             raise Unavailable(str(error)) from error
 
-    async def find_drift(self, command: FindNetworkDrift) -> list[str]:
-        """Compare what was made with what is here; say nothing while things are being changed."""
-        before = self._obeyed
+    async def find_drift(self, command: FindNetworkDrift) -> Drift:
+        """Compare what was made with what is here; say nothing of what is being changed meanwhile."""
+        self._touched = set(self._turns)
         found = await self.describe_networks(DescribeNetworks())
-        if self._obeyed != before or self._turns:
-            return []
-        lost = [f"{kind} {id}" for kind in KINDS for id in sorted(self._made[kind] - set(getattr(found, kind)))]
-        lost += [f"the rules of {chain}" for chain in found.bare]
+        try:
+            damaged = await self.driver.damage()
+        except HostNetworkError as error:
+            raise Unavailable(str(error)) from error
+        lost = [Lost(kind=k, id=id) for k in KINDS for id in sorted(self._made[k] - set(getattr(found, k)))]
+        named = {(one.kind, one.id) for one in lost}
+        lost += [one for one in damaged if one.kind != "plugs" and (one.kind, one.id) not in named]
+        if not self._touched:
+            lost += [Lost(kind="rules", id=chain) for chain in found.bare]
+        lost = [one for one in lost if (one.kind, one.id) not in self._touched]
         if lost:
             await self.driver.doubt()
-        return lost
+        self._cut |= {one.id for one in lost if one.kind == "ports"}
+        unheld = {one.id for one in damaged if one.kind == "plugs"} & self._cut
+        healed = self._cut - unheld - {one.id for one in lost}
+        self._cut -= healed
+        return Drift(
+            lost=(*lost, *(one for one in damaged if one.kind == "plugs" and one.id in unheld)),
+            healed=tuple(sorted(healed & self._made["ports"])),
+        )
 
     async def ensure_networks(self, command: EnsureNetworks) -> Wired:
         """Obey as far as possible; what the host refused is told together, after all else has been done."""
@@ -171,7 +187,7 @@ class NetworkPart(AgentPart):
         """Make the function that acts on one thing, unless a later word about it was obeyed already."""
 
         async def obey(kind: str, id: str, act: Callable[[], Awaitable[None]], *, gone: bool = False) -> None:
-            self._obeyed += 1
+            self._touched.add((kind, id))
             async with self._turns.setdefault((kind, id), asyncio.Lock()):
                 if self._stamps.get((kind, id), -1) > stamp:
                     return
@@ -216,6 +232,7 @@ def network_part(settings: AgentSettings) -> NetworkPart:
                 tunnel_ip=chosen.tunnel_ip,
                 tunnel_port=chosen.tunnel_port,
                 physical_interfaces=chosen.physical_interfaces,
+                guest_tcp_ports=tuple(chosen.guest_tcp_ports),
             ),
             MetadataUpstream(chosen.metadata_url or here, metadata_signature.shared_secret(state)),
         )

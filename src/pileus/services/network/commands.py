@@ -9,6 +9,7 @@ import msgspec
 from pileus.kernel.agent.command import Command
 from pileus.services.network.wanted import (
     DhcpSpec,
+    Drift,
     ExternalNetworkSpec,
     Facts,
     Inventory,
@@ -62,7 +63,7 @@ class DescribeNetworks(Command[Inventory], frozen=True, kw_only=True):
     """List what of this cloud is on the host."""
 
 
-class FindNetworkDrift(Command[list[str]], frozen=True, kw_only=True):
+class FindNetworkDrift(Command[Drift], frozen=True, kw_only=True):
     """Tell what this host has been told to make, has made, and has lost since; it expects to be told all anew."""
 
 

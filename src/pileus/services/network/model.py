@@ -1,7 +1,7 @@
 """The nouns of the network service: rows, limits and settings.
 
 Rule: every fact is in one place.  Who shares a network is in its RBAC entries, which addresses are taken is in the
-addresses, which interfaces a router has is in its ports.
+addresses, what a port is part of (a server, a router, ...) is in its ``role`` and ``holder_id``.
 """
 
 from datetime import datetime
@@ -19,11 +19,13 @@ SHARED = "access_as_shared"
 EXTERNAL = "access_as_external"
 EVERYBODY = "*"
 
+SERVER = "compute"
 ROUTER_INTERFACE = "network:router_interface"
 ROUTER_GATEWAY = "network:router_gateway"
 FLOATING_IP = "network:floatingip"
 DHCP = "network:dhcp"
-ACTIVE, DOWN, BUILD = "ACTIVE", "DOWN", "BUILD"
+"""What a port is (``store/roles``)."""
+ACTIVE, DOWN, BUILD, ERROR = "ACTIVE", "DOWN", "BUILD", "ERROR"
 ZONE = "nova"
 DNS_DOMAIN = "openstacklocal."
 MAC_PREFIX = "fa:16:3e"
@@ -54,6 +56,9 @@ class NetworkSettings(Settings, frozen=True):
     tunnel_port: int = 4789
     physical_interfaces: dict[str, str] = {}
     """Which interface of a host leads into which physical network."""
+    guest_tcp_ports: list[int] = []
+    """TCP ports of a host that guests may reach through an external network (of the API, for programs in guests that
+    use the cloud); all others are closed to them."""
     metadata_url: str | None = None
     """Where a host sends guests' requests for metadata; by default to the server on the same machine."""
 
@@ -97,12 +102,17 @@ class Subnet(StandardRow, Row):
 
 
 class Port(StandardRow, Row):
-    """A place on a network: ``binding_host`` is the host that carries it, empty while nobody does."""
+    """A place on a network: ``binding_host`` is the host that carries it, empty while nobody does.
+
+    ``role`` and ``holder_id`` say what the port is part of, and only ``store/roles`` writes them; ``device_owner`` and
+    ``device_id`` are what the API shows and users may set.
+    """
 
     __tablename__ = "network_ports"
     __table_args__ = (
         UniqueConstraint("network_id", "mac_address"),
         Index("ix_network_ports_device", "device_id", "device_owner"),
+        Index("ix_network_ports_holder", "holder_id", "role"),
         Index("ix_network_ports_host", "binding_host", "network_id"),
     )
 
@@ -113,12 +123,16 @@ class Port(StandardRow, Row):
     status: Mapped[str] = mapped_column(String(16), default="DOWN")
     device_id: Mapped[str] = mapped_column(String(255), default="")
     device_owner: Mapped[str] = mapped_column(String(255), default="")
+    role: Mapped[str] = mapped_column(String(32), default="")
+    holder_id: Mapped[str] = mapped_column(String(255), default="")
     port_security_enabled: Mapped[bool] = mapped_column(default=True)
     allowed_address_pairs: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     extra_dhcp_opts: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     dns_name: Mapped[str] = mapped_column(String(255), default="")
     dns_domain: Mapped[str] = mapped_column(String(255), default="")
     binding_host: Mapped[str] = mapped_column(String(255), default="")
+    binding_failed_host: Mapped[str] = mapped_column(String(255), default="")
+    """The host that an operator asked for and that is none; the port is carried by nobody then."""
     vnic_type: Mapped[str] = mapped_column(String(64), default="normal")
     binding_profile: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
@@ -178,7 +192,7 @@ class PortGroup(Row):
 
 
 class Router(StandardRow, Row):
-    """A router; its interfaces and its gateway are ports with its id as ``device_id``."""
+    """A router; its interfaces and its gateway are ports whose ``holder_id`` is its id."""
 
     __tablename__ = "network_routers"
 

@@ -28,9 +28,8 @@ from pileus.services.network.app.limits import LIMITS
 from pileus.services.network.app.refusals import group_not_found, network_not_found, port_not_found
 from pileus.services.network.commands import EnsureNetworks, Gone, Wired
 from pileus.services.network.model import (
-    DHCP,
     EXTERNAL,
-    ROUTER_INTERFACE,
+    SERVER,
     SHARED,
     Network,
     Port,
@@ -39,7 +38,7 @@ from pileus.services.network.model import (
 from pileus.services.network.store import addresses as address_store
 from pileus.services.network.store import groups as group_store
 from pileus.services.network.store import networks as network_store
-from pileus.services.network.store import plans, sharing, stamps, wiring
+from pileus.services.network.store import plans, roles, sharing, stamps, wiring
 from pileus.services.network.store import ports as port_store
 from pileus.services.network.wanted import PortWiring
 
@@ -131,10 +130,9 @@ def create_port_for_server(
         name=name,
         network_id=network_id,
         mac_address=mac or ports.new_mac(tx, network_id),
-        device_id=server_id,
-        device_owner=f"compute:{zone}",
         port_security_enabled=secure,
         dns_name=dns_name,
+        **roles.held(SERVER, server_id, f"compute:{zone}"),
     )
     wanted = addressing.wishes([{"ip_address": fixed_ip}]) if fixed_ip else None
     ports.add_port(tx, port, wanted, chosen if secure else ())
@@ -152,9 +150,9 @@ def claim_port(tx: Tx, ctx: Context, port_id: str, *, server_id: str, zone: str 
     port = port_store.get_port(tx, port_id)
     if port is None or not (sharing.sees_all(ctx) or port.project_id == ctx.project_id):
         raise port_not_found(port_id)
-    if port.device_id and port.device_id != server_id:
+    if not roles.is_free(port, server_id):
         raise Conflict(f"Port {port_id} is still in use by {port.device_id}.", kind="PortInUse")
-    port.device_id, port.device_owner = server_id, f"compute:{zone}"
+    roles.hold(port, SERVER, server_id, f"compute:{zone}")
     port.dns_name = port.dns_name or dns_name
 
 
@@ -163,7 +161,7 @@ def release_ports(tx: Tx, port_ids: Iterable[str]) -> None:
     rows = _ports(tx, port_ids)
     ports.unbind(tx, [row for row in rows if row.binding_host])
     for row in rows:
-        row.device_id = row.device_owner = ""
+        roles.release(row)
 
 
 def delete_ports(tx: Tx, port_ids: Iterable[str]) -> None:
@@ -248,17 +246,18 @@ def subnets_of_networks(tx: Tx, network_ids: Sequence[str]) -> dict[str, list[Su
     return {network_id: [subnet_facts(row) for row in rows] for network_id, rows in found.items()}
 
 
-def find_server(tx: Tx, ip: str, *, network_id: str | None = None, router_id: str | None = None) -> ServerPort | None:
-    """Return the port of the guest that asked for metadata from ``ip`` on a network, or through a router."""
+def find_guest(tx: Tx, ip: str, *, network_id: str | None = None, router_id: str | None = None) -> ServerPort | None:
+    """Return the server's port that asks for metadata from ``ip`` on a network, or through a router.
+
+    Through a router only those of its subnets can ask that it has a leg in: another subnet of the same network may
+    have the same addresses.
+    """
     if network_id is not None:
-        networks = {network_id}
+        found = [address_store.taken(tx, network_id, ip)]
     elif router_id is not None:
-        networks = {port.network_id for port in port_store.router_interfaces(tx, router_id)}
+        found = address_store.behind_router(tx, router_id, ip)
     else:
         return None
-    for candidate in sorted(networks):
-        address = address_store.taken(tx, candidate, ip)
-        port = port_store.get_port(tx, address.port_id) if address is not None else None
-        if port is not None and port.device_owner not in (DHCP, ROUTER_INTERFACE):
-            return port_views(tx, [port])[0]
-    return None
+    held = port_store.ports(tx, [address.port_id for address in found if address is not None])
+    asking = [port for port in held.values() if port.role == SERVER]
+    return port_views(tx, asking)[0] if len(asking) == 1 else None

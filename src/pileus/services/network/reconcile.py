@@ -20,10 +20,13 @@ from pileus.services.network.commands import EnsureNetworks, FindNetworkDrift
 from pileus.services.network.model import HostState
 from pileus.services.network.store import plans, ports, routers, stamps, wiring, work
 from pileus.services.network.store.specs import CloudView
+from pileus.services.network.wanted import Drift
 
 HOSTS = "network.hosts"
 EVERYTHING_EVERY = timedelta(minutes=10)
 PATIENCE_S = 120.0
+DRIFT_EVERY_S = 30
+"""How long something that was taken away by hand stays unnoticed at most, while the host can be asked."""
 DRIFT_TIMEOUT_S = 30.0
 GATHER_S = 0.1
 """How long changes are gathered before hosts are told: a burst of boots becomes one order for each host."""
@@ -53,19 +56,31 @@ async def tell_hosts(world: World) -> None:
         raise failed[0]
 
 
-@reconciler("network.drift", every_s=60)
+@reconciler("network.drift", every_s=DRIFT_EVERY_S)
 async def find_drift(world: World) -> None:
     """Ask every host what it has lost of what it made; one that has lost something is told everything anew."""
+    await world.db.write(work.drop_unregistered)
     for host in await world.db.read(_carriers):
         try:
-            lost = await world.bus.call(host, FindNetworkDrift(), timeout_s=DRIFT_TIMEOUT_S)
+            drift = await world.bus.call(host, FindNetworkDrift(), timeout_s=DRIFT_TIMEOUT_S)
         except ApiError as error:
             log.warning("host %s does not tell what it has lost: %s", host, error.message, extra={"host": host})
             continue
-        if lost:
-            told = "; ".join(lost[:10]) + (f"; and {len(lost) - 10} more" if len(lost) > 10 else "")
-            log.warning("host %s has lost %s; it is told everything anew", host, told, extra={"host": host})
-            await world.db.write(distrust, host)
+        if drift.lost or drift.healed:
+            await world.db.write(drifted, host, drift)
+
+
+def drifted(tx: Tx, host: str, drift: Drift) -> None:
+    """Have the API say what a host has lost, and have the host told everything anew."""
+    wiring.lost(tx, host, drift.lost)
+    wiring.ports_plugged(tx, host, drift.healed)
+    named = [str(one) for one in drift.lost]
+    told = "; ".join(named[:10]) + (f"; and {len(named) - 10} more" if len(named) > 10 else "")
+    if any(one.kind != "plugs" for one in drift.lost):
+        log.warning("host %s has lost something and is told everything anew: %s", host, told, extra={"host": host})
+        distrust(tx, host)
+    elif drift.lost:
+        log.warning("guests on host %s are cut off until they are rebooted hard: %s", host, told, extra={"host": host})
 
 
 def _carriers(tx: Tx) -> list[str]:
@@ -153,6 +168,7 @@ def _obeyed(tx: Tx, order: Order) -> None:
     """Record that a host is as the command says."""
     name, command, boot_id = order.host, order.command, order.boot_id
     wiring.ports_plugged(tx, name, [spec.id for spec in command.ports])
+    wiring.ports_plugged(tx, name, [spec.port_id for spec in command.dhcp])
     wiring.dhcp_gone(tx, name, command.gone.dhcp)
     wiring.routers_made(tx, command.routers)
     if command.complete:

@@ -219,6 +219,27 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     """Filters that are not there or have no rules, though every filter of ours has some: somebody has flushed them."""
 
 
+class Lost(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a host made and that is no longer as it was made: a kind of the inventory, an id, what is amiss.
+
+    The kind ``plugs`` is a port whose tap is there, but which no guest holds since it had to be made again.
+    """
+
+    kind: str
+    id: str
+    what: str = "it is not there"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}: {self.what}"
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host has lost, and the ports that had been cut off and are held by their guests again."""
+
+    lost: tuple[Lost, ...] = ()
+    healed: tuple[str, ...] = ()
+
+
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator and the placement of networks need to know of the host's driver."""
 

@@ -51,9 +51,8 @@ async def _answer(runtime: Runtime, request: Request) -> Response:
 
 
 def _find(tx: Tx, header: str, source: str, address: str) -> Server:
-    server_id = guest_network.server_at(tx, header, source, address)
-    server = store.get_server(tx, server_id) if server_id else None
-    if server is None or server.deleted_at is not None:
+    server = guest_network.server_at(tx, header, source, address)
+    if server is None:
         raise NotFound(f"No server has the address {address} there.")
     return server
 

@@ -9,6 +9,7 @@ from pileus.services.network.api.hosts import agents, find_agent
 from pileus.services.network.api.networks import networks
 from pileus.services.network.api.root import api
 from pileus.services.network.api.routers import routers
+from pileus.services.network.model import DHCP
 from pileus.services.network.store import networks as network_store
 from pileus.services.network.store import ports as port_store
 from pileus.services.network.store import routers as router_store
@@ -35,7 +36,7 @@ def dhcp_networks(tx: Tx, ctx: Context, id: str) -> list[Any]:
     if agent["agent_type"] != "DHCP agent":
         return []
     here = port_store.ports_on_host(tx, agent["host"])
-    served = {port.network_id for port in here if port.device_owner == "network:dhcp"}
+    served = {port.network_id for port in here if port.role == DHCP}
     return networks.views(tx, ctx, list(network_store.networks(tx, sorted(served)).values()))
 
 

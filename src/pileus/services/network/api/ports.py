@@ -27,6 +27,7 @@ Vnic = Literal[
     "remote-managed", "accelerator-direct", "accelerator-direct-physical",
 ]  # fmt: skip
 Admins = Attr(create=ADMIN_OR_SERVICE, update=ADMIN_OR_SERVICE, get=ADMIN_OR_SERVICE)
+AdminsHost = Attr(create=ADMIN_OR_SERVICE, update=ADMIN_OR_SERVICE, get=ADMIN_OR_SERVICE, find="", source="")
 AdminsRead = Attr(on="v", get=ADMIN_OR_SERVICE, find="", source="")
 
 
@@ -52,7 +53,7 @@ class PortAttributes(Tagged, kw_only=True):
     dns_assignment: Annotated[list[dict[str, str]], Attr(on="v", find="", source="")] = []
     ip_allocation: Annotated[str, Attr(on="v", find="", source="")] = "none"
     vnic_type: Vnic = msgspec.field(default="normal", name="binding:vnic_type")
-    binding_host: Annotated[str, msgspec.Meta(max_length=255), Admins] = msgspec.field(
+    binding_host: Annotated[str, msgspec.Meta(max_length=255), AdminsHost] = msgspec.field(
         default="", name="binding:host_id"
     )
     binding_profile: Annotated[
@@ -101,9 +102,12 @@ def related(tx: Tx, ctx: Context, rows: Sequence[Port], wanted: frozenset[str]) 
     if "security_groups" in wanted:
         groups = store.groups_of_ports(tx, ids)
         found["security_groups"] = {id: groups.get(id, []) for id in ids}
+    if "binding_host" in wanted:
+        found["binding_host"] = {row.id: row.binding_host or row.binding_failed_host for row in rows}
     if wanted & {"vif_type", "vif_details"}:
         bound = [row.id for row in rows if row.binding_host]
-        found["vif_type"] = dict.fromkeys(bound, "bridge")
+        failed = [row.id for row in rows if row.binding_failed_host]
+        found["vif_type"] = dict.fromkeys(bound, "bridge") | dict.fromkeys(failed, "binding_failed")
         found["vif_details"] = {id: {"port_filter": True, "connectivity": "l2"} for id in bound}
     return found
 
@@ -135,6 +139,15 @@ def by_address(ctx: Context, values: list[str]) -> ColumnElement[bool]:
     }
     held = [tests[kind](texts) for kind, texts in kinds.items()]
     return Port.id.in_(select(Address.port_id).where(and_(*held)))
+
+
+ports.sortable["binding:host_id"] = Port.binding_host
+
+
+@ports.filter("binding:host_id")
+def by_host(ctx: Context, values: list[str]) -> ColumnElement[bool]:
+    found = or_(Port.binding_host.in_(values), Port.binding_failed_host.in_(values))
+    return found if all(values) else or_(found, and_(Port.binding_host == "", Port.binding_failed_host == ""))
 
 
 @ports.filter("security_groups")

@@ -9,8 +9,9 @@ from pileus.kernel.db import Tx, add_now
 from pileus.kernel.errors import Conflict, Invalid
 from pileus.services.network.app.ranges import eui64, offset_of, offsets_of, valid_ip
 from pileus.services.network.app.refusals import invalid, subnet_not_found
-from pileus.services.network.model import AUTOMATIC_MODES, ROUTER_GATEWAY, ROUTER_INTERFACE, Address, Port, Subnet
+from pileus.services.network.model import AUTOMATIC_MODES, Address, Port, Subnet
 from pileus.services.network.store import addresses, networks
+from pileus.services.network.store.roles import ROUTED
 
 
 @dataclass(frozen=True)
@@ -111,14 +112,14 @@ def _automatic(tx: Tx, port: Port, subnets: list[Subnet]) -> list[Address]:
             found.append(address)
         elif counted:
             raise exhausted(port.network_id)
-    if port.device_owner not in (ROUTER_INTERFACE, ROUTER_GATEWAY):
+    if port.role not in ROUTED:
         found += [_derived(port, subnet) for subnet in subnets if is_automatic(subnet)]
     return found
 
 
 def _self_configured(port: Port, subnets: list[Subnet], there: list[Address]) -> list[Address]:
     """Guests configure themselves in every self-configuring subnet, so a port has those addresses as well."""
-    if not there or port.device_owner in (ROUTER_INTERFACE, ROUTER_GATEWAY):
+    if not there or port.role in ROUTED:
         return []
     have = {address.subnet_id for address in there}
     return [_derived(port, subnet) for subnet in subnets if is_automatic(subnet) and subnet.id not in have]
@@ -158,7 +159,7 @@ def _fulfil(tx: Tx, port: Port, subnets: list[Subnet], wish: Wish) -> Address:
         )
     if wish.ip is not None:
         return _exact(tx, port, subnet, wish.ip)
-    if is_automatic(subnet) and port.device_owner not in (ROUTER_INTERFACE, ROUTER_GATEWAY):
+    if is_automatic(subnet) and port.role not in ROUTED:
         return _derived(port, subnet)
     found = _first(tx, port, [subnet])
     if found is None:
@@ -188,11 +189,7 @@ def _exact(tx: Tx, port: Port, subnet: Subnet, ip: str) -> Address:
     edge = wide and (address == cidr[0] or (cidr.version == 4 and address == cidr[-1]))
     if address.version != cidr.version or address not in cidr or (edge and cidr.version == 4):
         raise Invalid(f"IP address {ip} is not a valid IP for the specified subnet.", kind="InvalidIpForSubnet")
-    if (
-        is_automatic(subnet)
-        and port.device_owner not in (ROUTER_INTERFACE, ROUTER_GATEWAY)
-        and ip != eui64(cidr, port.mac_address)
-    ):
+    if is_automatic(subnet) and port.role not in ROUTED and ip != eui64(cidr, port.mac_address):
         raise Invalid(
             f"IPv6 address {ip} can not be directly assigned to a port on subnet {subnet.id} since the subnet is"
             " configured for automatic addresses.",

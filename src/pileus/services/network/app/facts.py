@@ -6,7 +6,7 @@ import msgspec
 
 from pileus.kernel.db import Tx
 from pileus.services.network.model import EXTERNAL, SHARED, Address, FloatingIp, Network, Port, Subnet
-from pileus.services.network.store import addresses, networks, ports, routers, sharing
+from pileus.services.network.store import addresses, networks, ports, roles, routers, sharing
 
 
 class FixedIp(msgspec.Struct, frozen=True):
@@ -26,8 +26,9 @@ class ServerPort(msgspec.Struct, frozen=True):
     network_id: str
     network_name: str
     mac: str
-    device_id: str
-    device_owner: str
+    project_id: str
+    in_use: bool
+    """A server or a router has it, or it bears the id of a device that may not be ours."""
     status: str
     host: str
     mtu: int
@@ -108,8 +109,8 @@ def port_views(tx: Tx, rows: Sequence[Port]) -> list[ServerPort]:
             network_id=row.network_id,
             network_name=nets[row.network_id].name,
             mac=row.mac_address,
-            device_id=row.device_id,
-            device_owner=row.device_owner,
+            project_id=row.project_id,
+            in_use=not roles.is_free(row, ""),
             status=row.status,
             host=row.binding_host,
             mtu=nets[row.network_id].mtu,

@@ -10,7 +10,7 @@ from pileus.kernel.errors import Conflict, NotFound
 from pileus.services.network.app import addressing, limits, ports, telling
 from pileus.services.network.app.refusals import bad_request, network_not_found, port_not_found, subnet_not_found
 from pileus.services.network.model import DOWN, FLOATING_IP, Address, FloatingIp, Network, Port
-from pileus.services.network.store import addresses, networks, routers, sharing
+from pileus.services.network.store import addresses, networks, roles, routers, sharing
 from pileus.services.network.store import ports as port_store
 
 
@@ -32,10 +32,9 @@ def create_floating_ip(tx: Tx, ctx: Context, body: Any) -> FloatingIp:
         project_id="",
         network_id=network.id,
         mac_address=ports.new_mac(tx, network.id),
-        device_id=row.id,
-        device_owner=FLOATING_IP,
         port_security_enabled=False,
         status="N/A",
+        **roles.held(FLOATING_IP, row.id),
     )
     ports.add_port(tx, port, [_wish(tx, network, body)])
     row.floating_ip_address = addresses.of_port(tx, port.id)[0].ip

@@ -11,7 +11,7 @@ from pileus.kernel.errors import Conflict, NotFound
 from pileus.services.network.app import addressing, ports, telling
 from pileus.services.network.app.refusals import bad_request, port_not_found, subnet_not_found
 from pileus.services.network.model import ROUTER_INTERFACE, Address, Port, Router, Subnet
-from pileus.services.network.store import addresses, networks, sharing
+from pileus.services.network.store import addresses, networks, roles, sharing
 from pileus.services.network.store import ports as port_store
 from pileus.services.network.store import routers as store
 
@@ -52,7 +52,7 @@ def _adopt(tx: Tx, ctx: Context, row: Router, port_id: str) -> Port:
     port = port_store.get_port(tx, port_id)
     if port is None or not (sharing.sees_all(ctx) or port.project_id == ctx.project_id):
         raise port_not_found(port_id)
-    if (port.device_id and port.device_id != row.id) or port.device_owner == ROUTER_INTERFACE:
+    if port.role or not roles.is_free(port, row.id):
         raise Conflict(
             f"Unable to complete operation on port {port.id} for network {port.network_id}. Port already has an"
             f" attached device {port.device_id}.",
@@ -67,7 +67,8 @@ def _adopt(tx: Tx, ctx: Context, row: Router, port_id: str) -> Port:
     check_no_overlap(tx, row, found.values())
     before = port_store.groups_of_ports(tx, [port.id]).get(port.id, [])
     port_store.leave_groups(tx, [port.id])
-    port.device_id, port.device_owner, port.port_security_enabled = row.id, ROUTER_INTERFACE, False
+    roles.hold(port, ROUTER_INTERFACE, row.id)
+    port.port_security_enabled = False
     telling.members_changed(tx, before)
     return port
 
@@ -93,9 +94,8 @@ def _plug(tx: Tx, ctx: Context, row: Router, subnet_id: str) -> Port:
         project_id=row.project_id,
         network_id=subnet.network_id,
         mac_address=ports.new_mac(tx, subnet.network_id),
-        device_id=row.id,
-        device_owner=ROUTER_INTERFACE,
         port_security_enabled=False,
+        **roles.held(ROUTER_INTERFACE, row.id),
     )
     return ports.add_port(tx, port, [wish])
 

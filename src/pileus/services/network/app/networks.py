@@ -19,7 +19,7 @@ from pileus.services.network.model import (
     Port,
     Subnet,
 )
-from pileus.services.network.store import addresses, ports, routers, sharing
+from pileus.services.network.store import addresses, ports, roles, routers, sharing
 from pileus.services.network.store import networks as store
 
 TYPES = ("local", "flat", "vxlan")
@@ -143,7 +143,7 @@ def _set_shared(tx: Tx, row: Network, wanted: bool) -> None:
 
 
 def _set_external(tx: Tx, row: Network, wanted: bool) -> None:
-    if not wanted and any(port.device_owner.startswith("network:") for port in _used(tx, row.id)):
+    if not wanted and any(not roles.is_guest(port) for port in _used(tx, row.id)):
         raise Conflict(
             f"External network {row.id} cannot be updated to be made non-external, since it has existing gateway ports"
             " or floating IPs.",
@@ -153,7 +153,7 @@ def _set_external(tx: Tx, row: Network, wanted: bool) -> None:
 
 
 def _used(tx: Tx, network_id: str) -> list[Port]:
-    return [port for port in store.ports_on(tx, network_id) if port.device_owner != DHCP]
+    return [port for port in store.ports_on(tx, network_id) if port.role != DHCP]
 
 
 def delete_network(tx: Tx, ctx: Context, row: Network) -> None:

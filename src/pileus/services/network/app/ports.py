@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pileus.kernel import events, ids
+from pileus.kernel.agent import hosts
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx, add_now, delete_with, keep
 from pileus.kernel.errors import Conflict, Invalid
@@ -25,16 +26,17 @@ from pileus.services.network.model import (
     MAC_PREFIX,
     ROUTER_GATEWAY,
     ROUTER_INTERFACE,
+    SERVER,
     SHARED,
     FloatingIp,
     Network,
     Port,
     PortGroup,
 )
-from pileus.services.network.store import addresses, networks, routers, sharing, stamps
+from pileus.services.network.store import addresses, networks, roles, routers, sharing, stamps
 from pileus.services.network.store import ports as store
 
-ROUTED = (ROUTER_INTERFACE, ROUTER_GATEWAY, FLOATING_IP)
+OWNED = (ROUTER_INTERFACE, ROUTER_GATEWAY, FLOATING_IP)
 
 
 def new_mac(tx: Tx, network_id: str) -> str:
@@ -54,6 +56,7 @@ def create_port(tx: Tx, ctx: Context, body: Any) -> Port:
         or sharing.may_use(tx, ctx, "network", network, sharing.EXTERNAL)
     ):
         raise network_not_found(body.network_id)
+    roles.check_words(tx, ctx, body.project_id, body.device_id, body.device_owner)
     fixed = addressing.wishes(body.fixed_ips) if body.fixed_ips is not None else None
     secure = network.port_security_enabled if body.port_security_enabled is None else body.port_security_enabled
     port = Port(
@@ -116,7 +119,7 @@ def _groups(tx: Tx, ctx: Context, port: Port, given: list[str] | None) -> list[s
                 kind="PortSecurityAndIPRequiredForSecurityGroups",
             )
         return groups.usable_groups(tx, ctx, given)
-    if given is not None or not port.port_security_enabled or port.device_owner.startswith("network:"):
+    if given is not None or not port.port_security_enabled or not roles.is_guest(port):
         return []
     return [groups.default_group(tx, port.project_id)] if port.project_id else []
 
@@ -129,6 +132,7 @@ def _complete_pairs(port: Port) -> None:
 
 def update_port(tx: Tx, ctx: Context, row: Port, changes: dict[str, Any]) -> None:
     """Apply changes, and tell the host that carries the port and those that filter by it."""
+    _check_device(tx, ctx, row, changes)
     before = set(store.groups_of_ports(tx, [row.id]).get(row.id, []))
     host = changes.pop("binding_host", None)
     if changes.get("mac_address", row.mac_address) != row.mac_address:
@@ -149,11 +153,20 @@ def update_port(tx: Tx, ctx: Context, row: Port, changes: dict[str, Any]) -> Non
     if fixed is not None:
         _set_addresses(tx, row, addressing.wishes(fixed))
     after = _set_groups(tx, ctx, row, wanted_groups, before)
-    if host is not None and host != row.binding_host:
+    if host is not None and (host != row.binding_host or row.binding_failed_host):
         rebind(tx, row, host)
     if fixed is not None or "allowed_address_pairs" in changes or before != after:
         telling.members_changed(tx, sorted(before | after))
     telling.port_changed(tx, row)
+
+
+def _check_device(tx: Tx, ctx: Context, row: Port, changes: dict[str, Any]) -> None:
+    """Refuse words that belie what the port is, or that make it look like what it is not."""
+    id = changes.get("device_id", row.device_id)
+    owner = changes.get("device_owner", row.device_owner)
+    roles.check_held(row, id, owner)
+    if not row.role and (id, owner) != (row.device_id, row.device_owner):
+        roles.check_words(tx, ctx, row.project_id, id, owner)
 
 
 def _check_security(row: Port, secure: bool, group_ids: Any, changes: dict[str, Any]) -> None:
@@ -172,7 +185,7 @@ def _check_security(row: Port, secure: bool, group_ids: Any, changes: dict[str, 
 
 
 def _new_mac(tx: Tx, row: Port, given: str | None) -> str:
-    if row.binding_host and row.device_owner.startswith("compute:"):
+    if row.binding_host and row.role == SERVER:
         raise Conflict(
             f"Unable to complete operation on port {row.id}, port is already bound, port type: bridge, old_mac"
             f" {row.mac_address}, new_mac {given}.",
@@ -185,9 +198,9 @@ def _set_addresses(tx: Tx, row: Port, wanted: list[addressing.Wish]) -> None:
     before = {address.ip for address in addresses.of_port(tx, row.id)}
     after = {address.ip for address in addressing.reallocate(tx, row, wanted)}
     lost = before - after
-    if lost and row.device_owner == ROUTER_INTERFACE:
+    if lost and row.role == ROUTER_INTERFACE:
         raise Conflict(
-            f"Port {row.id} is an interface of router {row.device_id}: remove the interface instead of its addresses.",
+            f"Port {row.id} is an interface of router {row.holder_id}: remove the interface instead of its addresses.",
             kind="ServicePortInUse",
         )
     for floating in _floating_ips(tx, row.id):
@@ -206,9 +219,9 @@ def _set_groups(tx: Tx, ctx: Context, row: Port, wanted: list[str] | None, befor
 
 def delete_port_by_user(tx: Tx, ctx: Context, row: Port) -> None:
     """Remove a port, unless it belongs to a router or a floating IP."""
-    if row.device_owner in ROUTED:
+    if row.role in OWNED:
         raise Conflict(
-            f"Port {row.id} cannot be deleted directly via the port API: has device owner {row.device_owner}.",
+            f"Port {row.id} cannot be deleted directly via the port API: has device owner {row.role}.",
             kind="ServicePortInUse",
         )
     delete_ports(tx, [row])
@@ -262,7 +275,7 @@ def disassociate(tx: Tx, floating: FloatingIp) -> None:
 def bind(tx: Tx, rows: Sequence[Port], host: str) -> None:
     """Let a host carry ports; it serves DHCP on their networks from now on.  What it needs is told by the caller."""
     for row in rows:
-        row.binding_host = host
+        row.binding_host, row.binding_failed_host = host, ""
         row.status = BUILD
     stamps.advance(tx)
     tx.flush()
@@ -272,10 +285,15 @@ def bind(tx: Tx, rows: Sequence[Port], host: str) -> None:
 
 
 def rebind(tx: Tx, row: Port, host: str) -> None:
-    """Move a port to another host (or to none) on an operator's word; both hosts are told."""
+    """Move a port to another host (or to none) on an operator's word; both hosts are told.
+
+    A host that is none carries nothing: the port says so (``binding_failed``) until it is bound again.
+    """
     if row.binding_host:
         unbind(tx, [row])
-    if host:
+    there = any(one.name == host and "network" in one.services for one in hosts.every(tx))
+    row.binding_failed_host = "" if there else host
+    if there:
         bind(tx, [row], host)
         telling.port_changed(tx, row)
 
@@ -284,7 +302,7 @@ def unbind(tx: Tx, rows: Sequence[Port]) -> None:
     """Take ports from the hosts that carry them; the hosts are told."""
     for row in rows:
         telling.port_changed(tx, row)
-        row.binding_host = ""
+        row.binding_host = row.binding_failed_host = ""
         row.status = DOWN
 
 
@@ -310,11 +328,10 @@ def ensure_dhcp_port(tx: Tx, host: str, network_id: str) -> Port | None:
             project_id=network.project_id,
             network_id=network_id,
             mac_address=new_mac(tx, network_id),
-            device_id=dhcp_device(host, network_id),
-            device_owner=DHCP,
             port_security_enabled=False,
             binding_host=host,
             status=ACTIVE,
+            **roles.held(DHCP, dhcp_device(host, network_id)),
         )
         wanted = [addressing.Wish(subnet.id) for subnet in served]
         return add_port(tx, port, wanted, claim=False)

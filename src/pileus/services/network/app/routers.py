@@ -13,7 +13,7 @@ from pileus.services.network.app import addressing, interfaces, limits, ports, t
 from pileus.services.network.app.ranges import valid_routes
 from pileus.services.network.app.refusals import bad_request, network_not_found
 from pileus.services.network.model import ROUTER_GATEWAY, Port, Router
-from pileus.services.network.store import addresses, networks, sharing
+from pileus.services.network.store import addresses, networks, roles, sharing
 from pileus.services.network.store import ports as port_store
 from pileus.services.network.store import routers as store
 
@@ -110,10 +110,9 @@ def _add_gateway(tx: Tx, ctx: Context, row: Router, network_id: str, info: dict[
         project_id="",
         network_id=network_id,
         mac_address=ports.new_mac(tx, network_id),
-        device_id=row.id,
-        device_owner=ROUTER_GATEWAY,
         port_security_enabled=False,
         binding_host=row.host,
+        **roles.held(ROUTER_GATEWAY, row.id),
     )
     ports.add_port(tx, port, addressing.wishes(fixed) if fixed else None)
     for address in addresses.of_port(tx, port.id):

@@ -12,6 +12,8 @@ from pileus.services.network.app import limits
 from pileus.services.network.model import (
     EVERYBODY,
     EXTERNAL,
+    FLOATING_IP,
+    ROUTER_GATEWAY,
     SHARED,
     AddressScope,
     Network,
@@ -104,7 +106,7 @@ def _check_unused(tx: Tx, row: Share) -> None:
 def _network_used(tx: Tx, row: Share) -> str:
     there = networks.ports_on(tx, row.object_id)
     if row.action == EXTERNAL:
-        outer = [port.id for port in there if port.device_owner in ("network:router_gateway", "network:floatingip")]
+        outer = [port.id for port in there if port.role in (ROUTER_GATEWAY, FLOATING_IP)]
         return f"port {outer[0]}" if outer and row.target_project == EVERYBODY else ""
     owner = networks.get_network(tx, row.object_id)
     return _foreign({port.project_id for port in there}, row, owner)

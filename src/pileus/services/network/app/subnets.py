@@ -20,8 +20,6 @@ from pileus.services.network.app.refusals import invalid, network_not_found
 from pileus.services.network.model import (
     AUTOMATIC_MODES,
     DHCP,
-    ROUTER_GATEWAY,
-    ROUTER_INTERFACE,
     Address,
     Network,
     Subnet,
@@ -29,6 +27,7 @@ from pileus.services.network.model import (
 from pileus.services.network.store import addresses, sharing
 from pileus.services.network.store import networks as store
 from pileus.services.network.store import ports as port_store
+from pileus.services.network.store.roles import ROUTED
 
 MAX_NAMESERVERS = 5
 MAX_ROUTES = 20
@@ -213,8 +212,7 @@ def delete_subnet(tx: Tx, ctx: Context, row: Subnet) -> None:
     automatic = row.ipv6_address_mode in AUTOMATIC_MODES
     kept: list[Address] = []
     for address, port in addresses.of_subnet(tx, row.id):
-        routed = port.device_owner in (ROUTER_INTERFACE, ROUTER_GATEWAY)
-        if port.device_owner == DHCP or (automatic and not routed):
+        if port.role == DHCP or (automatic and port.role not in ROUTED):
             tx.delete(address)
         else:
             kept.append(address)

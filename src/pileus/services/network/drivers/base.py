@@ -12,6 +12,7 @@ from pileus.services.network.wanted import (
     ExternalNetworkSpec,
     Facts,
     Inventory,
+    Lost,
     NetworkSpec,
     PortSpec,
     PortWiring,
@@ -47,6 +48,10 @@ class NetworkDriver(Protocol):
 
     async def inventory(self) -> Inventory:
         """List what is here, read from the host itself, for reconcilers to compare with what is wanted."""
+        ...
+
+    async def damage(self) -> list[Lost]:
+        """Compare what this process made, thing by thing, with what is on the host now."""
         ...
 
     async def doubt(self) -> None:

@@ -13,6 +13,7 @@ from pileus.services.network.wanted import (
     ExternalNetworkSpec,
     Facts,
     Inventory,
+    Lost,
     NetworkSpec,
     Plug,
     PortSpec,
@@ -37,6 +38,8 @@ class FakeNetworkDriver:
         self.ports: dict[str, PortSpec] = {}
         self.dhcp: dict[str, DhcpSpec] = {}
         self.routers: dict[str, RouterSpec] = {}
+        self.unheld: set[str] = set()
+        """Ports whose tap no guest holds."""
 
     async def start(self) -> None:
         self._called("start", "")
@@ -59,6 +62,10 @@ class FakeNetworkDriver:
             dhcp=tuple(sorted(self.dhcp)),
             routers=tuple(sorted(self.routers)),
         )
+
+    async def damage(self) -> list[Lost]:
+        self._called("damage", "")
+        return [Lost(kind="plugs", id=id, what="no guest holds its tap") for id in sorted(self.unheld)]
 
     async def ensure_network(self, network: NetworkSpec) -> None:
         self._called("ensure_network", network.id)

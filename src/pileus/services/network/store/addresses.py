@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, exists, func, select
 from sqlalchemy.orm import aliased
 
 from pileus.kernel.db import Tx, ask, delete_with, rows_with
-from pileus.services.network.model import Address, Port
+from pileus.services.network.model import ROUTER_INTERFACE, Address, Port
 
 _address: Any = Address.__table__
 _HIGHEST = select(func.max(_address.c.offset)).where(
@@ -41,6 +41,17 @@ def next_free(tx: Tx, subnet_id: str, first: int, last: int) -> int | None:
 def taken(tx: Tx, network_id: str, ip: str) -> Address | None:
     """Return who has an address, if anybody."""
     return tx.get(Address, (network_id, ip))
+
+
+def behind_router(tx: Tx, router_id: str, ip: str) -> list[Address]:
+    """Return who has an address in a subnet that a router has a leg in."""
+    leg = aliased(Address)
+    subnets = (
+        select(leg.subnet_id)
+        .join(Port, Port.id == leg.port_id)
+        .where(Port.holder_id == router_id, Port.role == ROUTER_INTERFACE)
+    )
+    return list(tx.scalars(select(Address).where(Address.ip == ip, Address.subnet_id.in_(subnets))))
 
 
 def of_ports(tx: Tx, port_ids: Sequence[str]) -> dict[str, list[Address]]:

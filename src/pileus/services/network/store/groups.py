@@ -7,6 +7,7 @@ from sqlalchemy import bindparam, func, or_, select, union
 
 from pileus.kernel.db import Tx, ask, rows_with
 from pileus.services.network.model import Address, DefaultGroup, Port, PortGroup, SecurityGroup, SecurityGroupRule
+from pileus.services.network.store.roles import GUESTS
 
 
 def count_groups(tx: Tx, project_id: str) -> int:
@@ -111,11 +112,7 @@ _FILTERING = union(
     ),
     _NAMING,
 )
-_CARRIED_GROUPS = (
-    select(_port.c.binding_host, _member.c.group_id)
-    .where(*_carried, _port.c.device_owner.not_like("network:%"))
-    .distinct()
-)
+_CARRIED_GROUPS = select(_port.c.binding_host, _member.c.group_id).where(*_carried, GUESTS).distinct()
 
 
 def same_rule(tx: Tx, rule: SecurityGroupRule) -> str | None:

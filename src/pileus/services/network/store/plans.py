@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from pileus.kernel.db import Tx
 from pileus.services.network.commands import EnsureNetworks, Gone
-from pileus.services.network.model import Port
+from pileus.services.network.model import DHCP, Port
 from pileus.services.network.store import networks, ports, routers, work
-from pileus.services.network.store.specs import CloudView, HostView, is_guest
+from pileus.services.network.store.roles import is_guest
+from pileus.services.network.store.specs import CloudView, HostView
 
 
 def whole(tx: Tx, host: str, cloud: CloudView | None = None) -> EnsureNetworks:
@@ -82,7 +83,7 @@ def changed(tx: Tx, host: str, rows: Sequence[work.Pending], cloud: CloudView | 
 
 def _carries(here: Sequence[Port], network_id: str) -> bool:
     """Tell whether a host has a guest or a router on a network; its own DHCP server alone is no reason to stay."""
-    return any(port.network_id == network_id and port.device_owner != "network:dhcp" for port in here)
+    return any(port.network_id == network_id and port.role != DHCP for port in here)
 
 
 def _with_dependents(

@@ -7,6 +7,7 @@ from sqlalchemy import bindparam, func, select
 
 from pileus.kernel.db import Tx, ask, delete_with, keep, load, load_one, rows_with
 from pileus.services.network.model import DHCP, ROUTER_INTERFACE, Address, Port, PortGroup
+from pileus.services.network.store.roles import GUESTS, ROUTED
 
 
 def count_ports(tx: Tx, project_id: str) -> int:
@@ -30,14 +31,15 @@ def ports(tx: Tx, ids: Sequence[str]) -> dict[str, Port]:
     return {row.id: row for row in rows_with(tx, Port.id, ids)}
 
 
-def ports_of_devices(tx: Tx, device_ids: Sequence[str]) -> list[Port]:
-    """Return the ports of servers or routers, oldest first."""
-    return rows_with(tx, Port.device_id, device_ids, Port.created_at, Port.id)
+def legs_of_routers(tx: Tx, router_ids: Sequence[str]) -> list[Port]:
+    """Return the ports of routers, the gateways' too, oldest first."""
+    held = rows_with(tx, Port.holder_id, router_ids, Port.created_at, Port.id)
+    return [port for port in held if port.role in ROUTED]
 
 
 def router_interfaces(tx: Tx, router_id: str) -> list[Port]:
     """Return a router's inner legs."""
-    statement = select(Port).where(Port.device_id == router_id, Port.device_owner == ROUTER_INTERFACE)
+    statement = select(Port).where(Port.holder_id == router_id, Port.role == ROUTER_INTERFACE)
     return list(tx.scalars(statement.order_by(Port.created_at, Port.id)))
 
 
@@ -46,7 +48,7 @@ def dhcp_ports(tx: Tx, network_id: str) -> list[Port]:
     return load(tx, Port, _DHCP_PORTS, {"network": network_id})
 
 
-_DHCP_PORTS = select(Port).where(Port.network_id == bindparam("network"), Port.device_owner == DHCP)
+_DHCP_PORTS = select(Port).where(Port.network_id == bindparam("network"), Port.role == DHCP)
 
 
 def dhcp_port_of(tx: Tx, host: str, network_id: str) -> Port | None:
@@ -56,11 +58,11 @@ def dhcp_port_of(tx: Tx, host: str, network_id: str) -> Port | None:
 
 def networks_with_dhcp_port(tx: Tx, host: str) -> set[str]:
     """Return the networks of which a host has a port for a DHCP server."""
-    return set(tx.scalars(select(Port.network_id).where(Port.binding_host == host, Port.device_owner == DHCP)))
+    return set(tx.scalars(select(Port.network_id).where(Port.binding_host == host, Port.role == DHCP)))
 
 
 _DHCP_PORT = select(Port).where(
-    Port.binding_host == bindparam("host"), Port.network_id == bindparam("network"), Port.device_owner == DHCP
+    Port.binding_host == bindparam("host"), Port.network_id == bindparam("network"), Port.role == DHCP
 )
 
 
@@ -98,7 +100,7 @@ def leave_groups(tx: Tx, port_ids: Iterable[str]) -> None:
 
 def hosts_with_guests(tx: Tx, network_id: str) -> list[str]:
     """Return the hosts that carry guests of a network."""
-    guests = (Port.network_id == network_id, Port.binding_host != "", Port.device_owner.not_like("network:%"))
+    guests = (Port.network_id == network_id, Port.binding_host != "", GUESTS)
     return list(tx.scalars(select(Port.binding_host).where(*guests).distinct()))
 
 
@@ -158,7 +160,7 @@ _SERVED = (
     .where(
         _port.c.binding_host == bindparam("host"),
         _port.c.network_id == bindparam("network_id"),
-        _port.c.device_owner.not_like("network:%"),
+        GUESTS,
         _address.c.port_id == _port.c.id,
     )
     .order_by(_port.c.id, _address.c.position)

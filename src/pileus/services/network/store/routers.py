@@ -6,6 +6,7 @@ from sqlalchemy import func, select
 
 from pileus.kernel.db import Tx, load, rows_with
 from pileus.services.network.model import ROUTER_INTERFACE, Address, FloatingIp, Port, Router
+from pileus.services.network.store.roles import ROUTED
 
 
 def count_routers(tx: Tx, project_id: str) -> int:
@@ -40,7 +41,7 @@ _HOMELESS = select(Router).where(Router.host == "")
 
 def routers_of_networks(tx: Tx, network_ids: Sequence[str]) -> set[str]:
     """Return the ids of the routers with a leg in any of these networks."""
-    inner = select(Port.device_id).where(Port.network_id.in_(network_ids), Port.device_owner == ROUTER_INTERFACE)
+    inner = select(Port.holder_id).where(Port.network_id.in_(network_ids), Port.role == ROUTER_INTERFACE)
     outer = select(Router.id).where(Router.gateway_network_id.in_(network_ids))
     return {*tx.scalars(inner), *tx.scalars(outer)}
 
@@ -49,10 +50,10 @@ def way_out(tx: Tx, subnet_id: str, external_network_id: str) -> str | None:
     """Return the router that joins a subnet to an external network."""
     return tx.scalar(
         select(Router.id)
-        .join(Port, Port.device_id == Router.id)
+        .join(Port, Port.holder_id == Router.id)
         .join(Address, Address.port_id == Port.id)
         .where(
-            Port.device_owner == ROUTER_INTERFACE,
+            Port.role == ROUTER_INTERFACE,
             Address.subnet_id == subnet_id,
             Router.gateway_network_id == external_network_id,
         )
@@ -79,7 +80,7 @@ def floating_ips_of_ports(tx: Tx, port_ids: Sequence[str]) -> dict[str, list[Flo
 
 def legs(tx: Tx, router_id: str) -> list[Port]:
     """Return all ports of a router, the gateway's too."""
-    return list(tx.scalars(select(Port).where(Port.device_id == router_id, Port.device_owner.startswith("network:"))))
+    return list(tx.scalars(select(Port).where(Port.holder_id == router_id, Port.role.in_(ROUTED))))
 
 
 def idle_floating_ips(tx: Tx, network_id: str) -> set[str]:

@@ -199,13 +199,13 @@ class HostView:
         if not rows:
             return ()
         floating = routers.floating_ips_of_routers(self.tx, [row.id for row in rows])
-        legs = ports.ports_of_devices(self.tx, [row.id for row in rows])
+        legs = ports.legs_of_routers(self.tx, [row.id for row in rows])
         held = addresses.of_ports(self.tx, [leg.id for leg in legs])
         nets = networks.networks(self.tx, sorted({leg.network_id for leg in legs}))
         subnets = networks.subnets(self.tx, sorted({a.subnet_id for each in held.values() for a in each}))
         found: list[RouterSpec] = []
         for row in rows:
-            mine = {leg.id: leg for leg in legs if leg.device_id == row.id}
+            mine = {leg.id: leg for leg in legs if leg.holder_id == row.id}
             made = {id: _leg(leg, held.get(id, []), subnets, nets) for id, leg in mine.items()}
             gateway = made.pop(row.gateway_port_id or "", None)
             outer = [subnets[a.subnet_id] for a in held.get(row.gateway_port_id or "", [])]
@@ -226,11 +226,6 @@ class HostView:
                 )
             )
         return tuple(found)
-
-
-def is_guest(port: Port) -> bool:
-    """Tell whether a port is plugged into a guest, rather than into a router or a DHCP server."""
-    return not port.device_owner.startswith("network:")
 
 
 def _interface(subnet: Subnet, ip: str | None) -> str:

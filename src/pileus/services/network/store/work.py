@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, delete, insert, select
 
 from pileus.kernel import clock, ids
+from pileus.kernel.agent.hosts import HostRow
 from pileus.kernel.db import Tx
 from pileus.services.network.model import HostWork
 
@@ -23,6 +24,7 @@ class Pending(NamedTuple):
 _work: Any = HostWork.__table__
 _INSERT = insert(_work)
 _PENDING = select(_work.c.host, _work.c.id, _work.c.kind, _work.c.resource_id)
+_ORPHANS = delete(_work).where(_work.c.host.not_in(select(HostRow.name)))
 _DONE = delete(_work).where(_work.c.id.in_(bindparam("ids", expanding=True)))
 
 
@@ -43,6 +45,11 @@ def pending(tx: Tx) -> dict[str, list[Pending]]:
     for host, id, kind, resource_id in tx.connection().execute(_PENDING):
         found.setdefault(host, []).append(Pending(id, kind, resource_id))
     return found
+
+
+def drop_unregistered(tx: Tx) -> int:
+    """Forget what is noted for hosts that are none; return how much.  One that registers is told everything anyway."""
+    return tx.connection().execute(_ORPHANS).rowcount
 
 
 def done(tx: Tx, done_ids: Sequence[str]) -> None:

@@ -54,9 +54,9 @@ class QemuHypervisor:
         self._guests_folder = state / "guests"
         self._images = disks.Images(state / "images")
         self._sockets = socket_folder(state)
-        self._accelerator = host.accelerator()
-        self._slots = BootSlots(slots or (os.cpu_count() or 1) * (8 if self._accelerator == "kvm" else 1))
         self._user = user if os.geteuid() == 0 else None
+        self._accelerator = host.accelerator(self._user)
+        self._slots = BootSlots(slots or (os.cpu_count() or 1) * (8 if self._accelerator == "kvm" else 1))
         self._groups = Groups(state) if os.geteuid() == 0 else None
         self._guests: dict[str, Guest] = {}
         self._listener: Listener = lambda event: None
@@ -124,7 +124,7 @@ class QemuHypervisor:
     # What is here
 
     async def facts(self) -> HostFacts:
-        return await host.facts(self._state)
+        return await host.facts(self._state, self._accelerator)
 
     async def guests(self) -> Sequence[GuestFacts]:
         return await asyncio.gather(*(guest.facts() for guest in list(self._guests.values())))

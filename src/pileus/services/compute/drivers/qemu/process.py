@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pileus.kernel import clock
 from pileus.kernel.errors import Unavailable
+from pileus.services.compute.drivers.qemu.host import kvm_groups
 
 PID_FILE, LOCK_FILE, LOG_FILE = "pid", "lock", "qemu.log"
 
@@ -110,7 +111,7 @@ def start(
             umask=0o077,
             user=user,
             group=user,
-            extra_groups=None if user is None else _kvm_group(),
+            extra_groups=None if user is None else kvm_groups(),
             env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C"},
         )
     except FileNotFoundError as error:
@@ -120,13 +121,6 @@ def start(
     finally:
         os.close(log)
     return GuestProcess(child.pid, folder, child, on_end)
-
-
-def _kvm_group() -> list[int]:
-    try:
-        return [os.stat("/dev/kvm").st_gid]
-    except FileNotFoundError:
-        return []
 
 
 async def find(guest_id: str, folder: Path, on_end: Callable[[], None]) -> GuestProcess | None:

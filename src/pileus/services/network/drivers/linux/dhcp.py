@@ -13,7 +13,6 @@ import struct
 from functools import partial
 from pathlib import Path
 
-from pileus.services.network.drivers.base import HostNetworkError
 from pileus.services.network.drivers.linux import names, namespaces, switches
 from pileus.services.network.drivers.linux.host import Host, Removal, alias
 from pileus.services.network.drivers.linux.names import inner
@@ -30,12 +29,18 @@ def ensure(host: Host, spec: DhcpSpec) -> str:
     outer = host.names.interface(names.PLUG, spec.port_id)
     _unplug_others(host, spec.network_id, outer)
     interface = inner("ns", spec.port_id)
-    switches.plug_veth(
-        host, bridge, outer, interface, mac=spec.mac, namespace=namespace, what=alias("dhcp", spec.network_id)
-    )
-    addresses = {*spec.addresses, f"{METADATA_IP}/32"} if spec.metadata else {*spec.addresses}
-    gateway = _way_out(spec)
-    namespaces.inside(namespace, lambda: _address(interface, spec.mac, bridge.mtu, addresses, gateway))
+    what = alias("dhcp", spec.network_id)
+
+    def plug() -> None:
+        switches.plug_veth(host, bridge, outer, interface, mac=spec.mac, namespace=namespace, what=what)
+        addresses, gateway = own_addresses(spec), way_out(spec)
+        namespaces.inside(namespace, lambda: _address(interface, spec.mac, bridge.mtu, addresses, gateway))
+
+    try:
+        plug()
+    except switches.LegLost:
+        host.netlink.delete_link(outer)
+        plug()
     _serve(host, spec, namespace, interface)
     return namespace
 
@@ -71,6 +76,12 @@ def pid(host: Host, network_id: str) -> int | None:
     return _pid(_folder(host, network_id))
 
 
+def files_lost(host: Host, network_id: str) -> list[str]:
+    """List what a server reads and that is no longer there."""
+    folder = _folder(host, network_id)
+    return [name for name in ("conf", "hosts", "options", "names") if not (folder / name).exists()]
+
+
 def hosts_file(spec: DhcpSpec) -> str:
     """Write dnsmasq's dhcp-hostsfile: one line for each port and IP version."""
     return "".join(f"{line}\n" for host in spec.hosts for line in _host_lines(spec, host))
@@ -96,18 +107,6 @@ def names_file(spec: DhcpSpec) -> str:
         f"{ip} {_hostname(host, ip)}.{spec.domain} {_hostname(host, ip)}\n" for host in spec.hosts for ip in host.ips
     ]
     return "".join(lines)
-
-
-def host_resolvers() -> tuple[str, ...]:
-    """Return the name servers this host uses, as far as others can reach them too."""
-    for path in ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"):
-        file = Path(path)
-        words = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
-        found = [word[1] for word in words if len(word) > 1 and word[0] == "nameserver" and "%" not in word[1]]
-        reachable = tuple(ip for ip in found if not ipaddress.ip_address(ip).is_loopback)
-        if reachable:
-            return reachable
-    return ()
 
 
 def configuration(spec: DhcpSpec, folder: Path, interface: str, resolvers: tuple[str, ...] = ()) -> str:
@@ -207,16 +206,14 @@ def _subnet_options(spec: DhcpSpec, subnet: SubnetSpec, tag: str, server: str | 
 def _serve(host: Host, spec: DhcpSpec, namespace: str, interface: str) -> None:
     folder = _folder(host, spec.network_id)
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = host.settings.resolvers
-    resolvers = host_resolvers() if chosen is None else chosen
-    conf = configuration(spec, folder, interface, resolvers if _way_out(spec) else ())
+    conf = configuration(spec, folder, interface, host.resolvers if way_out(spec) else ())
     restart = _write(folder / "conf", conf)
     _release_stale(spec, folder, namespace, interface)
     reload = False
     for name, text in (("hosts", hosts_file(spec)), ("options", options_file(spec)), ("names", names_file(spec))):
         reload |= _write(folder / name, text)
     pid = _pid(folder)
-    if pid is not None and restart:
+    if pid is not None and (restart or not namespaces.contains(namespace, pid)):
         namespaces.end_process(pid)
         pid = None
     if pid is None:
@@ -255,7 +252,12 @@ def _write(path: Path, text: str) -> bool:
     return True
 
 
-def _way_out(spec: DhcpSpec) -> str | None:
+def own_addresses(spec: DhcpSpec) -> set[str]:
+    """Return the addresses of the server's own leg."""
+    return {*spec.addresses, f"{METADATA_IP}/32"} if spec.metadata else {*spec.addresses}
+
+
+def way_out(spec: DhcpSpec) -> str | None:
     """Tell the gateway by which the DNS reaches the world, as the guests themselves would."""
     own = [ipaddress.ip_interface(address).network for address in spec.addresses]
     gateways = [subnet.gateway_ip for subnet in spec.subnets if subnet.gateway_ip and ":" not in subnet.gateway_ip]
@@ -266,7 +268,7 @@ def _address(interface: str, mac: str, mtu: int, addresses: set[str], gateway: s
     with Netlink() as netlink:
         link, loopback = netlink.link(interface), netlink.link("lo")
         if link is None or loopback is None:
-            raise HostNetworkError(f"Interface {interface} is not in its namespace; ensure DHCP of the network again.")
+            raise switches.LegLost(f"Interface {interface} is not in its namespace; ensure DHCP of the network again.")
         if link.mac != mac.lower() or link.mtu != mtu or not link.up:
             netlink.set_link(loopback.index, up=True)
             netlink.set_link(link.index, up=True, mac=mac, mtu=mtu)

@@ -10,6 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from pileus.services.network.drivers.linux import (
     advertise,
+    damage,
     filters,
     metadata,
     namespaces,
@@ -20,6 +21,7 @@ from pileus.services.network.drivers.linux import (
 )
 from pileus.services.network.drivers.linux import dhcp as dhcp_server
 from pileus.services.network.drivers.linux.advertise import Advertiser
+from pileus.services.network.drivers.linux.damage import Spec
 from pileus.services.network.drivers.linux.host import Host, Removal, Settings, alias_id
 from pileus.services.network.drivers.linux.metadata import MetadataProxy, MetadataUpstream
 from pileus.services.network.drivers.linux.netlink import Link
@@ -29,6 +31,7 @@ from pileus.services.network.wanted import (
     ExternalNetworkSpec,
     Facts,
     Inventory,
+    Lost,
     NetworkSpec,
     PortSpec,
     PortWiring,
@@ -51,6 +54,10 @@ class LinuxNetworkDriver:
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
         self._removers = ThreadPoolExecutor(8, "network removal", initializer=self._stand_on_host)
         self._host: Host | None = None
+        self._specs: dict[tuple[str, str], Spec] = {}
+        """What this process was last told to make of each thing, and has made."""
+        self._standing: dict[str, int | None] = {}
+        """Which namespace of a name our sockets stand in."""
 
     async def start(self) -> None:
         for namespace, kind, id in await self._do(_namespaces):
@@ -78,17 +85,39 @@ class LinuxNetworkDriver:
     async def inventory(self) -> Inventory:
         return await self._do(_inventory)
 
+    async def damage(self) -> list[Lost]:
+        seen = await self._do(damage.look)
+        found: list[Lost] = []
+        for (kind, id), spec in list(self._specs.items()):
+            # One by one: nothing else waits for more than one look into a namespace.
+            found += await self._do(damage.found, spec, seen)
+            if not isinstance(spec, DhcpSpec | RouterSpec):
+                continue
+            if not self._answers(await self._do(_namespace_of, kind, id), spec):
+                found.append(Lost(kind=kind, id=id, what="metadata is not answered there"))
+        return found
+
+    def _answers(self, namespace: str, spec: DhcpSpec | RouterSpec) -> bool:
+        asked = spec.metadata if isinstance(spec, DhcpSpec) else _asked(spec)
+        if self._proxy is None or not asked:
+            return True
+        here = self._standing.get(namespace) == namespaces.identity(namespace)
+        return namespace in self._proxy.served and here
+
     async def doubt(self) -> None:
         await self._do(Host.doubt)
 
     async def ensure_network(self, network: NetworkSpec) -> None:
         await self._do(switches.ensure, network)
+        self._specs["networks", network.id] = network
 
     async def ensure_network_gone(self, network_id: str) -> None:
+        self._specs.pop(("networks", network_id), None)
         await self._remove(switches.ensure_gone, network_id)
 
     async def ensure_external_network(self, external: ExternalNetworkSpec) -> None:
         await self._do(switches.ensure_external, external)
+        self._specs["networks", external.network.id] = external
 
     async def ensure_security_group(self, group: SecurityGroupSpec) -> None:
         await self._do(ports.ensure_group, group)
@@ -97,43 +126,54 @@ class LinuxNetworkDriver:
         await self._do(ports.ensure_group_gone, group_id)
 
     async def ensure_port(self, port: PortSpec) -> PortWiring:
-        return await self._do(ports.ensure, port)
+        wiring = await self._do(ports.ensure, port)
+        self._specs["ports", port.id] = port
+        return wiring
 
     async def ensure_port_rules(self, port: PortSpec) -> None:
         await self._do(ports.ensure_rules, port)
+        self._specs["ports", port.id] = port
 
     async def ensure_port_gone(self, port_id: str) -> None:
+        self._specs.pop(("ports", port_id), None)
         await self._remove(ports.ensure_gone, port_id)
 
     async def ensure_dhcp(self, dhcp: DhcpSpec) -> None:
         self._watch.forget(dhcp.network_id)
         namespace = await self._do(dhcp_server.ensure, dhcp)
+        await self._leave_the_old(namespace)
         self._watch.watch(dhcp.network_id, await self._do(dhcp_server.pid, dhcp.network_id))
         if dhcp.metadata:
             await self._answer_metadata(namespace, "dhcp", dhcp.network_id)
         else:
             await self._stop_metadata(namespace)
+        self._specs["dhcp", dhcp.network_id] = dhcp
 
     async def ensure_dhcp_gone(self, network_id: str) -> None:
+        self._specs.pop(("dhcp", network_id), None)
         self._watch.forget(network_id)
         await self._stop_metadata(await self._do(lambda host: host.names.dhcp_namespace(network_id)))
         await self._remove(dhcp_server.ensure_gone, network_id)
 
     async def ensure_router(self, router: RouterSpec) -> None:
         namespace = await self._do(routers.ensure, router)
+        await self._leave_the_old(namespace)
         await self._advertise(namespace, router)
-        if router.metadata and router.interfaces:
+        if _asked(router):
             await self._answer_metadata(namespace, "router", router.id)
         else:
             await self._stop_metadata(namespace)
+        self._specs["routers", router.id] = router
 
     async def ensure_router_gone(self, router_id: str) -> None:
+        self._specs.pop(("routers", router_id), None)
         namespace = await self._do(lambda host: host.names.router_namespace(router_id))
         await self._advertise(namespace, RouterSpec(id=router_id))
         await self._stop_metadata(namespace)
         await self._remove(routers.ensure_gone, router_id)
 
     async def ensure_all_gone(self) -> None:
+        self._specs.clear()
         self._advertiser.hush_all()
         self._watch.forget_all()
         if self._proxy is not None:
@@ -147,9 +187,19 @@ class LinuxNetworkDriver:
         for voice in wanted - present:
             self._advertiser.speak(voice, await self._do(lambda _, v=voice: advertise.speaker(v)))
 
+    async def _leave_the_old(self, namespace: str) -> None:
+        """Let go of a namespace that had this name before: sockets in it would answer nobody and keep it alive."""
+        now = namespaces.identity(namespace)
+        if namespace in self._standing and self._standing[namespace] != now:
+            await self._stop_metadata(namespace)
+            for voice in self._advertiser.said_in(namespace):
+                self._advertiser.hush(voice)
+        self._standing[namespace] = now
+
     async def _answer_metadata(self, namespace: str, kind: str, id: str) -> None:
         if self._proxy is None or namespace in self._proxy.served:
             return
+        self._standing[namespace] = namespaces.identity(namespace)
         listener = await self._do(lambda _: metadata.listen(namespace))
         await self._proxy.serve(namespace, kind, id, listener)
 
@@ -185,6 +235,15 @@ def _facts(host: Host) -> Facts:
         physical_networks=tuple(sorted(settings.physical_interfaces)),
         versions=versions,
     )
+
+
+def _asked(router: RouterSpec) -> bool:
+    """Tell whether guests ask for metadata through a router."""
+    return router.metadata and bool(router.interfaces)
+
+
+def _namespace_of(host: Host, kind: str, id: str) -> str:
+    return host.names.dhcp_namespace(id) if kind == "dhcp" else host.names.router_namespace(id)
 
 
 def _namespaces(host: Host) -> list[tuple[str, str, str]]:

@@ -73,6 +73,7 @@ add rule bridge {table} forward oifname vmap @receivers
 {_shared("bridge", table, "guard_last", _GUARD_LAST)}
 add table inet {table}
 add set inet {table} bridges {{ type ifname; }}
+add set inet {table} host_legs {{ type ifname; }}
 add map inet {table} zones {{ type ifname : verdict; }}
 add map inet {table} egress {{ type mark : verdict; }}
 add map inet {table} ingress {{ type mark : verdict; }}
@@ -93,6 +94,8 @@ add rule inet {table} to_guest meta mark vmap @ingress
 add chain inet {table} to_host {{ type filter hook input priority filter; policy accept; }}
 flush chain inet {table} to_host
 add rule inet {table} to_host iifname @bridges drop
+add chain inet {table} through_leg
+add rule inet {table} to_host iifname @host_legs jump through_leg
 {_shared("inet", table, "out_first", _OUT_FIRST)}
 {_shared("inet", table, "in_first", _IN_FIRST)}
 """
@@ -117,6 +120,27 @@ add rule inet {table} zone_{name} ct zone set {zone}
 add element inet {table} zones {{ "{name}" : jump zone_{name} }}
 add element inet {table} bridges {{ "{name}" }}
 """
+
+
+def host_leg(table: str, name: str, resolvers: Iterable[str], tcp_ports: Iterable[int]) -> str:
+    """Let guests, who come to the host by its leg in an external network, reach what it answers and nothing more.
+
+    All that is behind the leg are tenants, floating IPs and routers, so whatever listens on the host's addresses (any
+    of them) is closed to them but for the host's own resolvers and the ports that the operator opened.
+    """
+    rules = ["ct state established,related accept", "icmp type echo-request accept"]
+    rules += ["icmpv6 type { echo-request, nd-neighbor-solicit, nd-neighbor-advert } accept"]
+    for ip in resolvers:
+        rules += [f"{'ip6' if ':' in ip else 'ip'} daddr {ip} {kind} dport 53 accept" for kind in ("udp", "tcp")]
+    opened = ", ".join(str(port) for port in sorted(set(tcp_ports)))
+    rules += [f"tcp dport {{ {opened} }} accept"] if opened else []
+    lines = [_shared("inet", table, "through_leg", [*rules, "drop"])]
+    return "\n".join([*lines, f'add element inet {table} host_legs {{ "{name}" }}'])
+
+
+def host_leg_gone(table: str, name: str) -> str:
+    element = f'element inet {table} host_legs {{ "{name}" }}'
+    return f"add {element}\ndelete {element}\n"
 
 
 def bridge_gone(table: str, name: str) -> str:

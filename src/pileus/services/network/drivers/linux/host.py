@@ -4,6 +4,7 @@ One rule: a Host is made and used by one thread only, the driver's worker; so ve
 """
 
 import fcntl
+import ipaddress
 import json
 import os
 import shutil
@@ -43,6 +44,8 @@ class Settings:
     physical_interfaces: dict[str, str] = field(default_factory=dict)
     resolvers: tuple[str, ...] | None = None
     host_netns: str | None = None
+    guest_tcp_ports: tuple[int, ...] = ()
+    """TCP ports of the host that guests may reach through an external network; otherwise none."""
 
 
 Removal = Callable[[], None]
@@ -74,6 +77,12 @@ class Host:
     @property
     def table(self) -> str:
         return self.names.table
+
+    @property
+    def resolvers(self) -> tuple[str, ...]:
+        """Who answers guests' questions about the world's names."""
+        chosen = self.settings.resolvers
+        return host_resolvers() if chosen is None else chosen
 
     def prepare(self) -> None:
         """Make the tables (once in a driver's life) and learn which marks are taken. Nothing is made before a verb
@@ -177,6 +186,18 @@ class Host:
                 jumps = (part["jump"]["target"] for part in entry["rule"]["expr"] if "jump" in part)
                 ids = {filters.chain_group(target) for target in jumps}
                 self.port_groups.setdefault(chain.removeprefix("in_"), set()).update(ids)
+
+
+def host_resolvers() -> tuple[str, ...]:
+    """Return the name servers this host uses, as far as others can reach them too."""
+    for path in ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"):
+        file = Path(path)
+        words = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+        found = [word[1] for word in words if len(word) > 1 and word[0] == "nameserver" and "%" not in word[1]]
+        reachable = tuple(ip for ip in found if not ipaddress.ip_address(ip).is_loopback)
+        if reachable:
+            return reachable
+    return ()
 
 
 def _delete_link(name: str) -> None:

@@ -27,7 +27,9 @@ log = logging.getLogger(__name__)
 
 HEAD_BYTES, BODY_BYTES, ANSWER_BYTES = 16 << 10, 64 << 10, 16 << 20
 READ_S, ANSWER_S = 10.0, 60.0
-CONNECTIONS_PER_NAMESPACE, CONNECTIONS = 64, 512
+CONNECTIONS_PER_GUEST, CONNECTIONS_PER_NAMESPACE, CONNECTIONS = 8, 64, 512
+"""At once.  When the agent has all that it can serve, the oldest connection where most are open gives way to one of a
+namespace that has fewer, so that no tenant keeps another's guests from their metadata."""
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET = re.compile(rb"/[\x21-\x7e]*")
 _VALUE = re.compile(rb"[\x20-\x7e\x80-\xff\t]*")
@@ -67,7 +69,8 @@ class MetadataProxy:
     def __init__(self, upstream: MetadataUpstream) -> None:
         self._upstream = upstream
         self._servers: dict[str, asyncio.Server] = {}
-        self._open: dict[str, set[asyncio.Task[None]]] = {}
+        self._open: dict[str, dict[asyncio.Task[None], str]] = {}
+        """The guest's address by connection, oldest first, in each namespace."""
 
     @property
     def served(self) -> frozenset[str]:
@@ -79,7 +82,7 @@ class MetadataProxy:
             listener.close()
             return
         source = ROUTER_HEADER if kind == "router" else NETWORK_HEADER
-        self._open[namespace] = set()
+        self._open[namespace] = {}
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
@@ -87,11 +90,12 @@ class MetadataProxy:
             if task is None or tasks is None:
                 writer.close()
                 return
-            tasks.add(task)
+            guest_ip = str(writer.get_extra_info("peername")[0])
+            tasks[task] = guest_ip
             try:
-                await self._converse(reader, writer, source, id, len(tasks))
+                await self._converse(reader, writer, source, id, guest_ip, room=self._room(namespace, guest_ip))
             finally:
-                tasks.discard(task)
+                tasks.pop(task, None)
 
         self._servers[namespace] = await asyncio.start_server(connected, sock=listener, limit=HEAD_BYTES)
 
@@ -101,7 +105,7 @@ class MetadataProxy:
         if server is None:
             return
         server.close()
-        tasks = self._open.pop(namespace, set())
+        tasks = self._open.pop(namespace, {})
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -110,14 +114,36 @@ class MetadataProxy:
         for namespace in list(self._servers):
             await self.stop(namespace)
 
+    def _room(self, namespace: str, guest_ip: str) -> bool:
+        """Tell whether a connection that has just been opened may stay; another may have to go for it."""
+        here = self._open[namespace]
+        if len(here) > CONNECTIONS_PER_NAMESPACE or list(here.values()).count(guest_ip) > CONNECTIONS_PER_GUEST:
+            return False
+        if sum(map(len, self._open.values())) <= CONNECTIONS:
+            return True
+        busiest = max(self._open.values(), key=len)
+        if len(busiest) <= len(here):
+            return False
+        task, address = next(iter(busiest.items()))
+        log.warning("the metadata proxy is full: the oldest request of a guest (%s) where most are open ends", address)
+        del busiest[task]
+        task.cancel()
+        return True
+
     async def _converse(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: str, id: str, here: int
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        source: str,
+        id: str,
+        guest_ip: str,
+        *,
+        room: bool,
     ) -> None:
         try:
-            if here > CONNECTIONS_PER_NAMESPACE or sum(map(len, self._open.values())) > CONNECTIONS:
+            if not room:
                 raise _Refused("503 Service Unavailable")
             request = await asyncio.wait_for(_read_request(reader), READ_S)
-            guest_ip = str(writer.get_extra_info("peername")[0])
             await asyncio.wait_for(self._forward(request, writer, source, id, guest_ip), ANSWER_S)
         except _Refused as refusal:
             _refuse(writer, refusal.status)

@@ -60,6 +60,22 @@ def exists(namespace: str) -> bool:
     return (NAMESPACES / namespace).exists()
 
 
+def identity(namespace: str) -> int | None:
+    """Tell a namespace from another that had or will have its name; None when it is not there."""
+    try:
+        return os.stat(NAMESPACES / namespace).st_ino
+    except FileNotFoundError:
+        return None
+
+
+def contains(namespace: str, pid: int) -> bool:
+    """Tell whether a process stands in the namespace that has this name now."""
+    try:
+        return os.stat(f"/proc/{pid}/ns/net").st_ino == identity(namespace)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def names() -> list[str]:
     return sorted(os.listdir(NAMESPACES)) if NAMESPACES.is_dir() else []
 

@@ -22,6 +22,7 @@ RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD = 1, 3, 4, 10, 18, 20, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER, IFLA_TUN_OWNER = 1, 2, 1, 1
+IFF_LOWER_UP = 0x10000
 IFF_UP, NLA_F_NESTED, NUD_PERMANENT, NTF_SELF = 1, 0x8000, 0x80, 2
 SOL_NETLINK, NETLINK_EXT_ACK, NLMSGERR_ATTR_MSG = 270, 11, 1
 
@@ -37,6 +38,8 @@ class Link:
     up: bool
     alias: str
     tap_owner: int | None
+    carrier: bool = True
+    """Of a tap: a guest holds it."""
 
 
 @dataclass(frozen=True)
@@ -290,6 +293,7 @@ def _link(data: bytes) -> Link:
         mtu=struct.unpack("=I", attrs[IFLA_MTU])[0],
         mac=attrs.get(IFLA_ADDRESS, b"").hex(":"),
         up=bool(flags & IFF_UP),
+        carrier=bool(flags & IFF_LOWER_UP),
         alias=attrs.get(IFLA_IFALIAS, b"").rstrip(b"\0").decode(),
         tap_owner=None if owner is None else struct.unpack("=I", owner)[0],
     )

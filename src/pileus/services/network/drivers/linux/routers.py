@@ -9,7 +9,6 @@ import socket
 import struct
 from functools import partial
 
-from pileus.services.network.drivers.base import HostNetworkError
 from pileus.services.network.drivers.linux import conntrack, names, namespaces, switches
 from pileus.services.network.drivers.linux.host import Host, Removal, alias
 from pileus.services.network.drivers.linux.names import PREFIX, inner
@@ -31,19 +30,22 @@ def ensure(host: Host, router: RouterSpec) -> str:
     for link in host.links():
         if link.alias == alias("router", router.id) and link.name not in wanted:
             host.netlink.delete_link(link.name)
-    for (prefix, leg), bridge in zip(legs, bridges, strict=True):
-        outer = host.names.interface(names.PLUG, leg.port_id)
-        switches.plug_veth(
-            host,
-            bridge,
-            outer,
-            inner(prefix, leg.port_id),
-            mac=leg.mac,
-            namespace=namespace,
-            what=alias("router", router.id),
-        )
     mtus = {inner(prefix, leg.port_id): bridge.mtu for (prefix, leg), bridge in zip(legs, bridges, strict=True)}
-    namespaces.inside(namespace, lambda: _configure(router, mtus))
+
+    def plug() -> None:
+        for (prefix, leg), bridge in zip(legs, bridges, strict=True):
+            outer = host.names.interface(names.PLUG, leg.port_id)
+            what = alias("router", router.id)
+            end = inner(prefix, leg.port_id)
+            switches.plug_veth(host, bridge, outer, end, mac=leg.mac, namespace=namespace, what=what)
+        namespaces.inside(namespace, lambda: _configure(router, mtus))
+
+    try:
+        plug()
+    except switches.LegLost:
+        for name in wanted:
+            host.netlink.delete_link(name)
+        plug()
     return namespace
 
 
@@ -53,11 +55,21 @@ def ensure_gone(host: Host, router_id: str) -> list[Removal]:
     return [*(host.removal(link) for link in legs), partial(namespaces.remove, namespace)]
 
 
+TABLE = f"{PREFIX}_router"
+
+
 def translation(router: RouterSpec) -> str:
-    """Write a router's nftables table: floating IPs both ways, source translation, and who may ask for metadata."""
-    table = f"{PREFIX}_router"
+    """Write a router's nftables table."""
+    lines = [f"add table inet {TABLE}", f"delete table inet {TABLE}", f"table inet {TABLE} {{"]
+    for name, (head, rules) in chains(router).items():
+        lines += [f"chain {name} {{ {head}", *rules, "}"]
+    return "\n".join([*lines, "}"])
+
+
+def chains(router: RouterSpec) -> dict[str, tuple[str, list[str]]]:
+    """Return the chains: floating IPs both ways, source translation, who may ask for metadata, what passes through."""
     inward = [inner("qr", leg.port_id) for leg in router.interfaces]
-    before, after, guard = [], [], []
+    before, after, guard, through = [], [], [], []
     if router.gateway is not None:
         outside = inner("qg", router.gateway.port_id)
         own = next((a.split("/")[0] for a in router.gateway.addresses if ":" not in a), None)
@@ -73,32 +85,25 @@ def translation(router: RouterSpec) -> str:
             # A guest that calls a floating IP of its own router must get its answers through the router too.
             after += [f'iifname != "{outside}" oifname != "{outside}" ct status dnat snat ip to {own}']
         guard += [f'iifname "{outside}" ip daddr {METADATA_IP} drop']
+        if router.enable_snat:
+            # Behind translation a tenant's addresses are private: from outside only floating IPs lead to them, whatever
+            # routes a neighbour on the external network has set. Without it the router routes, as an operator asked.
+            through += [
+                "ct state established,related accept",
+                f'iifname "{outside}" ct status dnat accept',
+                f'iifname "{outside}" meta nfproto ipv4 drop',
+            ]
     if not router.admin_up:
         guard += ["drop"]
     if not inward or not router.metadata:
         guard += [f"ip daddr {METADATA_IP} drop"]
-    return "\n".join(
-        [
-            f"add table inet {table}",
-            f"delete table inet {table}",
-            f"table inet {table} {{",
-            "chain before { type nat hook prerouting priority dstnat; policy accept;",
-            *before,
-            "}",
-            "chain after { type nat hook postrouting priority srcnat; policy accept;",
-            *after,
-            "}",
-            "chain guard { type filter hook input priority filter; policy accept;",
-            *guard,
-            "}",
-            f"chain through {{ type filter hook forward priority filter; policy {_policy(router)}; }}",
-            "}",
-        ]
-    )
-
-
-def _policy(router: RouterSpec) -> str:
-    return "accept" if router.admin_up else "drop"
+    accept = "accept" if router.admin_up else "drop"
+    return {
+        "before": ("type nat hook prerouting priority dstnat; policy accept;", before),
+        "after": ("type nat hook postrouting priority srcnat; policy accept;", after),
+        "guard": ("type filter hook input priority filter; policy accept;", guard),
+        "through": (f"type filter hook forward priority filter; policy {accept};", through if router.admin_up else []),
+    }
 
 
 def _configure(router: RouterSpec, mtus: dict[str, int]) -> None:
@@ -120,7 +125,7 @@ def _configure(router: RouterSpec, mtus: dict[str, int]) -> None:
         outside: Link | None = None
         if router.gateway is not None:
             name = inner("qg", router.gateway.port_id)
-            floating = {_single(fip.floating_ip) for fip in router.floating_ips}
+            floating = {single(fip.floating_ip) for fip in router.floating_ips}
             outside = _set_leg(netlink, router.gateway, name, {*router.gateway.addresses, *floating}, mtus)
         _set_routes(netlink, router, outside)
 
@@ -128,7 +133,7 @@ def _configure(router: RouterSpec, mtus: dict[str, int]) -> None:
 def _set_leg(netlink: Netlink, leg: RouterLeg, name: str, addresses: set[str], mtus: dict[str, int]) -> Link:
     link = netlink.link(name)
     if link is None:
-        raise HostNetworkError(f"Interface {name} is not in its router's namespace; ensure the router again.")
+        raise switches.LegLost(f"Interface {name} is not in its router's namespace; ensure the router again.")
     if link.mac != leg.mac.lower() or link.mtu != mtus[name] or not link.up:
         # The control plane hands out MACs, so link-local addresses are unique; advertisements need them at once.
         namespaces.set_sysctl(f"net/ipv6/conf/{name}/accept_dad", "0")
@@ -168,7 +173,7 @@ def _set_routes(netlink: Netlink, router: RouterSpec, outside: Link | None) -> N
             netlink.replace_route(destination, nexthop, index, onlink=index is not None)
 
 
-def _single(ip: str) -> str:
+def single(ip: str) -> str:
     return f"{ip}/32" if ":" not in ip else f"{ip}/128"
 
 

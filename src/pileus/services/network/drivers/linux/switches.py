@@ -18,6 +18,10 @@ IFLA_BR_MCAST_SNOOPING = 23
 IFLA_VXLAN_ID, IFLA_VXLAN_LEARNING, IFLA_VXLAN_PORT, IFLA_VXLAN_LOCAL, IFLA_VXLAN_LOCAL6 = 1, 7, 15, 4, 17
 
 
+class LegLost(HostNetworkError):
+    """The inner end of a veth pair is not in its namespace: somebody took it, or the namespace, away."""
+
+
 def ensure(host: Host, network: NetworkSpec) -> Link:
     """Make a network's bridge with its tunnel and uplink; return the bridge."""
     host.prepare()
@@ -65,6 +69,7 @@ def ensure_gone(host: Host, network_id: str) -> list[Removal]:
     chain = f"masquerade_{name}"
     host.nft.apply(
         f"{filters.bridge_gone(host.table, name)}"
+        f"{filters.host_leg_gone(host.table, host.names.interface(names.HOST_LEG, network_id))}"
         f"add chain inet {host.table} {chain} {{ type nat hook postrouting priority srcnat; policy accept; }}\n"
         f"delete chain inet {host.table} {chain}"
     )
@@ -143,14 +148,21 @@ def _ensure_tunnel(host: Host, network: NetworkSpec, bridge: Link) -> None:
         raise HostNetworkError(f"Tunnel {name} vanished while it was made; ensure network {network.id} again.")
     if link.alias != what or link.master != bridge.index or not link.up:
         host.netlink.set_link(link.index, alias=what, master=bridge.index, mtu=network.mtu, up=True)
-    own = host.settings.tunnel_ip
-    wanted = {(FLOOD, peer) for peer in network.tunnel_peers if peer != own}
-    wanted |= {(remote.mac.lower(), remote.tunnel_ip) for remote in network.remote_macs if remote.tunnel_ip != own}
+    wanted = wanted_forwarding(host, network)
     present = host.netlink.forwarding(link.index)
     for mac, peer in present - wanted:
         host.netlink.delete_forwarding(link.index, mac, peer)
     for mac, peer in wanted - present:
         host.netlink.add_forwarding(link.index, mac, peer)
+
+
+def wanted_forwarding(host: Host, network: NetworkSpec) -> set[tuple[str, str]]:
+    """Return the (MAC, tunnel address) entries of a network's tunnel."""
+    own = host.settings.tunnel_ip
+    wanted = {(FLOOD, peer) for peer in network.tunnel_peers if peer != own}
+    return wanted | {
+        (remote.mac.lower(), remote.tunnel_ip) for remote in network.remote_macs if remote.tunnel_ip != own
+    }
 
 
 def _ensure_uplink(host: Host, network: NetworkSpec, bridge: Link) -> None:
@@ -170,7 +182,10 @@ def _ensure_host_leg(host: Host, external: ExternalNetworkSpec, bridge: Link) ->
     leg, peer = (host.names.interface(letter, network.id) for letter in (names.HOST_LEG, names.HOST_LEG_PEER))
     if not external.host_addresses:
         host.netlink.delete_link(leg)
+        host.nft.apply(filters.host_leg_gone(host.table, leg))
         return
+    # Closed before it is there: a guest never finds the host open.
+    host.nft.apply(filters.host_leg(host.table, leg, host.resolvers, host.settings.guest_tcp_ports))
     link = host.netlink.link(leg)
     _refuse_overlap(host, external, link)
     if link is None:
