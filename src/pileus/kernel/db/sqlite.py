@@ -22,6 +22,7 @@ from pileus.kernel.db.base import Row, Stamp, Tx
 from pileus.kernel.db.beginning import SCHEME
 from pileus.kernel.db.session import Session
 from pileus.kernel.errors import OutOfSpace, Unavailable
+from pileus.kernel.patterns import regexp
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -252,6 +253,7 @@ def _engine(
         connection.execute("pragma journal_mode=wal")
         connection.execute("pragma synchronous=full")
         connection.execute(f"pragma foreign_keys={'on' if foreign_keys else 'off'}")
+        connection.create_function("regexp", 2, regexp, deterministic=True)  # SQLAlchemy's own runs on Python's re
         connection.execute(f"pragma cache_size=-{CACHE_KIB}")
         if query_only:
             connection.execute("pragma query_only=on")

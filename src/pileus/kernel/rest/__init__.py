@@ -13,7 +13,7 @@ from pileus.kernel.rest.formats import (
     plain_page,
 )
 from pileus.kernel.rest.http import Request, Response, Socket, json_response
-from pileus.kernel.rest.paging import page, sort_order
+from pileus.kernel.rest.paging import Sieve, page, sort_order
 from pileus.kernel.rest.routing import Api, Route
 from pileus.kernel.rest.schema import Body, OpenBody, Query, StrictQuery, View, changes, given
 from pileus.kernel.rest.versions import Microversions, since, until
@@ -29,6 +29,7 @@ __all__ = [
     "Request",
     "Response",
     "Route",
+    "Sieve",
     "Socket",
     "StrictQuery",
     "View",
