@@ -1,6 +1,19 @@
 """REST: what a service author imports to declare routes, bodies and views."""
 
 from pileus.kernel.rest.binding import InTransaction
+from pileus.kernel.rest.bounds import (
+    Count,
+    Extra,
+    Id,
+    Ids,
+    Label,
+    Metadata,
+    Name,
+    Names,
+    Objects,
+    Text,
+    at_most,
+)
 from pileus.kernel.rest.formats import (
     Page,
     compute_error,
@@ -21,8 +34,17 @@ from pileus.kernel.rest.versions import Microversions, since, until
 __all__ = [
     "Api",
     "Body",
+    "Count",
+    "Extra",
+    "Id",
+    "Ids",
     "InTransaction",
+    "Label",
+    "Metadata",
     "Microversions",
+    "Name",
+    "Names",
+    "Objects",
     "OpenBody",
     "Page",
     "Query",
@@ -32,7 +54,9 @@ __all__ = [
     "Sieve",
     "Socket",
     "StrictQuery",
+    "Text",
     "View",
+    "at_most",
     "changes",
     "compute_error",
     "given",

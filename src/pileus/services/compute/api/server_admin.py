@@ -9,7 +9,7 @@ from pileus.kernel.clock import iso_micro
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid
-from pileus.kernel.rest import Body, Page, Query, Response, View, json_response, since
+from pileus.kernel.rest import Body, Page, Query, Response, View, at_most, json_response, since
 from pileus.services.compute import lifecycle
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api
@@ -159,7 +159,7 @@ class ExternalEvent(Body, kw_only=True):
 
 
 @api.post("/os-server-external-events", rules.EXTERNAL_EVENTS, body="events")
-def external_events(tx: Tx, body: list[ExternalEvent]) -> Response:
+def external_events(tx: Tx, body: Annotated[list[ExternalEvent], at_most(100)]) -> Response:
     """Events of services that run elsewhere: accepted, and looked at by the reconcilers."""
     answers, worst = [], 200
     for event in body:

@@ -8,7 +8,7 @@ from pileus.kernel import clock, ids, quota
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
-from pileus.kernel.rest import Body, Query, View, since, until
+from pileus.kernel.rest import Body, Query, View, at_most, since, until
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api
 from pileus.services.compute.limits import LIMITS
@@ -24,7 +24,7 @@ class GroupCreate(Body, kw_only=True):
     name: Name
     policies: Annotated[Annotated[list[New], Meta(min_length=1, max_length=1)] | UnsetType, until("2.63")] = UNSET
     policy: Annotated[New | UnsetType, since("2.64")] = UNSET
-    rules: Annotated[dict[str, int | str] | UnsetType, since("2.64")] = UNSET
+    rules: Annotated[Annotated[dict[Name, int | Name], at_most(10)] | UnsetType, since("2.64")] = UNSET
 
 
 class GroupView(View, kw_only=True):

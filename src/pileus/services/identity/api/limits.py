@@ -10,7 +10,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import Body, Page, Request, changes
+from pileus.kernel.rest import Body, Page, Request, at_most, changes
 from pileus.services.identity.api.router import SEEN, api, listing, missing, url
 from pileus.services.identity.api.rules import ADMIN, CLOUD, SIGNED_IN, SYSTEM_READER
 from pileus.services.identity.app import limits as app
@@ -80,8 +80,8 @@ class LimitUpdate(Body):
     description: Text | UnsetType | None = UNSET
 
 
-Registered = Annotated[list[RegisteredCreate], msgspec.Meta(min_length=1)]
-Limits = Annotated[list[LimitCreate], msgspec.Meta(min_length=1)]
+Registered = Annotated[list[RegisteredCreate], at_most(100, 1)]
+Limits = Annotated[list[LimitCreate], at_most(100, 1)]
 
 
 @api.loader(RegisteredLimit)

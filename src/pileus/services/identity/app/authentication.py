@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, Unauthenticated
+from pileus.kernel.rest import Extra
 from pileus.kernel.rest.schema import decode
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.app import compliance, documents, mfa, receipts, scope
@@ -33,7 +34,7 @@ MOST_METHODS = 16
 class Auth(msgspec.Struct):
     """The member ``auth`` of POST /auth/tokens; what each method sends is decoded as its own struct."""
 
-    identity: dict[str, Any]
+    identity: Extra
     scope: Scope | str | UnsetType | None = UNSET
 
 

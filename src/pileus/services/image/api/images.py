@@ -1,12 +1,12 @@
 """Images: created, listed, shown, patched, deleted; tags; deactivation."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pileus.kernel import clock
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Forbidden, Invalid, NotFound, TooLarge
-from pileus.kernel.rest import Page, Request, Response, json_response
+from pileus.kernel.rest import Page, Request, Response, at_most, json_response
 from pileus.kernel.rest.paging import page
 from pileus.kernel.runtime import Runtime
 from pileus.services.image import store
@@ -21,7 +21,9 @@ DEFAULT_LIMIT = 25
 
 
 @api.post("/images", rules.ADD, status=201)
-def create_image(tx: Tx, ctx: Context, body: dict[str, Any], settings: ImageSettings) -> Response:
+def create_image(
+    tx: Tx, ctx: Context, body: Annotated[dict[str, Any], at_most(300)], settings: ImageSettings
+) -> Response:
     row = images.create_image(tx, ctx, body, settings)
     headers = [
         ("Location", f"{ctx.base_url}/image/v2/images/{row.id}"),
