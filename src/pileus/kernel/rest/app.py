@@ -172,6 +172,7 @@ class App:
     ) -> Response:
         """Run what an ``async`` handler left for the transaction."""
         tx.info["writable"] = True
+        tx.info["request"], tx.info["endpoint"] = request, endpoint
         tx.info["ctx"], tx.info["request_id"] = ctx, ctx.request_id
         return self._wrote(tx, endpoint, request, ctx, work(tx))
 
@@ -188,6 +189,7 @@ class App:
         return endpoint.respond(endpoint.route.handler(**arguments), ctx, request)
 
     def prepare(self, tx: Tx, endpoint: Endpoint, request: Request, ctx: Context, raw: Any) -> dict[str, Any]:
+        tx.info["request"], tx.info["endpoint"] = request, endpoint
         self.authenticate(tx, request, ctx, required=endpoint.route.rule is not None)
         if self.rates is not None:
             self.rates.take(ctx.project_id or ctx.user_id or ctx.source_ip or "nobody")

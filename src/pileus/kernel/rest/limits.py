@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from pileus.kernel import clock
 from pileus.kernel.config import Settings
-from pileus.kernel.errors import TooManyRequests, Unavailable
+from pileus.kernel.errors import Invalid, TooManyRequests, Unavailable
 
 REMEMBERED = 10_000
 """Buckets that are kept; the fullest are forgotten first, which costs nobody anything."""
@@ -28,6 +28,8 @@ class LimitSettings(Settings, frozen=True):
     """Requests a second of one project (of one address, for requests without a token), on average; 0: no limit."""
     project_burst: int = 0
     """How many of them may come at once; by default two seconds' worth."""
+    bulk: int = 50
+    """Things that one request may make; so many take about 250 ms, in which nobody else writes."""
     head_bytes: int = 64 << 10
     """Of a request's line and headers."""
     head_s: float = 20
@@ -38,6 +40,15 @@ class LimitSettings(Settings, frozen=True):
     """For a client to take the next 16 KiB of an answer."""
     unsent_bytes: int = 256 << 20
     """Of answers that wait for their clients, all together; beyond it the slowest clients are cut off."""
+
+
+def check_bulk(count: int, settings: LimitSettings) -> None:
+    """Raise Invalid when a request would make more things than one may; called before any work."""
+    if count > settings.bulk:
+        raise Invalid(
+            f"The request would make {count} things at once; at most {settings.bulk} are made by one request. Send them"
+            " in several."
+        )
 
 
 class Rates:
