@@ -26,7 +26,7 @@ from pileus.kernel.rest.formats import (
     plain_page,
 )
 from pileus.kernel.rest.http import Request, Response, Socket, json_response
-from pileus.kernel.rest.paging import Sieve, page, sort_order
+from pileus.kernel.rest.paging import Sieve, page, page_size, sort_order
 from pileus.kernel.rest.routing import Api, Route
 from pileus.kernel.rest.schema import Body, OpenBody, Query, StrictQuery, View, changes, given
 from pileus.kernel.rest.versions import Microversions, since, until
@@ -66,6 +66,7 @@ __all__ = [
     "link_page",
     "network_error",
     "page",
+    "page_size",
     "placement_error",
     "plain_error",
     "plain_page",

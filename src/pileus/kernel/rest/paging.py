@@ -16,6 +16,7 @@ from pileus.kernel.patterns import Pattern
 
 R = TypeVar("R")
 MAX_LIMIT = 1000
+"""Entries of a page where nothing else is set: the default of upstream's ``max_limit`` and ``osapi_max_limit``."""
 MAX_SORT_KEYS = 10
 """Different ones; the condition of "after the marker" nests once for each, and SQLite's parser only so deep."""
 
@@ -52,14 +53,15 @@ def page(
     order: list[tuple[Any, bool]],
     limit: int | None = None,
     marker: str | None = None,
-    max_limit: int = MAX_LIMIT,
+    max_limit: int | None = None,
     id_column: Any = None,
     plain: bool = False,
     sieve: "Sieve | None" = None,
 ) -> tuple[list[R], str | None]:
     """Return the rows of ``statement`` after ``marker`` and the marker of the next page, or None at the end.
 
-    ``limit`` None or above ``max_limit`` means ``max_limit``.  Raises Invalid when the marker names no row.
+    ``limit`` None or above ``max_limit`` (by default the setting ``page``) means ``max_limit``.  Raises Invalid when
+    the marker names no row.
     With ``plain`` they are named tuples of the row's attributes, which cost a third as much to read and to look at, and
     cannot be changed.  ``sieve`` looks at what no statement can decide.
     """
@@ -71,7 +73,7 @@ def page(
     if marker:
         statement = statement.where(_after(tx, order, identity, marker))
     statement = statement.order_by(*_clauses(tx, order))
-    size = max_limit if limit is None else min(limit, max_limit)
+    size = page_size(tx, limit, max_limit)
     following = None
     if sieve is None:
         statement = statement.limit(size + 1)
@@ -83,6 +85,12 @@ def page(
         return found, following
     found = found[:size]
     return found, getattr(found[-1], identity.key) if found else None
+
+
+def page_size(tx: Tx, limit: int | None, max_limit: int | None = None) -> int:
+    """Return how many entries the page of a list has: as many as asked for, and no more than the setting ``page``."""
+    most = tx.info.get("page", MAX_LIMIT) if max_limit is None else max_limit
+    return most if limit is None else min(limit, most)
 
 
 class Sieve:

@@ -274,8 +274,10 @@ class Resource(Generic[R]):
         return related
 
     def _list_handler(self) -> Callable[..., Any]:
-        def handler(tx: Tx, ctx: Context, request: Request) -> Response:
+        def handler(tx: Tx, ctx: Context, request: Request, runtime: Any) -> Response:
             query = parse(request.query_items())
+            if whole := runtime.config.get(LimitSettings).whole:
+                query.limit = min(query.limit or whole, whole)
             if self._prepare is not None:
                 self._prepare(tx, ctx)
             rows = self._page(tx, ctx, query)

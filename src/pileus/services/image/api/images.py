@@ -39,7 +39,7 @@ def list_images(tx: Tx, ctx: Context, request: Request) -> Page:
     statement = selection_of(ctx, dict(query)).where(*conditions_of(query))
     given = dict(query)
     limit = given.get("limit")
-    if limit is not None and not limit.isdigit():
+    if limit is not None and not (limit.isdecimal() and len(limit) < 19):
         raise Invalid(f"limit must be a number of images, not '{limit}'.")
     size = DEFAULT_LIMIT if limit is None else int(limit)
     if size == 0:
