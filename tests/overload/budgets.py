@@ -27,8 +27,9 @@ from pileus.kernel.rest.versions import version
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.testing import running
 from pileus.kernel.watchdog import Doing, LoopWatch
+from pileus.services.identity.testing import login
 from tests.everywhere import Way, ways
-from tests.fuzz.cloud import Target, singular
+from tests.fuzz.cloud import Target, furnish, singular
 from tests.fuzz.wire import Sent, send
 from tests.overload.largest import bodies
 
@@ -147,15 +148,16 @@ class Walk:
             yield f"{name} of {PARAMETER} characters", [(name, "(a|b)*," * (PARAMETER // 7))]
 
     async def _send(self, way: Way, what: str, path: str, query: list[tuple[str, str]], body: Any) -> None:
-        self.held.clear()
         headers = {"x-auth-token": self.target.token, "content-type": "application/json"}
         headers |= {name.lower(): value for name, value in way.headers.items()}
         content = json.dumps(body).encode() if body is not None else b""
         url = f"{path}?{urlencode(query)}" if query else path
+        await asyncio.sleep(NOTED_S)  # making the body has held the loop too
+        self.held.clear()
         answer = await send(self.runtime, Sent(way.name, way.method, url, headers=headers, body=content))
         if way.method == "GET" and what == "plain" and answer.status == 200:
             self._learn(way, answer.body)
-        await asyncio.sleep(0)
+        await asyncio.sleep(NOTED_S)
         self.report.requests += 1
         self.report.accepted += answer.status < 300
         if self.held:
@@ -178,8 +180,11 @@ async def watched(report: Report) -> AsyncIterator[Walk]:
     """Yield a walk through a fresh furnished cloud whose holds are noted."""
     with tempfile.TemporaryDirectory() as folder:
         async with running(Path(folder)) as runtime:
+            document = json.loads(await runtime._document())
             target = Target(runtime, "admin")
-            await target.prepare(json.loads(await runtime._document()))
+            await furnish(runtime)
+            target.token = await login(runtime, "admin", "demo")  # in the project whose things there are
+            await target.look(document)
             walk = Walk(runtime, target, report)
             before = watchdog.held, watchdog.LONG_S, watchdog.BEAT_S
             watchdog.held, watchdog.LONG_S, watchdog.BEAT_S = walk.note, NOTED_S, NOTED_S / 2

@@ -32,6 +32,8 @@ OBJECTS: dict[str, Callable[[int, Find], Any]] = {
     "rules": lambda at, find: {"local": [{"user": {"name": "{0}"}}], "remote": [{"type": f"t{at}"}]},
 }
 """Entries of lists whose form no declaration has."""
+NEEDED = ("size",)
+"""Fields without which next to nothing is made, though their declarations leave them out."""
 TEXTS: dict[str, str] = {
     "cidr": "10.77.0.0/24", "ethertype": "IPv4", "direction": "ingress", "protocol": "tcp", "type": "standard",
     "address_scope_id": "", "device_id": "", "gateway_ip": "10.77.0.1", "object_type": "network",
@@ -80,7 +82,11 @@ class Maker:
                 continue
             if _width(hints[field.name]):
                 self.seen.append(path)
-            if field.required or (self._wide is not None and f"{self._wide}.".startswith((f"{path}.", f"{path}["))):
+            if (
+                field.required
+                or field.encode_name in NEEDED
+                or (self._wide is not None and f"{self._wide}.".startswith((f"{path}.", f"{path}[")))
+            ):
                 made[field.encode_name] = self.make(hints[field.name], path, at)
         return made
 

@@ -42,7 +42,7 @@ class PortAttributes(Tagged, kw_only=True):
     security_groups: Annotated[Annotated[list[Id], at_most(100)] | None, Attr(find="", source="")] = None
     port_security_enabled: Annotated[bool | None, Attr(create=NETWORK_OWNER, update=NETWORK_OWNER)] = None
     allowed_address_pairs: Annotated[Objects | None, Attr(create=NETWORK_OWNER, update=NETWORK_OWNER, find="")] = None
-    extra_dhcp_opts: Annotated[Objects | None, Attr(find="")] = None
+    extra_dhcp_opts: Annotated[Annotated[list[Extra], at_most(100)] | None, Attr(find="")] = None
     dns_name: Annotated[str, msgspec.Meta(max_length=255)] = ""
     dns_domain: Annotated[str, msgspec.Meta(max_length=255)] = ""
     dns_assignment: Annotated[list[dict[str, str]], Attr(on="v", find="", source="")] = []
