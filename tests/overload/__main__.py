@@ -71,13 +71,13 @@ def largest_requests(console: Console, only: str, *, write: bool) -> bool:
     worst = sorted(report.holds, reverse=True)
     shown = [hold for hold in worst if hold.bad] or worst[:SHOWN]
     for hold in shown:
-        console.print(hold.row, markup=False)
+        console.print(hold.row, markup=False, soft_wrap=True)
     said = (
         f"{report.requests} requests to {report.operations} operations, {report.accepted} of them accepted; "
         f"{sum(hold.bad for hold in worst)} held loop or writer for {MOST_S * 1000:.0f} ms of the processor's time or "
         f"more; kept at most: {report.kept_mb:.0f} MB{f' ({report.keeper})' if report.keeper else ''}."
     )
-    console.print(said, markup=False)
+    console.print(said, markup=False, soft_wrap=True)
     if write:
         head = ["| operation | filled | status | held | processor |", "| --- | --- | --- | --- | --- |"]
         day = datetime.now(UTC).strftime("%Y-%m-%d")
