@@ -1,8 +1,13 @@
-"""``python -m tests.overload``: attack a fake cloud, watch its memory and what an honest client sees meanwhile."""
+"""``python -m tests.overload``: attack a fake cloud, watch its memory and what an honest client sees meanwhile.
+
+First every operation gets the largest bodies and URLs that it allows, in this process: what holds the loop or the
+writer for too long fails.
+"""
 
 import argparse
 import asyncio
 import contextlib
+import logging
 import resource
 import statistics
 import sys
@@ -14,12 +19,16 @@ from bench.cloud import FakeCloud
 from bench.http import Connection
 from rich.console import Console
 
+from pileus.kernel.rest.bounds import PARAMETER, PARAMETERS
 from tests.overload.attacks import ATTACKS, LIST, Attack
+from tests.overload.budgets import MOST_S, walk
+from tests.section import write_into
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- overload: begin -->", "<!-- overload: end -->"
 MOST_GROWTH_MB = 400
 LONGEST_S = 10
+SHOWN = 12
 
 
 def main() -> int:
@@ -27,12 +36,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.overload", description=__doc__)
     parser.add_argument("--seconds", type=float, default=40, help="how long each attack goes on (default 40)")
     parser.add_argument("--only", default="", help="only attacks whose name holds this")
+    told = "only the largest requests, to operations whose name holds WORDS"
+    parser.add_argument("--budgets", nargs="?", const="", metavar="WORDS", help=told)
     parser.add_argument("--write", action="store_true", help="put the table into docs/reliability.md")
     words = parser.parse_args()
+    console = Console()
+    hurt = False
+    if words.budgets is not None or not words.only:
+        hurt = largest_requests(console, words.budgets or "", write=words.write and not words.budgets)
+    if words.budgets is not None:
+        return int(hurt)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    console = Console()
-    rows, hurt = [], False
+    rows: list[str] = []
     with FakeCloud(hosts=1) as cloud:
         pid = cloud.pid
         for name, attack in ATTACKS.items():
@@ -45,6 +61,34 @@ def main() -> int:
     if words.write:
         write(rows, words.seconds)
     return int(hurt)
+
+
+def largest_requests(console: Console, only: str, *, write: bool) -> bool:
+    """Send every operation the largest that it allows; tell the longest holds, and return whether one was too long."""
+    logging.disable(logging.WARNING)
+    report = asyncio.run(walk(only))
+    logging.disable(logging.NOTSET)
+    worst = sorted(report.holds, reverse=True)
+    shown = [hold for hold in worst if hold.bad] or worst[:SHOWN]
+    for hold in shown:
+        console.print(hold.row, markup=False, soft_wrap=True)
+    said = (
+        f"{report.requests} requests to {report.operations} operations, {report.accepted} of them accepted; "
+        f"{sum(hold.bad for hold in worst)} held loop or writer for {MOST_S * 1000:.0f} ms of the processor's time or "
+        f"more; kept at most: {report.kept_mb:.0f} MB{f' ({report.keeper})' if report.keeper else ''}."
+    )
+    console.print(said, markup=False, soft_wrap=True)
+    if write:
+        head = ["| operation | filled | status | held | processor |", "| --- | --- | --- | --- | --- |"]
+        day = datetime.now(UTC).strftime("%Y-%m-%d")
+        lead = (
+            f"`python -m tests.overload --budgets --write` on {day}: each operation with every list and dictionary of "
+            f"its body as full as declared, one at a time, and with URLs of {PARAMETERS} parameters and of values of "
+            f"{PARAMETER} characters, as an administrator. {said} The longest:"
+        )
+        text = ["## The largest requests", lead, "", *head, *(hold.row for hold in shown)]
+        write_into(PAGE, "budgets: begin", "budgets: end", "\n".join(text) + "\n")
+    return report.bad
 
 
 async def one(cloud: FakeCloud, name: str, attack: Attack, seconds: float) -> tuple[str, bool]:

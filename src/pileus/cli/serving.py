@@ -17,6 +17,7 @@ from pileus.kernel.policy import PolicyError
 from pileus.kernel.rest.connections import bounded, watch_connections
 from pileus.kernel.rest.limits import LimitSettings
 from pileus.kernel.runtime import Runtime
+from pileus.kernel.watchdog import LoopWatch
 
 
 def run(state: State) -> None:
@@ -35,6 +36,8 @@ def run(state: State) -> None:
 async def serve(runtime: Runtime, sockets: list[socket.socket]) -> None:
     """Start the runtime, answer requests, stop in order."""
     await runtime.start()
+    watch = LoopWatch()
+    watch.start()
     calm_collector()
     limits = runtime.config.get(LimitSettings)
     allow_files(limits.connections)
@@ -57,6 +60,7 @@ async def serve(runtime: Runtime, sockets: list[socket.socket]) -> None:
     try:
         await server.serve(sockets=sockets)
     finally:
+        watch.stop()
         await runtime.stop()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from pileus.kernel import clock
+from pileus.kernel import clock, watchdog
 from pileus.kernel.context import Context
 from pileus.kernel.rest.http import Request, Response
 
@@ -26,6 +26,7 @@ SECONDS = Histogram(
 )
 OPERATIONS = Counter("pileus_operations", "Operations concluded.", ["kind", "outcome"], registry=REGISTRY)
 LIVE = Gauge("pileus_operations_live", "Operations being worked on by this process.", registry=REGISTRY)
+REGISTRY.register(watchdog.HOLDS)
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
 log = logging.getLogger("pileus.request")

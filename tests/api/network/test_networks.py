@@ -1,5 +1,7 @@
 """Networks: what a user makes, sees, shares and removes."""
 
+from pileus.kernel.rest.limits import LimitSettings
+
 
 async def test_a_new_cloud_has_a_way_out_and_a_private_network(demo):
     by_name = {network["name"]: network for network in await demo.list("network")}
@@ -32,6 +34,14 @@ async def test_many_are_made_at_once_or_none(demo):
     assert [network["name"] for network in made] == ["x1", "x2"]
     await demo.call("POST", "networks", 400, {"networks": [{"name": "y1"}, {"name": 5}]})
     assert await demo.list("network", "name=y1") == []
+
+
+async def test_so_many_are_made_at_once_and_no_more(demo):
+    """They are counted before anything is done: none is made, and a wrong one among them is not even looked at."""
+    wanted = [{"name": f"z{at}"} for at in range(LimitSettings().bulk)]
+    answer = await demo.call("POST", "networks", 400, {"networks": [*wanted, {"name": 5}]})
+    assert "51 things at once; at most 50" in answer["NeutronError"]["message"]
+    assert await demo.list("network", "name=z1") == []
 
 
 async def test_bad_bodies_are_refused_and_named(demo):

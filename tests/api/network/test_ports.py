@@ -62,6 +62,7 @@ async def test_addresses_can_be_asked_for(demo):
         ),
         (400, "HTTPBadRequest", {"allowed_address_pairs": [{"mac_address": "fa:16:3e:00:00:02"}]}),
         (400, "HTTPBadRequest", {"allowed_address_pairs": [{"ip_address": "300.1.1.1"}]}),
+        (400, "AllowedAddressPairExhausted", {"allowed_address_pairs": [{"ip_address": "300.1.1.1"}] * 11}),
         (400, "HTTPBadRequest", {"extra_dhcp_opts": [{"opt_name": "x\ny", "opt_value": "1"}]}),
         (400, "HTTPBadRequest", {"dns_name": "not a name"}),
         (403, "PolicyNotAuthorized", {"binding:host_id": "h"}),

@@ -299,7 +299,7 @@ def test_a_bucket_fills_with_time_and_the_memory_of_buckets_is_bounded():
     rates.take("a")
     for number in range(3 * REMEMBERED):
         rates.take(str(number))
-    assert len(rates._buckets) <= REMEMBERED + 1
+    assert len(rates._buckets._buckets) <= REMEMBERED + 1
     with pytest.raises(TooManyRequests):
         rates.take("a")
 

@@ -293,6 +293,17 @@ async def test_pages_neither_skip_nor_repeat(cloud):
         assert (await http.get("/notes/v1/notes?limit=x")).status_code == 400
 
 
+async def test_a_list_has_a_page_though_none_was_asked_for(tmp_path):
+    async with running(tmp_path, [SERVICE], {"limits": {"page": 2}}) as runtime:
+        for title in "abc":
+            await post(runtime, {"title": title})
+        async with client(runtime, "p1/reader") as http:
+            for query in ("", "?limit=3"):
+                answer = (await http.get(f"/notes/v1/notes{query}")).json()
+                assert [note["title"] for note in answer["notes"]] == ["a", "b"]
+                assert "notes_links" in answer
+
+
 async def test_quota_is_claimed_in_the_transaction(cloud):
     statuses = [(await post(cloud, {"title": "a"})).status_code for _ in range(6)]
     assert statuses == [202] * 5 + [403]

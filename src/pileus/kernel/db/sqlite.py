@@ -22,6 +22,8 @@ from pileus.kernel.db.base import Row, Stamp, Tx
 from pileus.kernel.db.beginning import SCHEME
 from pileus.kernel.db.session import Session
 from pileus.kernel.errors import OutOfSpace, Unavailable
+from pileus.kernel.patterns import regexp
+from pileus.kernel.watchdog import Stopwatch
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -181,8 +183,10 @@ def _alone(connection: Connection, job: _Job) -> _Outcome:
     """Run one job in a transaction of its own: no savepoint is needed where nobody else is touched."""
     try:
         with _named(), Session(connection, expire_on_commit=False, join_transaction_mode="control_fully") as tx:
-            result = job.work(tx, *job.args, **job.kwargs)
+            result = _timed(tx, job)
+            watch = Stopwatch()
             tx.commit()
+            watch.check("commit", tx.info, job.work)
             return _Outcome(result, None, tuple(tx.info.get("after_commit", ())))
     except Exception as error:
         return _Outcome(error=error)
@@ -192,7 +196,7 @@ def _attempt(connection: Connection, job: _Job) -> _Outcome:
     """Run one job in its own savepoint; its failure leaves the others' work alone."""
     try:
         with Session(connection, expire_on_commit=False, join_transaction_mode="create_savepoint") as tx:
-            result = job.work(tx, *job.args, **job.kwargs)
+            result = _timed(tx, job)
             tx.commit()
             return _Outcome(result, None, tuple(tx.info.get("after_commit", ())))
     except DBAPIError as error:
@@ -201,6 +205,14 @@ def _attempt(connection: Connection, job: _Job) -> _Outcome:
         return _Outcome(error=error)
     except Exception as error:
         return _Outcome(error=error)
+
+
+def _timed(tx: Tx, job: _Job) -> Any:
+    watch = Stopwatch()
+    try:
+        return job.work(tx, *job.args, **job.kwargs)
+    finally:
+        watch.check("writer", tx.info, job.work)
 
 
 def _settle(outcomes: list[tuple[_Job, _Outcome]]) -> None:
@@ -252,6 +264,7 @@ def _engine(
         connection.execute("pragma journal_mode=wal")
         connection.execute("pragma synchronous=full")
         connection.execute(f"pragma foreign_keys={'on' if foreign_keys else 'off'}")
+        connection.create_function("regexp", 2, regexp, deterministic=True)  # SQLAlchemy's own runs on Python's re
         connection.execute(f"pragma cache_size=-{CACHE_KIB}")
         if query_only:
             connection.execute("pragma query_only=on")

@@ -1,6 +1,19 @@
 """REST: what a service author imports to declare routes, bodies and views."""
 
 from pileus.kernel.rest.binding import InTransaction
+from pileus.kernel.rest.bounds import (
+    Count,
+    Extra,
+    Id,
+    Ids,
+    Label,
+    Metadata,
+    Name,
+    Names,
+    Objects,
+    Text,
+    at_most,
+)
 from pileus.kernel.rest.formats import (
     Page,
     compute_error,
@@ -13,7 +26,7 @@ from pileus.kernel.rest.formats import (
     plain_page,
 )
 from pileus.kernel.rest.http import Request, Response, Socket, json_response
-from pileus.kernel.rest.paging import page, sort_order
+from pileus.kernel.rest.paging import Sieve, page, page_size, sort_order
 from pileus.kernel.rest.routing import Api, Route
 from pileus.kernel.rest.schema import Body, OpenBody, Query, StrictQuery, View, changes, given
 from pileus.kernel.rest.versions import Microversions, since, until
@@ -21,17 +34,29 @@ from pileus.kernel.rest.versions import Microversions, since, until
 __all__ = [
     "Api",
     "Body",
+    "Count",
+    "Extra",
+    "Id",
+    "Ids",
     "InTransaction",
+    "Label",
+    "Metadata",
     "Microversions",
+    "Name",
+    "Names",
+    "Objects",
     "OpenBody",
     "Page",
     "Query",
     "Request",
     "Response",
     "Route",
+    "Sieve",
     "Socket",
     "StrictQuery",
+    "Text",
     "View",
+    "at_most",
     "changes",
     "compute_error",
     "given",
@@ -41,6 +66,7 @@ __all__ = [
     "link_page",
     "network_error",
     "page",
+    "page_size",
     "placement_error",
     "plain_error",
     "plain_page",

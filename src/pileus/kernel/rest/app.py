@@ -47,7 +47,7 @@ class App:
         self.mounts: dict[str, Mounted] = {}
         self.proxies = Proxies(runtime.config.cloud.trusted_proxies)
         self.recent = Recent()
-        limits = runtime.config.get(LimitSettings)
+        limits = self.limits = runtime.config.get(LimitSettings)
         self.serving = Room(limits.requests, "requests")
         self.websockets = Room(limits.websockets, "websockets")
         self.watchers = Room(limits.watchers, "streams of events")
@@ -99,6 +99,12 @@ class App:
             seconds = time.perf_counter() - started
             self.recent.add(ctx, request.method, request.path, response.status, seconds)
             telemetry.request_done(service, request, ctx, response, seconds)
+
+    def source_ip(self, scope: MutableMapping[str, Any]) -> str | None:
+        """Return who sent what a mounted application serves, trusted proxies looked behind."""
+        request = Request.from_scope(scope, _nothing)
+        self.proxies.look_behind(request)
+        return request.source_ip
 
     def context(self, request: Request) -> Context:
         """Return the context of a request whose caller is not known yet."""
@@ -182,6 +188,7 @@ class App:
     ) -> Response:
         """Run what an ``async`` handler left for the transaction."""
         tx.info["writable"] = True
+        tx.info["request"], tx.info["endpoint"] = request, endpoint
         tx.info["ctx"], tx.info["request_id"] = ctx, ctx.request_id
         return self._wrote(tx, endpoint, request, ctx, work(tx))
 
@@ -198,6 +205,7 @@ class App:
         return endpoint.respond(endpoint.route.handler(**arguments), ctx, request)
 
     def prepare(self, tx: Tx, endpoint: Endpoint, request: Request, ctx: Context, raw: Any) -> dict[str, Any]:
+        tx.info["request"], tx.info["endpoint"], tx.info["page"] = request, endpoint, self.limits.page
         self.authenticate(tx, request, ctx, required=endpoint.route.rule is not None)
         if self.rates is not None:
             self.rates.take(ctx.project_id or ctx.user_id or ctx.source_ip or "nobody")
@@ -284,6 +292,10 @@ def _select(endpoints: list[Endpoint], version: Version, raw: Any) -> Endpoint:
 def _check_project_in_path(project: str, ctx: Context) -> None:
     if project != ctx.project_id and not ctx.is_admin and ctx.caller is not ANONYMOUS:
         raise Invalid(f"Malformed request URL: the project '{project}' in it is not the token's project.")
+
+
+async def _nothing() -> MutableMapping[str, Any]:
+    return {"type": "http.disconnect"}
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

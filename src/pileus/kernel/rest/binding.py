@@ -64,6 +64,12 @@ class Endpoint:
     """An ``async`` handler that returns ``InTransaction``: its decision is made in the request's transaction."""
 
     @property
+    def name(self) -> str:
+        """Return the route as metrics and logs name it: ``compute POST /v2.1/servers/{server}/action (reboot)``."""
+        action = f" ({self.route.action})" if self.route.action else ""
+        return f"{self.api.service} {self.route.method} {self.api.prefix}{self.route.path}{action}"
+
+    @property
     def wants_json(self) -> bool:
         """Whether the kernel reads and decodes the body before the call."""
         return self.body_kind is not None or self.route.action is not None

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 from pileus.kernel.errors import Invalid, TooLarge
+from pileus.kernel.rest import bounds
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -78,10 +79,21 @@ class Request:
 
     def query_items(self) -> list[tuple[str, str]]:
         """Return the parameters of the URL in order, decoded."""
+        count = self.query_string.count(b"&") + 1
+        if count > bounds.PARAMETERS:
+            raise Invalid(
+                f"The URL has {count} parameters; at most {bounds.PARAMETERS} are accepted: ask for less at once."
+            )
         try:
-            return parse_qsl(self.query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=1000)
+            items = parse_qsl(self.query_string.decode("latin-1"), keep_blank_values=True)
         except ValueError as error:
             raise Invalid(f"The query string cannot be read: {error}.") from error
+        for name, value in items:
+            if len(value) > bounds.PARAMETER:
+                raise Invalid(
+                    f"The parameter '{name[:64]}' of the URL has {len(value)} characters, more than {bounds.PARAMETER}."
+                )
+        return items
 
     async def stream(self) -> AsyncIterator[bytes]:
         """Yield the body as it arrives; raise Disconnected when the client goes away before its end."""
@@ -118,9 +130,11 @@ class Request:
         if not self.body:
             return None
         try:
-            return msgspec.json.decode(self.body)
+            raw = msgspec.json.decode(self.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Invalid(f"The request body is not valid JSON: {error}.") from error
+        bounds.check(raw)
+        return raw
 
 
 @dataclass(slots=True)

@@ -21,16 +21,23 @@ class Refused(ApiError):
 
 
 class LocalClient:
-    """The APIs as one user, by token."""
+    """The APIs as one user, by token; ``source_ip`` is the address of whoever the calls are made for."""
 
-    def __init__(self, runtime: "Runtime", token: str | None = None, base_url: str = "http://127.0.0.1") -> None:
+    def __init__(
+        self,
+        runtime: "Runtime",
+        token: str | None = None,
+        base_url: str = "http://127.0.0.1",
+        source_ip: str | None = None,
+    ) -> None:
         self._runtime = runtime
         self._token = token
         self._base_url = base_url
+        self._source_ip = source_ip
 
     def with_token(self, token: str) -> "LocalClient":
         """Return the APIs as another user."""
-        return LocalClient(self._runtime, token, self._base_url)
+        return LocalClient(self._runtime, token, self._base_url, self._source_ip)
 
     async def get(self, path: str, **query: Any) -> Any:
         """Return the decoded answer of GET; a query value of list type is repeated."""
@@ -70,8 +77,9 @@ class LocalClient:
             given["x-auth-token"] = self._token
         content = body if isinstance(body, bytes) else msgspec.json.encode(body) if body is not None else b""
         wanted = {name: value for name, value in (query or {}).items() if value is not None}
-        request = Request(method, path, given, urlencode(wanted, doseq=True).encode(), "http", None, body=content)
-        ctx = Context(ANONYMOUS, self._runtime.policy, base_url=self._base_url)
+        query_string = urlencode(wanted, doseq=True).encode()
+        request = Request(method, path, given, query_string, "http", self._source_ip, body=content)
+        ctx = Context(ANONYMOUS, self._runtime.policy, base_url=self._base_url, source_ip=self._source_ip)
         response = await self._runtime.app.handle(request, ctx)
         answer = response.body if isinstance(response.body, bytes) else b"".join([c async for c in response.body])
         if response.status >= 400:

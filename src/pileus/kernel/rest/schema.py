@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from pileus.kernel.errors import Invalid
+from pileus.kernel.rest.bounds import LARGEST, SMALLEST
 from pileus.kernel.rest.versions import LAST, Between, Version
 
 T = TypeVar("T")
@@ -101,9 +102,21 @@ def decode(raw: Any, kind: Any, where: str, wanted: Version = LAST, *, strict: b
         _refuse_absent(raw, kind, where, wanted)
         raw = _collect_extra(raw, kind)
     try:
-        return msgspec.convert(raw, kind, strict=strict)
+        found = msgspec.convert(raw, kind, strict=strict)
     except msgspec.ValidationError as error:
         raise Invalid(f"Invalid input for {where}: {_readable(str(error))}") from None
+    if not strict:
+        refuse_large(found, where)
+    return found
+
+
+def refuse_large(found: Any, where: str) -> None:
+    """Refuse numbers of more than 64 bits that came as text, which the bounds of a body do not see."""
+    if isinstance(found, msgspec.Struct):
+        for name in found.__struct_fields__:
+            value = getattr(found, name)
+            if type(value) is int and not SMALLEST <= value <= LARGEST:
+                raise Invalid(f"Invalid input for {where}: {name} has more than 64 bits.")
 
 
 def _refuse_absent(raw: Any, kind: type[msgspec.Struct], where: str, wanted: Version) -> None:

@@ -5,7 +5,7 @@ Rule: whichever it is, the decision is made in one transaction by the same handl
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
@@ -41,7 +41,7 @@ def asked(request: Request) -> Asked | None:
 
 
 def _take_dry_run(request: Request) -> bool:
-    pairs = parse_qsl(request.query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=1000)
+    pairs = request.query_items()
     given = [value.lower() for name, value in pairs if name == DRY_RUN]
     if not given:
         return False

@@ -97,7 +97,7 @@ class Site:
 
     def api(self, request: Request, token: str | None) -> LocalClient:
         """Return the APIs as the user of ``token``."""
-        return LocalClient(self.runtime, token, self.base_url(request))
+        return LocalClient(self.runtime, token, self.base_url(request), self.runtime.app.source_ip(request.scope))
 
     def base_url(self, request: Request) -> str:
         """Return how the browser reaches this cloud."""

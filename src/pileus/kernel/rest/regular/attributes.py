@@ -15,6 +15,7 @@ from msgspec import UNSET
 
 from pileus.kernel import clock
 from pileus.kernel.errors import Invalid
+from pileus.kernel.rest.schema import refuse_large
 
 
 @dataclass(frozen=True)
@@ -132,9 +133,11 @@ def _is_time(hint: Any) -> bool:
 def decode(raw: dict[str, Any], kind: type[msgspec.Struct]) -> Any:
     """Return a body as its struct, numbers and booleans as text allowed; raise Invalid naming the attribute."""
     try:
-        return msgspec.convert(raw, kind, strict=False)
+        body = msgspec.convert(raw, kind, strict=False)
     except msgspec.ValidationError as error:
         raise Invalid(_readable(str(error))) from None
+    refuse_large(body, kind.__name__)
+    return body
 
 
 def _readable(message: str) -> str:

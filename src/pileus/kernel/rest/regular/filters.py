@@ -12,10 +12,13 @@ from sqlalchemy import Boolean, ColumnElement, Integer, false, or_
 
 from pileus.kernel.context import Context
 from pileus.kernel.errors import Invalid
+from pileus.kernel.rest.bounds import LARGEST, SMALLEST
 
 Filter = Callable[[Context, list[str]], ColumnElement[bool]]
 """``filter(ctx, values) -> condition``: true for rows that match any of the values."""
 
+LONGEST_NUMBER = 18
+"""Digits that surely fit 64 bits."""
 TRUE = frozenset({"true", "1", "t", "yes", "on", "y"})
 FALSE = frozenset({"false", "0", "f", "no", "off", "n"})
 
@@ -56,8 +59,8 @@ def parse(items: Iterable[tuple[str, str]]) -> ListQuery:
 
 
 def _limit(value: str) -> int | None:
-    if not value.isdecimal():
-        raise Invalid(f"Limit must be an integer 0 or greater and not '{value}'.")
+    if not value.isdecimal() or len(value) > LONGEST_NUMBER:
+        raise Invalid(f"Limit must be an integer 0 or greater and not '{value[:LONGEST_NUMBER]}'.")
     return int(value) or None
 
 
@@ -90,9 +93,12 @@ def column_filter(name: str, column: Any) -> Filter:
 
 def _integer(name: str, value: str) -> int:
     try:
-        return int(value)
+        number = int(value)
     except ValueError:
-        raise Invalid(f"Invalid input for {name}. Reason: '{value}' is not an integer.") from None
+        raise Invalid(f"Invalid input for {name}. Reason: '{value[:64]}' is not an integer.") from None
+    if not SMALLEST <= number <= LARGEST:
+        raise Invalid(f"Invalid input for {name}. Reason: it has more than 64 bits.")
+    return number
 
 
 def changed_since(column: Any) -> Filter:

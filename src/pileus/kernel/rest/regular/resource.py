@@ -19,6 +19,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
 from pileus.kernel.policy import ADMIN_OR_MEMBER, ADMIN_OR_SERVICE, Rule
 from pileus.kernel.rest.http import Request, Response, json_response
+from pileus.kernel.rest.limits import LimitSettings, check_bulk
 from pileus.kernel.rest.openapi import DOCUMENTED
 from pileus.kernel.rest.paging import page, sort_order
 from pileus.kernel.rest.references import load_references
@@ -152,6 +153,7 @@ class Resource(Generic[R]):
             def handler(tx: Tx, ctx: Context, body: Any, runtime: Any) -> Response:
                 more = {name: runtime.config.get(kind) for name, kind in settings}
                 bodies, many = bodies_in(body, self.name, self.plural)
+                check_bulk(len(bodies), runtime.config.get(LimitSettings))
                 rows = [self._create(tx, ctx, rule, raw, make, more) for raw in bodies]
                 tx.flush()
                 views = self.views(tx, ctx, rows)
@@ -280,8 +282,10 @@ class Resource(Generic[R]):
         return related
 
     def _list_handler(self) -> Callable[..., Any]:
-        def handler(tx: Tx, ctx: Context, request: Request) -> Response:
+        def handler(tx: Tx, ctx: Context, request: Request, runtime: Any) -> Response:
             query = parse(request.query_items())
+            if whole := runtime.config.get(LimitSettings).whole:
+                query.limit = min(query.limit or whole, whole)
             if self._prepare is not None:
                 self._prepare(tx, ctx)
             rows = self._page(tx, ctx, query)

@@ -7,7 +7,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Database, Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import OpenBody, Page
+from pileus.kernel.rest import Extra, OpenBody, Page
 from pileus.kernel.runtime import Runtime
 from pileus.services.block_storage import commands
 from pileus.services.block_storage.api import views
@@ -38,12 +38,12 @@ class AttachmentListQuery(ListQuery):
 class AttachmentCreate(OpenBody):
     volume_uuid: str
     instance_uuid: str | None = None
-    connector: dict[str, Any] | None = None
+    connector: Extra | None = None
     mode: str | None = None
 
 
 class AttachmentUpdate(OpenBody):
-    connector: dict[str, Any]
+    connector: Extra
     mode: str | None = None
 
 
@@ -158,7 +158,7 @@ def _release_and_list(tx: Tx, ctx: Context, id: str) -> list[views.AttachmentSum
 
 
 class Connector(OpenBody):
-    connector: dict[str, Any]
+    connector: Extra
 
 
 @api.action("/volumes/{volume}/action", "os-initialize_connection", INITIALIZE, status=200, wrap="connection_info")

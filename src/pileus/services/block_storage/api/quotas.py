@@ -7,7 +7,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import Query
+from pileus.kernel.rest import Extra, Query
 from pileus.services.block_storage.api.base import api
 from pileus.services.block_storage.api.queries import boolean
 from pileus.services.block_storage.app import quotas
@@ -51,7 +51,7 @@ def show_defaults(tx: Tx, ctx: Context, project: str) -> dict[str, Any]:
 
 
 @api.put("/os-quota-sets/{project}", UPDATE, wrap="quota_set")
-def update(tx: Tx, project: str, body: dict[str, Any]) -> dict[str, int]:
+def update(tx: Tx, project: str, body: Extra) -> dict[str, int]:
     quota.set_limits(tx, project, quotas.SERVICE, _read(tx, body))
     return quota.limits_of(tx, project, quotas.all_limits(tx))
 
@@ -61,7 +61,7 @@ def delete(tx: Tx, project: str) -> None:
     quota.reset(tx, project, quotas.SERVICE)
 
 
-def _read(tx: Tx, body: dict[str, Any]) -> dict[str, int]:
+def _read(tx: Tx, body: Extra) -> dict[str, int]:
     known = quotas.all_limits(tx)
     found: dict[str, int] = {}
     for name, value in body.items():
@@ -87,7 +87,7 @@ def show_class(tx: Tx, name: str) -> dict[str, Any]:
 
 
 @api.put("/os-quota-class-sets/{name}", CLASSES_UPDATE, wrap="quota_class_set")
-def update_class(tx: Tx, name: str, body: dict[str, Any]) -> dict[str, int]:
+def update_class(tx: Tx, name: str, body: Extra) -> dict[str, int]:
     _class(name)
     quota.set_limits(tx, quotas.CLASS, quotas.SERVICE, _read(tx, body))
     return quota.limits_of(tx, quotas.CLASS, quotas.all_limits(tx))

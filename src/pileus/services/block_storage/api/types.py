@@ -11,7 +11,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, NotFound
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import OpenBody, Page, View, changes
+from pileus.kernel.rest import OpenBody, Page, View, at_most, changes
 from pileus.services.block_storage import model
 from pileus.services.block_storage.api.base import api
 from pileus.services.block_storage.api.queries import ListQuery, boolean, window
@@ -46,7 +46,7 @@ ACCESS_REMOVE = Rule("volume_extension:volume_type_access:removeProjectAccess", 
 TypeName = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Text = Annotated[str, msgspec.Meta(max_length=255)]
 SpecKey = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_:. ]+$")]
-Specs = dict[SpecKey, Text]
+Specs = Annotated[dict[SpecKey, Text], at_most(128)]
 
 
 class TypeView(View):

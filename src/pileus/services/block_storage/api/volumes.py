@@ -10,7 +10,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import OpenBody, Page, Query, Request, Response, changes, link_page, since
+from pileus.kernel.rest import OpenBody, Page, Query, Request, Response, at_most, changes, link_page, since
 from pileus.services.block_storage.api import views
 from pileus.services.block_storage.api.base import api
 from pileus.services.block_storage.api.queries import (
@@ -35,7 +35,7 @@ FORCE_DELETE = Rule("volume:force_delete", policy.ADMIN)
 
 Name = Annotated[str, msgspec.Meta(max_length=255)]
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-Metadata = dict[Key, Annotated[str, msgspec.Meta(max_length=255)]]
+Metadata = Annotated[dict[Key, Annotated[str, msgspec.Meta(max_length=255)]], at_most(256)]
 LARGEST_GIB = 0x7FFFFFFF
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, Text, func, type_coerce
 
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import NotFound
-from pileus.kernel.rest.paging import MAX_LIMIT, page
+from pileus.kernel.rest.paging import page, page_size
 
 R = TypeVar("R")
 
@@ -33,7 +33,7 @@ def fetch(tx: Tx, statement: Select[Any], row: type[R], window: Window) -> tuple
     if window.offset:
         statement = statement.offset(window.offset)
     found, marker = page(tx, statement, row, order=window.order, limit=window.limit, marker=window.marker)
-    if found and window.limit is not None and len(found) == min(window.limit, MAX_LIMIT):
+    if found and window.limit is not None and len(found) == page_size(tx, window.limit):
         marker = str(vars(found[-1])["id"])  # every row listed here has one
     return found, marker
 

@@ -8,7 +8,7 @@ from pileus.kernel import clock, ids
 from pileus.kernel.clock import iso_micro
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, NotFound
-from pileus.kernel.rest import Body, View, since
+from pileus.kernel.rest import Body, Extra, View, at_most, since
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api
 from pileus.services.compute.model import Aggregate, AggregateHost
@@ -50,7 +50,7 @@ class HostName(Body, kw_only=True):
 
 
 class SetMetadata(Body, kw_only=True):
-    metadata: dict[Key, Annotated[str, Meta(max_length=255)] | None]
+    metadata: Annotated[dict[Key, Annotated[str, Meta(max_length=255)] | None], at_most(128)]
 
 
 def _view(tx: Tx, row: Aggregate) -> AggregateView:
@@ -205,7 +205,7 @@ def set_metadata(tx: Tx, id: str, body: SetMetadata) -> AggregateView:
 
 
 @api.post(PATH + "/images", rules.AGGREGATES_UPDATE, body="", status=202, since="2.81")
-def cache_images(tx: Tx, id: str, body: dict[str, Any]) -> None:
+def cache_images(tx: Tx, id: str, body: Extra) -> None:
     _find(tx, id)
     raise Invalid(
         "Images are copied to hosts when a server needs them; there is no cache to fill beforehand.", status=501

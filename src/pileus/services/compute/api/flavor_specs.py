@@ -7,12 +7,13 @@ from msgspec import Meta
 from pileus.kernel import clock
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
+from pileus.kernel.rest import at_most
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api
 from pileus.services.compute.model import Flavor
 
 Key = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9_:. -]{1,255}\Z")]
-Specs = dict[Key, Annotated[str, Meta(max_length=255)] | int | float]
+Specs = Annotated[dict[Key, Annotated[str, Meta(max_length=255)] | int | float], at_most(128)]
 PATH = "/flavors/{flavor}/os-extra_specs"
 
 

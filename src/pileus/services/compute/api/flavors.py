@@ -19,7 +19,7 @@ field = msgspec.field
 INT32 = 2147483647
 Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^(?!\s)(.*\S)?\Z")]
 Id = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^(?! )[a-zA-Z0-9. _-]+(?<! )\Z")]
-Digits = Annotated[str, Meta(pattern=r"^[0-9]+\Z")]
+Digits = Annotated[str, Meta(max_length=16, pattern=r"^[0-9]+\Z")]
 Whole = Annotated[int, Meta(ge=0, le=INT32)] | Digits
 Positive = Annotated[int, Meta(ge=1, le=INT32)] | Digits
 

@@ -9,7 +9,7 @@ from pileus.kernel import clock
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
-from pileus.kernel.rest import Page, Query, View, since, until
+from pileus.kernel.rest import Page, Query, View, page_size, since, until
 from pileus.services.compute import inventory
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api
@@ -78,7 +78,7 @@ def _listed(tx: Tx, query: HypervisorQuery) -> tuple[list[Host], str | None]:
         if at is None:
             raise Invalid(f"marker [{query.marker}] not found: it must be the id of a hypervisor.")
         found = found[at + 1 :]
-    size = 1000 if query.limit is None else query.limit
+    size = page_size(tx, query.limit)
     return found[:size], found[size - 1].id if 0 < size < len(found) else None
 
 

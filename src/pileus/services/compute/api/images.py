@@ -8,7 +8,7 @@ from pileus.kernel.clock import iso
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
-from pileus.kernel.rest import Page, Query, View
+from pileus.kernel.rest import Page, Query, View, page_size
 from pileus.kernel.runtime import Runtime
 from pileus.services.compute import images
 from pileus.services.compute.api import rules
@@ -94,7 +94,7 @@ def _listed(tx: Tx, ctx: Context, query: ImageQuery) -> tuple[list[Image], str |
         if at is None:
             raise Invalid(f"marker [{query.marker}] not found: it must be the id of an image.")
         found = found[at + 1 :]
-    size = 1000 if query.limit is None else query.limit
+    size = page_size(tx, query.limit)
     return found[:size], found[size - 1].id if 0 < size < len(found) else None
 
 

@@ -10,7 +10,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
 from pileus.kernel.operations import OperationRow
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import Page, Query, View, since
+from pileus.kernel.rest import Page, Query, View, page_size, since
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api
 from pileus.services.compute.api.server_views import host_id_of
@@ -92,7 +92,7 @@ def list_actions_paged(tx: Tx, ctx: Context, id: str, query: ActionQuery) -> Pag
         if at is None:
             raise Invalid(f"marker [{query.marker}] not found: it must be the request id of an action.")
         views = views[at + 1 :]
-    size = 1000 if query.limit is None else min(query.limit, 1000)
+    size = page_size(tx, query.limit)
     return Page(views[:size], views[size - 1].request_id if 0 < size < len(views) else None)
 
 

@@ -6,7 +6,7 @@ from pileus.kernel import quota
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
-from pileus.kernel.rest import Query
+from pileus.kernel.rest import Extra, Query
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api
 from pileus.services.compute.limits import LIMITS, NETWORK_LIMITS, SERVICE
@@ -69,7 +69,7 @@ def detail(tx: Tx, ctx: Context, id: str, query: QuotaQuery) -> dict[str, Any]:
 
 
 @api.put(PATH, rules.QUOTAS_UPDATE, body="quota_set", wrap="quota_set")
-def update(tx: Tx, ctx: Context, id: str, body: dict[str, Any]) -> dict[str, Any]:
+def update(tx: Tx, ctx: Context, id: str, body: Extra) -> dict[str, Any]:
     force = body.pop("force", False) in (True, "True", "true")
     body.pop("tenant_id", None)
     values = _checked(ctx, body, _shown(ctx))
@@ -84,7 +84,7 @@ def update(tx: Tx, ctx: Context, id: str, body: dict[str, Any]) -> dict[str, Any
     return _limits(tx, ctx, id)
 
 
-def _checked(ctx: Context, body: dict[str, Any], known: list[str]) -> dict[str, int]:
+def _checked(ctx: Context, body: Extra, known: list[str]) -> dict[str, int]:
     values = {}
     for name, value in body.items():
         if name not in known:
@@ -109,7 +109,7 @@ def show_class(tx: Tx, ctx: Context, id: str) -> dict[str, Any]:
 
 
 @api.put("/os-quota-class-sets/{id}", rules.CLASSES_UPDATE, body="quota_class_set", wrap="quota_class_set")
-def update_class(tx: Tx, ctx: Context, id: str, body: dict[str, Any]) -> dict[str, Any]:
+def update_class(tx: Tx, ctx: Context, id: str, body: Extra) -> dict[str, Any]:
     if id != quota.DEFAULT_CLASS:
         raise Invalid(f"There is one quota class, '{quota.DEFAULT_CLASS}': its limits hold for every project.")
     values = _checked(ctx, body, _shown(ctx, classes=True))

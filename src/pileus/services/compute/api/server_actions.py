@@ -8,7 +8,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import ApiError, Conflict, Invalid
 from pileus.kernel.lifecycle import Verb
-from pileus.kernel.rest import Response, json_response
+from pileus.kernel.rest import Extra, Response, json_response
 from pileus.kernel.rest.schema import trim
 from pileus.kernel.runtime import Runtime
 from pileus.services.compute import images, lifecycle, ports
@@ -35,7 +35,7 @@ from pileus.services.compute.store import servers as store
 from pileus.services.compute.wanted import ImageInput
 
 PATH = "/servers/{server}/action"
-Nothing = dict[str, Any] | str | None
+Nothing = Extra | str | None
 """What clients send with an action that takes nothing: null, {} or an empty text."""
 
 

@@ -9,7 +9,7 @@ from pileus.kernel.clock import iso_micro
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid
-from pileus.kernel.rest import Body, Page, Query, Response, View, json_response, since
+from pileus.kernel.rest import Body, Page, Query, Response, View, at_most, json_response, page_size, since
 from pileus.services.compute import lifecycle
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api
@@ -145,7 +145,7 @@ def list_migrations(tx: Tx, ctx: Context, query: MigrationQuery) -> Page:
         and query.user_id in (None, row.user_id)
         and query.project_id in (None, row.project_id)
     ]
-    size = 1000 if query.limit is None else query.limit
+    size = page_size(tx, query.limit)
     return Page(
         [_migration(ctx, row) for row in wanted[:size]], wanted[size - 1].uuid if 0 < size < len(wanted) else None
     )
@@ -165,7 +165,7 @@ class ExternalEvent(Body, kw_only=True):
 
 
 @api.post("/os-server-external-events", rules.EXTERNAL_EVENTS, body="events")
-def external_events(tx: Tx, body: list[ExternalEvent]) -> Response:
+def external_events(tx: Tx, body: Annotated[list[ExternalEvent], at_most(100)]) -> Response:
     """Events of services that run elsewhere: accepted, and looked at by the reconcilers."""
     answers, worst = [], 200
     for event in body:

@@ -1,26 +1,26 @@
 """What clients send about servers, in every version."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from pileus.kernel.rest import Body, since, until
+from pileus.kernel.rest import Body, Extra, at_most, since, until
 
 field = msgspec.field
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Description = Annotated[str, Meta(max_length=255)]
 MetaKey = Annotated[str, Meta(min_length=1, max_length=255)]
 MetaValue = Annotated[str, Meta(max_length=255)]
-Metadata = dict[MetaKey, MetaValue]
+Metadata = Annotated[dict[MetaKey, MetaValue], at_most(256)]
 Tag = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[^,/]*\Z")]
 DeviceTag = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[^,/]*\Z")]
 DiskConfig = Literal["AUTO", "MANUAL"]
 UserData = Annotated[str, Meta(max_length=65535)]
-Hostname = Annotated[str, Meta(min_length=2, max_length=255, pattern=r"^[a-zA-Z0-9]+[a-zA-Z0-9.-]*[a-zA-Z0-9]+\Z")]
+Hostname = Annotated[str, Meta(min_length=2, max_length=255, pattern=r"^[a-zA-Z0-9][a-zA-Z0-9.-]*[a-zA-Z0-9]\Z")]
 Certificates = Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(min_length=1, max_length=50)]
-Count = int | Annotated[str, Meta(pattern=r"^[0-9]+\Z")]
-Whole = int | Annotated[str, Meta(pattern=r"^-?[0-9]+\Z")]
+Count = int | Annotated[str, Meta(max_length=16, pattern=r"^[0-9]+\Z")]
+Whole = int | Annotated[str, Meta(max_length=16, pattern=r"^-?[0-9]+\Z")]
 Flavor = Annotated[str, Meta(min_length=1, max_length=255)] | int
 
 
@@ -72,21 +72,21 @@ class ServerCreate(Body, kw_only=True):
     image: str | None = field(name="imageRef", default=None)
     admin_password: str | None = field(name="adminPass", default=None)
     metadata: Metadata = {}
-    networks: list[NetworkBody] | Literal["auto", "none"] | None = None
+    networks: Annotated[list[NetworkBody], at_most(64)] | Literal["auto", "none"] | None = None
     disk_config: DiskConfig = field(name="OS-DCF:diskConfig", default="MANUAL")
     access_ip_v4: str | None = field(name="accessIPv4", default=None)
     access_ip_v6: str | None = field(name="accessIPv6", default=None)
     availability_zone: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
-    block_device_mapping: list[dict[str, Any]] = []
-    block_device_mapping_v2: list[DeviceBody] = []
+    block_device_mapping: Annotated[list[Extra], at_most(64)] = []
+    block_device_mapping_v2: Annotated[list[DeviceBody], at_most(64)] = []
     config_drive: bool | str | None = None
     key_name: str | None = None
     min_count: Count | None = None
     max_count: Count | None = None
     return_reservation_id: bool | str = False
-    security_groups: list[GroupName] = []
+    security_groups: Annotated[list[GroupName], at_most(100)] = []
     user_data: UserData | None = None
-    personality: Annotated[list[File], until("2.56")] = []
+    personality: Annotated[Annotated[list[File], at_most(100)], until("2.56")] = []
     description: Annotated[Description | None, since("2.19")] = None
     tags: Annotated[Annotated[list[Tag], Meta(max_length=50)], since("2.52")] = []
     trusted_image_certificates: Annotated[Certificates | None, since("2.63")] = None
@@ -99,8 +99,8 @@ class CreateRequest(Body, kw_only=True):
     """The whole body of a creation: the server, and the hints for the scheduler beside it."""
 
     server: ServerCreate
-    hints: dict[str, Any] = field(name="os:scheduler_hints", default={})
-    old_hints: dict[str, Any] = field(name="OS-SCH-HNT:scheduler_hints", default={})
+    hints: Extra = field(name="os:scheduler_hints", default={})
+    old_hints: Extra = field(name="OS-SCH-HNT:scheduler_hints", default={})
 
 
 class ServerUpdate(Body, kw_only=True):
@@ -121,7 +121,7 @@ class Rebuild(Body, kw_only=True):
     disk_config: DiskConfig | UnsetType = field(name="OS-DCF:diskConfig", default=UNSET)
     access_ip_v4: str | UnsetType | None = field(name="accessIPv4", default=UNSET)
     access_ip_v6: str | UnsetType | None = field(name="accessIPv6", default=UNSET)
-    personality: Annotated[list[File], until("2.56")] = []
+    personality: Annotated[Annotated[list[File], at_most(100)], until("2.56")] = []
     description: Annotated[Description | UnsetType | None, since("2.19")] = UNSET
     key_name: Annotated[str | UnsetType | None, since("2.54")] = UNSET
     user_data: Annotated[UserData | UnsetType | None, since("2.57")] = UNSET
@@ -135,7 +135,7 @@ class Resize(Body, kw_only=True):
 
 
 class Reboot(Body, kw_only=True):
-    type: Annotated[str, Meta(pattern=r"^(?i:soft|hard)\Z")]
+    type: Annotated[str, Meta(max_length=4, pattern=r"^(?i:soft|hard)\Z")]
 
 
 class CreateImage(Body, kw_only=True):

@@ -8,7 +8,7 @@ from pileus.kernel import clock, ids, quota
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
-from pileus.kernel.rest import Body, Query, View, since, until
+from pileus.kernel.rest import Body, Query, View, at_most, page_size, since, until
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api
 from pileus.services.compute.limits import LIMITS
@@ -24,7 +24,7 @@ class GroupCreate(Body, kw_only=True):
     name: Name
     policies: Annotated[Annotated[list[New], Meta(min_length=1, max_length=1)] | UnsetType, until("2.63")] = UNSET
     policy: Annotated[New | UnsetType, since("2.64")] = UNSET
-    rules: Annotated[dict[str, int | str] | UnsetType, since("2.64")] = UNSET
+    rules: Annotated[Annotated[dict[Name, int | Name], at_most(10)] | UnsetType, since("2.64")] = UNSET
 
 
 class GroupView(View, kw_only=True):
@@ -65,7 +65,7 @@ def list_groups(tx: Tx, ctx: Context, query: GroupQuery) -> list[GroupView]:
     statement = catalog.groups_of(None if everywhere else ctx.project_id).order_by(ServerGroup.created_at)
     if query.offset < 0 or (query.limit or 0) < 0:
         raise Invalid("limit and offset must be zero or more.")
-    groups = list(tx.scalars(statement.offset(query.offset).limit(min(query.limit or 1000, 1000))))
+    groups = list(tx.scalars(statement.offset(query.offset).limit(page_size(tx, query.limit or None))))
     members = catalog.members(tx, [group.id for group in groups])
     return [_view(group, [id for id, _ in members.get(group.id, [])]) for group in groups]
 

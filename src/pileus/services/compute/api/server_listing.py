@@ -3,6 +3,7 @@ expect, finds nothing."""
 
 import re
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -12,8 +13,9 @@ from sqlalchemy.orm import load_only
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx, case_insensitive_like
 from pileus.kernel.errors import Forbidden, Invalid
+from pileus.kernel.patterns import pattern
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import Query, page, sort_order
+from pileus.kernel.rest import Query, Sieve, page, sort_order
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.flavors import as_bool
 from pileus.services.compute.lifecycle import LABELS, STATES
@@ -115,12 +117,10 @@ def list_servers(tx: Tx, ctx: Context, query: ServerQuery, *, brief: bool = Fals
     if brief:
         statement = statement.options(load_only(Server.name, Server.addresses, raiseload=True))
     order = sort_order(query.sort_key or ["created_at"], query.sort_dir or ["desc"], SORT)
-    if query.ip is None and query.ip6 is None:
-        return page(tx, statement, Server, order=order, limit=query.limit, marker=query.marker, plain=not brief)
-    servers, _ = page(tx, statement, Server, order=order, marker=query.marker, max_limit=100_000)
-    found = [server for server in servers if _has_address(server, query)]
-    size = len(found) if query.limit is None else query.limit
-    return found[:size], found[size - 1].id if 0 < size < len(found) else None
+    sieve = _sieve(query)
+    return page(
+        tx, statement, Server, order=order, limit=query.limit, marker=query.marker, plain=not brief, sieve=sieve
+    )
 
 
 def filtered(ctx: Context, query: ServerQuery, every_project: Rule = rules.SERVER_ALL_TENANTS) -> Select[Any]:
@@ -131,8 +131,8 @@ def filtered(ctx: Context, query: ServerQuery, every_project: Rule = rules.SERVE
         wanted = getattr(query, name)
         if wanted is not None and (every_filter or name not in ADMIN_ONLY):
             statement = statement.where(column == wanted)
-    if query.name is not None:
-        statement = _matching(statement, query.name)
+    if query.name is not None and not _is_pattern(query.name):
+        statement = _containing(statement, query.name)
     if query.status:
         statement = _in_status(ctx, statement, query.status)
     if query.image is not None:
@@ -157,22 +157,30 @@ def _of_projects(ctx: Context, query: ServerQuery, every_project: Rule) -> Selec
     return statement.where(Server.project_id == ctx.project_id)
 
 
-def _matching(statement: Select[Any], pattern: str) -> Select[Any]:
-    """Names are matched as regular expressions; what is plain text becomes a LIKE that the database can run."""
-    if re.search(r"[\^$.*+?{}\[\]\\|()]", pattern):
-        return _regex(statement, pattern)
-    escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+def _containing(statement: Select[Any], text: str) -> Select[Any]:
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return statement.where(case_insensitive_like(Server.name, f"%{escaped}%"))
 
 
-def _regex(statement: Select[Any], pattern: str) -> Select[Any]:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise Invalid(
-            f"Invalid input for query parameters name: '{pattern}' is no regular expression: {error}."
-        ) from error
-    return statement.where(Server.name.regexp_match(pattern))
+def _is_pattern(text: str) -> bool:
+    """Names are matched as regular expressions; what is plain text becomes a LIKE that the database can run."""
+    return re.search(r"[\^$.*+?{}\[\]\\|()]", text) is not None
+
+
+def _sieve(query: ServerQuery) -> Sieve | None:
+    """Return what is matched past the database: patterns of names anywhere, of addresses from their beginning."""
+    sieve = Sieve()
+    if query.name is not None and _is_pattern(query.name):
+        sieve.add(Server.name, lambda name: (name,), pattern(query.name, "name"))
+    if query.ip is not None:
+        sieve.add(Server.addresses, partial(_addresses, version=4), pattern(query.ip, "ip", anchored=True))
+    if query.ip6 is not None:
+        sieve.add(Server.addresses, partial(_addresses, version=6), pattern(query.ip6, "ip6", anchored=True))
+    return sieve or None
+
+
+def _addresses(networks: dict[str, list[dict[str, Any]]], version: int) -> list[str]:
+    return [card["addr"] for cards in networks.values() for card in cards if card["version"] == version]
 
 
 def _in_status(ctx: Context, statement: Select[Any], wanted: list[str]) -> Select[Any]:
@@ -236,18 +244,3 @@ def _split(text: str | None) -> list[str]:
 def _has_tag(tag: str) -> Any:
     quoted = msgspec.json.encode(tag).decode()
     return type_coerce(Server.tags, String).contains(quoted, autoescape=True)
-
-
-def _has_address(server: Server, query: ServerQuery) -> bool:
-    """Match addresses as regular expressions, as upstream does."""
-    for pattern, version in ((query.ip, 4), (query.ip6, 6)):
-        if pattern is None:
-            continue
-        try:
-            matches = re.compile(pattern).match
-        except re.error as error:
-            raise Invalid(f"Invalid input for ip: '{pattern}' is no regular expression: {error}.") from error
-        addresses = [a for cards in server.addresses.values() for a in cards if a["version"] == version]
-        if not any(matches(address["addr"]) for address in addresses):
-            return False
-    return True

@@ -1,11 +1,12 @@
 """Metadata and tags of a server: what its owner notes beside it."""
 
 import re
+from typing import Annotated
 
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
-from pileus.kernel.rest import Body, Response
+from pileus.kernel.rest import Body, Response, at_most
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api, require_unlocked, url
 from pileus.services.compute.api.server_bodies import Metadata, Tag
@@ -66,7 +67,7 @@ def delete_item(tx: Tx, ctx: Context, server: Server, key: str) -> None:
 
 
 class TagsBody(Body, kw_only=True):
-    tags: list[Tag]
+    tags: Annotated[list[Tag], at_most(100)]
 
 
 def _put_tags(ctx: Context, server: Server, tags: list[str]) -> None:

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import ApiError, Conflict, Invalid, NotFound
-from pileus.kernel.rest import Body, Query, Response, View, json_response, since, until
+from pileus.kernel.rest import Body, Query, Response, View, json_response, page_size, since, until
 from pileus.kernel.rest.schema import trim
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api, require_unlocked
@@ -77,7 +77,7 @@ def list_attachments(tx: Tx, server: Server, query: AttachmentQuery) -> list[Att
     if query.offset < 0 or (query.limit or 0) < 0:
         raise Invalid("limit and offset must be zero or more.")
     devices = store.list_devices(tx, server.id)[query.offset :]
-    return [_view(device) for device in (devices if query.limit is None else devices[: query.limit])]
+    return [_view(device) for device in devices[: page_size(tx, query.limit)]]
 
 
 @api.get(PATH + "/{volume}", rules.VOLUMES_SHOW, wrap="volumeAttachment")

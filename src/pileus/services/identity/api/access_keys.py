@@ -4,13 +4,11 @@ Rule: as in the newest Keystone, only a service user (or an admin) may ask, so t
 earns nobody a token.
 """
 
-from typing import Any
-
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, Unauthenticated
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import Response, json_response
+from pileus.kernel.rest import Extra, Response, json_response
 from pileus.kernel.rest.schema import decode
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.router import api
@@ -23,7 +21,7 @@ EC2 = Rule("identity:ec2tokens_validate", SERVICE, scopes=EVERY)
 S3 = Rule("identity:s3tokens_validate", SERVICE, scopes=EVERY)
 
 
-def _signed(body: dict[str, Any]) -> SignedRequest:
+def _signed(body: Extra) -> SignedRequest:
     if not body:
         raise Invalid('The request must have a body: {"credentials": {"access": ..., "signature": ...}}.')
     given = body.get("credentials") or body.get("credential") or body.get("ec2Credentials") or {}
@@ -33,13 +31,13 @@ def _signed(body: dict[str, Any]) -> SignedRequest:
 
 
 @api.post("/ec2tokens", EC2, body="", reads=True)
-def create_ec2_token(tx: Tx, ctx: Context, runtime: Runtime, body: dict[str, Any]) -> Response:
+def create_ec2_token(tx: Tx, ctx: Context, runtime: Runtime, body: Extra) -> Response:
     text, token = access_keys.by_request(tx, runtime, _signed(body))
     document = documents.token_document(tx, runtime, ctx, token)
     return json_response({"token": document}, 200, [("X-Subject-Token", text)])
 
 
 @api.post("/s3tokens", S3, body="", reads=True)
-def create_s3_token(tx: Tx, ctx: Context, runtime: Runtime, body: dict[str, Any]) -> Response:
+def create_s3_token(tx: Tx, ctx: Context, runtime: Runtime, body: Extra) -> Response:
     _, token = access_keys.by_text(tx, runtime, _signed(body))
     return json_response({"token": documents.token_document(tx, runtime, ctx, token)}, 200)

@@ -9,7 +9,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Forbidden, NotFound
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import Body, InTransaction, Page, Request
+from pileus.kernel.rest import Body, InTransaction, Page, Request, at_most
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.router import api, url
 from pileus.services.identity.api.rules import CLOUD, OF_PROJECT, SYSTEM_READER
@@ -38,7 +38,7 @@ class RuleGiven(Body):
     id: str | None = None
     service: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
     path: Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern="^/")] | None = None
-    method: Annotated[str, msgspec.Meta(pattern="^(DELETE|GET|HEAD|PATCH|POST|PUT)$")] | None = None
+    method: Annotated[str, msgspec.Meta(max_length=16, pattern="^(DELETE|GET|HEAD|PATCH|POST|PUT)$")] | None = None
 
 
 class Create(Body):
@@ -46,9 +46,9 @@ class Create(Body):
     description: str | None = None
     secret: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST)] | None = None
     expires_at: str | None = None
-    roles: list[RoleReference] | None = None
+    roles: Annotated[list[RoleReference], at_most(100)] | None = None
     unrestricted: bool = False
-    access_rules: list[RuleGiven] | None = None
+    access_rules: Annotated[list[RuleGiven], at_most(100)] | None = None
     project_id: str | None = None
 
 

@@ -10,7 +10,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import OpenBody, Page, Request, changes
+from pileus.kernel.rest import Extra, OpenBody, Page, Request, changes
 from pileus.services.identity.api.router import api, extra, listing, missing, url
 from pileus.services.identity.api.rules import CLOUD, SYSTEM_READER
 from pileus.services.identity.app.documents import render_base
@@ -39,7 +39,7 @@ class ServiceCreate(OpenBody):
     name: Name = ""
     description: str | None = None
     enabled: bool = True
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
 
 
 class ServiceUpdate(OpenBody):
@@ -47,7 +47,7 @@ class ServiceUpdate(OpenBody):
     name: Name | UnsetType = UNSET
     description: str | UnsetType | None = UNSET
     enabled: bool | UnsetType = UNSET
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
 
 
 class EndpointCreate(OpenBody):
@@ -57,7 +57,7 @@ class EndpointCreate(OpenBody):
     region_id: str | None = None
     region: str | None = None
     enabled: bool = True
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
 
 
 class EndpointUpdate(OpenBody):
@@ -67,7 +67,7 @@ class EndpointUpdate(OpenBody):
     region_id: str | UnsetType | None = UNSET
     region: str | UnsetType | None = UNSET
     enabled: bool | UnsetType = UNSET
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
 
 
 @api.loader(CatalogService)

@@ -13,7 +13,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import OpenBody, Page, Request, changes
+from pileus.kernel.rest import Extra, OpenBody, Page, Request, changes
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.router import api, extra, listing, missing, url
 from pileus.services.identity.api.rules import CLOUD, EVERY, SYSTEM_READER, named
@@ -44,7 +44,7 @@ class CredentialCreate(OpenBody):
     blob: str
     user_id: str | None = None
     project_id: str | None = None
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
 
 
 class CredentialUpdate(OpenBody):
@@ -52,7 +52,7 @@ class CredentialUpdate(OpenBody):
     blob: str | UnsetType = UNSET
     user_id: str | UnsetType = UNSET
     project_id: str | UnsetType | None = UNSET
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
 
 
 class Ec2Create(msgspec.Struct):

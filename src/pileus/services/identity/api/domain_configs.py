@@ -6,7 +6,7 @@ from pileus.kernel import policy
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import Request, Response, json_response
+from pileus.kernel.rest import Extra, Request, Response, json_response
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.domains import Domain
 from pileus.services.identity.api.router import api
@@ -47,7 +47,7 @@ def show_option_default(group: str, option: str) -> dict[str, Any]:
 
 
 @api.put(ALL, CREATE, body="config")
-def create_config(tx: Tx, ctx: Context, runtime: Runtime, domain: Domain, body: dict[str, Any]) -> Response:
+def create_config(tx: Tx, ctx: Context, runtime: Runtime, domain: Domain, body: Extra) -> Response:
     config, is_new = domain_configs.create(tx, runtime, ctx, domain.id, body)
     return json_response({"config": config}, 201 if is_new else 200)
 
@@ -58,7 +58,7 @@ def show_config(tx: Tx, domain: Domain) -> dict[str, Any]:
 
 
 @api.patch(ALL, UPDATE, wrap="config", body="config")
-def update_config(tx: Tx, ctx: Context, runtime: Runtime, domain: Domain, body: dict[str, Any]) -> dict[str, Any]:
+def update_config(tx: Tx, ctx: Context, runtime: Runtime, domain: Domain, body: Extra) -> dict[str, Any]:
     return domain_configs.update(tx, runtime, ctx, domain.id, body)
 
 
@@ -80,7 +80,7 @@ def _declare_parts(path: str) -> None:
 
     @api.patch(path, UPDATE, wrap="config", body="config")
     def update_part(
-        tx: Tx, ctx: Context, runtime: Runtime, request: Request, domain: Domain, body: dict[str, Any]
+        tx: Tx, ctx: Context, runtime: Runtime, request: Request, domain: Domain, body: Extra
     ) -> dict[str, Any]:
         return domain_configs.update(tx, runtime, ctx, domain.id, body, *_named(request))
 

@@ -10,7 +10,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import OpenBody, Page, Request, changes
+from pileus.kernel.rest import Extra, OpenBody, Page, Request, at_most, changes
 from pileus.services.identity.api import options
 from pileus.services.identity.api.options import Immutable
 from pileus.services.identity.api.router import SEEN, api, extra, listing, missing
@@ -33,7 +33,7 @@ UPDATE_DOMAIN = Rule("identity:update_domain", "rule:admin_required", scopes=CLO
 DELETE_DOMAIN = Rule("identity:delete_domain", "rule:admin_required", scopes=CLOUD)
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=SEEN)]
-Tags = list[Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^,/]*$")]]
+Tags = Annotated[list[Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^,/]*$")]], at_most(80)]
 FILTERS = {"id": Project.id, "name": Project.name, "enabled": Project.enabled}
 
 
@@ -44,7 +44,7 @@ class DomainCreate(OpenBody):
     tags: Tags = []
     options: Immutable = msgspec.field(default_factory=Immutable)
     explicit_domain_id: str | None = None
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
 
 
 class DomainUpdate(OpenBody):
@@ -53,7 +53,7 @@ class DomainUpdate(OpenBody):
     enabled: bool | UnsetType = UNSET
     tags: Tags | UnsetType = UNSET
     options: Immutable | UnsetType = UNSET
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
 
 
 Domain = NewType("Domain", Project)

@@ -9,7 +9,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Database, Tx
 from pileus.kernel.errors import NotFound
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import OpenBody, Page, Request, changes
+from pileus.kernel.rest import Extra, OpenBody, Page, Request, changes
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.router import NO_NUL, api, extra, listing, missing
 from pileus.services.identity.api.rules import EVERY, LIST, asked_domain, manager_of, named, reader_of, seen_domain
@@ -46,14 +46,14 @@ class GroupCreate(OpenBody):
     name: Name
     domain_id: str | None = None
     description: str | None = None
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
 
 
 class GroupUpdate(OpenBody):
     name: Name | UnsetType = UNSET
     domain_id: str | UnsetType | None = UNSET
     description: str | UnsetType = UNSET
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
 
 
 @api.loader(Group)

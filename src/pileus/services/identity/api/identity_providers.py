@@ -9,7 +9,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import Body, Page, Request, changes
+from pileus.kernel.rest import Body, Page, Request, at_most, changes
 from pileus.services.identity.api.router import api, listing, url
 from pileus.services.identity.api.rules import ADMIN, CLOUD, SYSTEM_READER
 from pileus.services.identity.app.federation import providers
@@ -29,7 +29,7 @@ DELETE_PROTOCOL = Rule("identity:delete_protocol", ADMIN, scopes=CLOUD)
 
 BASE = "/OS-FEDERATION/identity_providers"
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-RemoteIds = list[Annotated[str, msgspec.Meta(min_length=1, max_length=255)]]
+RemoteIds = Annotated[list[Annotated[str, msgspec.Meta(min_length=1, max_length=255)]], at_most(100)]
 Minutes = Annotated[int, msgspec.Meta(ge=0, le=10 * 365 * 1440)]
 
 

@@ -10,7 +10,9 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import Body, Page, Request, changes
+from pileus.kernel.rest import Body, Page, Request, at_most, changes
+from pileus.kernel.rest.bounds import WIDTH
+from pileus.kernel.rest.limits import LimitSettings, check_bulk
 from pileus.services.identity.api.router import SEEN, api, listing, missing, url
 from pileus.services.identity.api.rules import ADMIN, CLOUD, EVERY, SYSTEM_READER
 from pileus.services.identity.app import limits as app
@@ -81,8 +83,8 @@ class LimitUpdate(Body):
     description: Text | UnsetType | None = UNSET
 
 
-Registered = Annotated[list[RegisteredCreate], msgspec.Meta(min_length=1)]
-Limits = Annotated[list[LimitCreate], msgspec.Meta(min_length=1)]
+Registered = Annotated[list[RegisteredCreate], at_most(WIDTH, 1)]
+Limits = Annotated[list[LimitCreate], at_most(WIDTH, 1)]
 
 
 @api.loader(RegisteredLimit)
@@ -133,7 +135,8 @@ def list_registered_limits(tx: Tx, ctx: Context, request: Request) -> Page:
 
 
 @api.post("/registered_limits", CREATE_REGISTERED, wrap="registered_limits", status=201)
-def create_registered_limits(tx: Tx, ctx: Context, body: Registered) -> list[dict[str, Any]]:
+def create_registered_limits(tx: Tx, ctx: Context, body: Registered, budget: LimitSettings) -> list[dict[str, Any]]:
+    check_bulk(len(body), budget)
     rows = [
         app.register(
             tx, Resource(one.service_id, one.region_id or NONE, one.resource_name), one.default_limit, one.description
@@ -186,7 +189,10 @@ def list_limits(tx: Tx, ctx: Context, request: Request) -> Page:
 
 
 @api.post("/limits", CREATE, wrap="limits", status=201)
-def create_limits(tx: Tx, ctx: Context, settings: IdentitySettings, body: Limits) -> list[dict[str, Any]]:
+def create_limits(
+    tx: Tx, ctx: Context, settings: IdentitySettings, body: Limits, budget: LimitSettings
+) -> list[dict[str, Any]]:
+    check_bulk(len(body), budget)
     return _views(tx, ctx, app.create(tx, settings, [_asked(one) for one in body]))
 
 

@@ -1,6 +1,6 @@
 """Mappings (OS-FEDERATION)."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from msgspec import UNSET, UnsetType
 
@@ -8,7 +8,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import Body, Page, Request, given
+from pileus.kernel.rest import Body, Extra, Page, Request, at_most, given
 from pileus.services.identity.api.identity_providers import check_id
 from pileus.services.identity.api.router import api, listing, url
 from pileus.services.identity.api.rules import ADMIN, CLOUD, SYSTEM_READER
@@ -26,13 +26,13 @@ BASE = "/OS-FEDERATION/mappings"
 
 
 class MappingCreate(Body):
-    rules: list[dict[str, Any]]
+    rules: Annotated[list[Extra], at_most(100)]
     schema_version: str | None = None
     id: str | None = None
 
 
 class MappingUpdate(Body):
-    rules: list[dict[str, Any]] | UnsetType = UNSET
+    rules: Annotated[list[Extra], at_most(100)] | UnsetType = UNSET
     schema_version: str | UnsetType | None = UNSET
     id: str | None = None
 

@@ -3,7 +3,7 @@
 Rule: as RFC 5849 wants, the two endpoints for consumers answer forms, not JSON.
 """
 
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -14,7 +14,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import OpenBody, Page, Request, Response
+from pileus.kernel.rest import Extra, OpenBody, Page, Request, Response, at_most
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.router import api, listing, url
 from pileus.services.identity.api.router import extra as kept
@@ -34,13 +34,13 @@ AUTHORIZE = Rule("identity:authorize_request_token", ADMIN, scopes=OF_PROJECT)
 
 class ConsumerCreate(OpenBody):
     description: str | None = None
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
 
 
 class ConsumerUpdate(OpenBody):
     description: str | UnsetType | None = UNSET
     secret: Any = UNSET
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
 
 
 class RoleNamed(msgspec.Struct, forbid_unknown_fields=True):
@@ -122,7 +122,9 @@ def create_request_token(tx: Tx, ctx: Context, runtime: Runtime, request: Reques
 
 
 @api.put("/OS-OAUTH1/authorize/{id}", AUTHORIZE, body="roles", wrap="token")
-def authorize_request_token(tx: Tx, ctx: Context, id: str, body: list[RoleNamed]) -> dict[str, Any]:
+def authorize_request_token(
+    tx: Tx, ctx: Context, id: str, body: Annotated[list[RoleNamed], at_most(100)]
+) -> dict[str, Any]:
     require_in_person(ctx.caller.token)
     for role in body:
         if (role.id is None) == (role.name is None):

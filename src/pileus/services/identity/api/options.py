@@ -5,12 +5,15 @@ Rule: an option set to null is forgotten.
 
 from typing import Annotated, Any
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
 from pileus.kernel.errors import Invalid
-from pileus.kernel.rest import Body, changes
+from pileus.kernel.rest import Body, Name, at_most, changes
 
 Flag = bool | UnsetType | None
+
+
+Rules = Annotated[list[Annotated[list[Name], at_most(10, 1)]], at_most(100)]
 
 
 class UserOptions(Body):
@@ -21,7 +24,7 @@ class UserOptions(Body):
     ignore_lockout_failure_attempts: Flag = UNSET
     lock_password: Flag = UNSET
     ignore_user_inactivity: Flag = UNSET
-    multi_factor_auth_rules: list[Annotated[list[str], Meta(min_length=1)]] | UnsetType | None = UNSET
+    multi_factor_auth_rules: Rules | UnsetType | None = UNSET
     multi_factor_auth_enabled: Flag = UNSET
 
 

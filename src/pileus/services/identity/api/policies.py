@@ -14,7 +14,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import OpenBody, Page, Request, changes
+from pileus.kernel.rest import Extra, OpenBody, Page, Request, changes
 from pileus.services.identity.api.catalog import endpoint_view, load_endpoint, load_service
 from pileus.services.identity.api.regions import load_region
 from pileus.services.identity.api.router import api, extra, listing, missing, url
@@ -38,13 +38,13 @@ Type = Annotated[str, msgspec.Meta(max_length=255)]
 class PolicyCreate(OpenBody):
     blob: str
     type: Type
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
 
 
 class PolicyUpdate(OpenBody):
     blob: str | UnsetType = UNSET
     type: Type | UnsetType = UNSET
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
 
 
 @api.loader(PolicyFile)

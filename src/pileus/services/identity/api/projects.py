@@ -10,7 +10,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import OpenBody, Page, Request, changes
+from pileus.kernel.rest import Extra, OpenBody, Page, Request, changes
 from pileus.services.identity.api import options
 from pileus.services.identity.api.domains import create_as_project
 from pileus.services.identity.api.options import Immutable
@@ -57,7 +57,7 @@ class ProjectCreate(OpenBody):
     is_domain: bool = False
     tags: Tags = []
     options: Immutable = msgspec.field(default_factory=Immutable)
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
 
 
 class ProjectUpdate(OpenBody):
@@ -69,7 +69,7 @@ class ProjectUpdate(OpenBody):
     is_domain: bool | UnsetType = UNSET
     tags: Tags | UnsetType = UNSET
     options: Immutable | UnsetType = UNSET
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
 
 
 @api.loader(Project)

@@ -10,7 +10,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import OpenBody, Page, Request, changes
+from pileus.kernel.rest import Extra, OpenBody, Page, Request, changes
 from pileus.services.identity.api.router import api, extra, listing, url
 from pileus.services.identity.api.rules import CLOUD, EVERY
 from pileus.services.identity.model import Region
@@ -29,13 +29,13 @@ class RegionCreate(OpenBody):
     id: Id | None = None
     parent_region_id: str | None = None
     description: str | None = None
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
 
 
 class RegionUpdate(OpenBody):
     parent_region_id: str | UnsetType | None = UNSET
     description: str | UnsetType | None = UNSET
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
 
 
 @api.loader(Region)

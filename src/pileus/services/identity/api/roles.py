@@ -9,7 +9,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import NotFound
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import OpenBody, Page, Request, changes
+from pileus.kernel.rest import Extra, OpenBody, Page, Request, changes
 from pileus.services.identity.api import options
 from pileus.services.identity.api.options import Immutable
 from pileus.services.identity.api.router import SEEN, api, extra, listing, missing, url
@@ -46,7 +46,7 @@ class RoleCreate(OpenBody):
     domain_id: str | None = None
     description: str | None = None
     options: Immutable = msgspec.field(default_factory=Immutable)
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
 
 
 class RoleUpdate(OpenBody):
@@ -54,7 +54,7 @@ class RoleUpdate(OpenBody):
     domain_id: str | UnsetType | None = UNSET
     description: str | UnsetType | None = UNSET
     options: Immutable | UnsetType = UNSET
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
 
 
 @api.loader(Role)

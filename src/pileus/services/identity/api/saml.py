@@ -1,8 +1,10 @@
 """This cloud as the identity provider of others: SAML assertions for tokens (OS-FEDERATION, Keystone to Keystone)."""
 
+from typing import Annotated
+
 from pileus.kernel.context import Context
 from pileus.kernel.errors import MethodNotAllowed
-from pileus.kernel.rest import Body, Response
+from pileus.kernel.rest import Body, Name, Response, at_most
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api.router import api
 from pileus.services.identity.app.federation import saml
@@ -15,7 +17,7 @@ class ById(Body):
 
 class TokenIdentity(Body):
     token: ById
-    methods: list[str] = []
+    methods: Annotated[list[Name], at_most(10)] = []
 
 
 class ServiceScope(Body):

@@ -8,7 +8,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import NotFound
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import OpenBody, Page, Query
+from pileus.kernel.rest import Extra, OpenBody, Page, Query, at_most
 from pileus.services.identity.api.router import api, extra, moment, url
 from pileus.services.identity.api.rules import CLOUD, OF_PROJECT, SYSTEM_READER, named
 from pileus.services.identity.api.views import role_view
@@ -38,12 +38,12 @@ class TrustCreate(OpenBody):
     trustee_user_id: str
     impersonation: bool
     project_id: str | None = None
-    roles: list[RoleReference] = []
+    roles: Annotated[list[RoleReference], at_most(100)] = []
     expires_at: str | None = None
     remaining_uses: Annotated[int, msgspec.Meta(ge=1)] | None = None
     allow_redelegation: bool = False
     redelegation_count: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    extra: dict[str, Any] = {}
+    extra: Extra = {}
 
 
 class TrustQuery(Query):

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 from pileus.kernel.context import Context
 from pileus.kernel.db import Database, Tx
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import Body, InTransaction, OpenBody, Page, Request, changes
+from pileus.kernel.rest import Body, Extra, InTransaction, OpenBody, Page, Request, at_most, changes
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.api import options
 from pileus.services.identity.api.options import UserOptions
@@ -53,8 +53,8 @@ class UserCreate(OpenBody):
     default_project_id: str | None = None
     description: str | None = None
     options: UserOptions = msgspec.field(default_factory=UserOptions)
-    federated: list[ProviderLink] = []
-    extra: dict[str, Any] = {}
+    federated: Annotated[list[ProviderLink], at_most(20)] = []
+    extra: Extra = {}
 
 
 class UserUpdate(OpenBody):
@@ -65,8 +65,8 @@ class UserUpdate(OpenBody):
     default_project_id: str | UnsetType | None = UNSET
     description: str | UnsetType | None = UNSET
     options: UserOptions | UnsetType = UNSET
-    federated: list[ProviderLink] | UnsetType = UNSET
-    extra: dict[str, Any] = {}
+    federated: Annotated[list[ProviderLink], at_most(20)] | UnsetType = UNSET
+    extra: Extra = {}
 
 
 class PasswordChange(Body):

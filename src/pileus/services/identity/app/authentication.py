@@ -11,15 +11,17 @@ from msgspec import UNSET, UnsetType
 
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, Unauthenticated
+from pileus.kernel.rest import Extra
 from pileus.kernel.rest.schema import decode
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.app import compliance, documents, mfa, receipts, scope
 from pileus.services.identity.app.compliance import Rules
 from pileus.services.identity.app.fernet import REFUSAL, Payload
 from pileus.services.identity.app.issuing import issue
+from pileus.services.identity.app.log_in_rates import LogInRates
 from pileus.services.identity.app.memory import Memory
 from pileus.services.identity.app.methods import METHODS
-from pileus.services.identity.app.methods.proof import Attempt, Proof
+from pileus.services.identity.app.methods.proof import Attempt, Proof, named_users
 from pileus.services.identity.app.passwords import Passwords
 from pileus.services.identity.app.scope import Chosen, Scope
 from pileus.services.identity.app.validation import Named
@@ -33,7 +35,7 @@ MOST_METHODS = 16
 class Auth(msgspec.Struct):
     """The member ``auth`` of POST /auth/tokens; what each method sends is decoded as its own struct."""
 
-    identity: dict[str, Any]
+    identity: Extra
     scope: Scope | str | UnsetType | None = UNSET
 
 
@@ -51,28 +53,42 @@ class Person:
 async def issue_token(attempt: Attempt, auth: Auth, *, with_catalog: bool) -> tuple[str, dict[str, Any]]:
     """Return the text and the document of a new token; raise Unauthenticated when the proof fails."""
     given = _given(auth.identity)
-    db, passwords = attempt.runtime.db, attempt.runtime.part(Passwords)
+    db, rates, source = attempt.runtime.db, attempt.runtime.part(LogInRates), attempt.ctx.source_ip
+    rates.check((), source)
     uses_trust = isinstance(auth.scope, Scope) and auth.scope.trust is not None  # a trust counts its uses
     writes = uses_trust or attempt.runtime.part(Rules).records_logins
-    proofs = await db.read(_prove, attempt, auth, given, with_catalog, at_once=not writes)
-    if isinstance(proofs, tuple):
-        return proofs
+    users = named_users(given)
+    try:
+        proofs = await db.read(_prove, attempt, auth, given, with_catalog, at_once=not writes)
+        if isinstance(proofs, tuple):
+            return proofs
+        users = [proof.user_id for proof in proofs if proof.user_id is not None] or users
+        rates.check(users, source)
+        await _hold(attempt, proofs)
+    except Unauthenticated:
+        rates.failed(users, source)
+        raise
+    rates.succeeded(users, source)
+    for spend in [proof.spend for proof in proofs if proof.spend is not None]:
+        await db.write(spend)
+    run = db.write if writes or any(proof.writes for proof in proofs) else db.read
+    return await run(_issue, attempt, auth, tuple(given), proofs, with_catalog)
+
+
+async def _hold(attempt: Attempt, proofs: list[Proof]) -> None:
+    """Raise Unauthenticated unless all proofs hold, and are of one user; what failed is recorded."""
     for proof in proofs:
         if proof.ask is not None:
             proof.user_id = await proof.ask()
             if proof.user_id is None:
                 raise Unauthenticated(REFUSAL)
         if proof.needs_secret:
-            good = await passwords.matches(proof.secret or "", proof.hashed)
+            good = await attempt.runtime.part(Passwords).matches(proof.secret or "", proof.hashed)
             if not good or proof.user_id is None:
                 if proof.failed is not None:
-                    await db.write(proof.failed)
+                    await attempt.runtime.db.write(proof.failed)
                 raise Unauthenticated(REFUSAL)
     await _require_one_user(attempt, proofs)
-    for spend in [proof.spend for proof in proofs if proof.spend is not None]:
-        await db.write(spend)
-    run = db.write if writes or any(proof.writes for proof in proofs) else db.read
-    return await run(_issue, attempt, auth, tuple(given), proofs, with_catalog)
 
 
 async def _require_one_user(attempt: Attempt, proofs: list[Proof]) -> None:

@@ -12,6 +12,7 @@ from pileus.kernel.runtime import Runtime
 from pileus.services.identity.app import compliance, people
 from pileus.services.identity.app.compliance import Rules
 from pileus.services.identity.app.fernet import REFUSAL
+from pileus.services.identity.app.log_in_rates import LogInRates
 from pileus.services.identity.app.passwords import Passwords
 from pileus.services.identity.model import User
 from pileus.services.identity.store import accounts, projects, users
@@ -40,12 +41,15 @@ def _usable(tx: Tx, rules: Rules, user: User) -> bool:
 
 async def change_password(runtime: Runtime, ctx: Context, user_id: str, original: str, new: str) -> None:
     """Give a user who knows the old password a new one, and end the tokens there are."""
-    rules, passwords = runtime.part(Rules), runtime.part(Passwords)
+    rules, passwords, rates = runtime.part(Rules), runtime.part(Passwords), runtime.part(LogInRates)
+    rates.check([user_id], ctx.source_ip)
     known = await runtime.db.read(_look, rules, user_id)
     if not await passwords.matches(original, known.hashed):
         if rules.attempts is not None:
             await runtime.db.write(compliance.count_failure, rules, user_id)
+        rates.failed([user_id], ctx.source_ip)
         raise Unauthenticated(REFUSAL)
+    rates.succeeded([user_id], ctx.source_ip)
     await runtime.db.read(_check, rules, user_id, known)
     if original == new:
         raise Invalid("The new password cannot be identical to the one it replaces.")

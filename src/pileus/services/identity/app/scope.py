@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Forbidden, Invalid, Unauthenticated
+from pileus.kernel.rest import Extra
 from pileus.services.identity.app import roles, trusts
 from pileus.services.identity.app.fernet import REFUSAL, Payload
 from pileus.services.identity.model import Project, User
@@ -43,7 +44,7 @@ class Scope(msgspec.Struct):
 
     project: ProjectReference | None = None
     domain: DomainReference | None = None
-    system: dict[str, Any] | None = None
+    system: Extra | None = None
     unscoped: Any = UNSET
     trust: TrustReference | None = msgspec.field(default=None, name="OS-TRUST:trust")
 

@@ -47,10 +47,21 @@ class SecurityCompliance(Settings, frozen=True):
     change_password_upon_first_use: bool = False
 
 
+class LogIns(Settings, frozen=True):
+    """Table ``[identity.log_ins]``: how many log-ins may fail, of one user and from one address, before they wait."""
+
+    enabled: bool = True
+    user_burst: Annotated[int, Meta(ge=1)] = 20
+    user_per_minute: Annotated[float, Meta(gt=0)] = 6
+    source_burst: Annotated[int, Meta(ge=1)] = 100
+    source_per_minute: Annotated[float, Meta(gt=0)] = 60
+
+
 class IdentitySettings(Settings, frozen=True):
     """Table ``[identity]``."""
 
     security_compliance: SecurityCompliance = SecurityCompliance()
+    log_ins: LogIns = LogIns()
 
     list_limit: Annotated[int, Meta(ge=1)] | None = None
     """Entries of a list at most, whatever its client asks for; domains may set their own for their people."""

@@ -1,12 +1,12 @@
 """Images: created, listed, shown, patched, deleted; tags; deactivation."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pileus.kernel import clock
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Forbidden, Invalid, NotFound, TooLarge
-from pileus.kernel.rest import Page, Request, Response, json_response
+from pileus.kernel.rest import Page, Request, Response, at_most, json_response
 from pileus.kernel.rest.paging import page
 from pileus.kernel.runtime import Runtime
 from pileus.services.image import store
@@ -21,7 +21,9 @@ DEFAULT_LIMIT = 25
 
 
 @api.post("/images", rules.ADD, status=201, by_handler=True)
-def create_image(tx: Tx, ctx: Context, body: dict[str, Any], settings: ImageSettings) -> Response:
+def create_image(
+    tx: Tx, ctx: Context, body: Annotated[dict[str, Any], at_most(300)], settings: ImageSettings
+) -> Response:
     row = images.create_image(tx, ctx, body, settings)
     headers = [
         ("Location", f"{ctx.base_url}/image/v2/images/{row.id}"),
@@ -37,7 +39,7 @@ def list_images(tx: Tx, ctx: Context, request: Request) -> Page:
     statement = selection_of(ctx, dict(query)).where(*conditions_of(query))
     given = dict(query)
     limit = given.get("limit")
-    if limit is not None and not limit.isdigit():
+    if limit is not None and not (limit.isdecimal() and len(limit) < 19):
         raise Invalid(f"limit must be a number of images, not '{limit}'.")
     size = DEFAULT_LIMIT if limit is None else int(limit)
     if size == 0:

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, or_
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import ADMIN
+from pileus.kernel.rest import at_most
 from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, add_tag_routes, boolean
 from pileus.services.network.api.root import api
 from pileus.services.network.app import networks as app
@@ -29,7 +30,7 @@ class NetworkAttributes(Tagged, kw_only=True):
     is_default: Annotated[bool, Attr(create=ADMIN, update=ADMIN)] = False
     mtu: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     port_security_enabled: bool = True
-    availability_zone_hints: Annotated[list[str], Attr(on="cv", find="")] = []
+    availability_zone_hints: Annotated[Annotated[list[Name], at_most(10)], Attr(on="cv", find="")] = []
     availability_zones: Annotated[list[str], Attr(on="v", find="", source="")] = []
     ipv4_address_scope: Annotated[str | None, Attr(on="v", find="", source="")] = None
     ipv6_address_scope: Annotated[str | None, Attr(on="v", find="", source="")] = None

@@ -10,6 +10,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import ADMIN, ADMIN_OR_SERVICE, MANAGER
+from pileus.kernel.rest import Extra, Id, Objects, at_most
 from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, add_tag_routes
 from pileus.services.network.api.root import api
 from pileus.services.network.app import ports as app
@@ -36,18 +37,14 @@ class PortAttributes(Tagged, kw_only=True):
     network_id: Annotated[str, Attr(on="cv")]
     admin_state_up: bool = True
     mac_address: Annotated[str | None, Attr(create=NETWORK_OWNER, update=MANAGER_OR_SERVICE)] = None
-    fixed_ips: Annotated[
-        list[dict[str, Any]] | None, Attr(create=NETWORK_OWNER, update=NETWORK_OWNER, find="", source="")
-    ] = None
+    fixed_ips: Annotated[Objects | None, Attr(create=NETWORK_OWNER, update=NETWORK_OWNER, find="", source="")] = None
     status: Annotated[str, Attr(on="v")] = "DOWN"
     device_id: Annotated[str, msgspec.Meta(max_length=255)] = ""
     device_owner: Annotated[str, msgspec.Meta(max_length=255), Attr(create=DEVICE_OWNER, update=DEVICE_OWNER)] = ""
-    security_groups: Annotated[list[str] | None, Attr(find="", source="")] = None
+    security_groups: Annotated[Annotated[list[Id], at_most(100)] | None, Attr(find="", source="")] = None
     port_security_enabled: Annotated[bool | None, Attr(create=NETWORK_OWNER, update=NETWORK_OWNER)] = None
-    allowed_address_pairs: Annotated[
-        list[dict[str, Any]] | None, Attr(create=NETWORK_OWNER, update=NETWORK_OWNER, find="")
-    ] = None
-    extra_dhcp_opts: Annotated[list[dict[str, Any]] | None, Attr(find="")] = None
+    allowed_address_pairs: Annotated[Objects | None, Attr(create=NETWORK_OWNER, update=NETWORK_OWNER, find="")] = None
+    extra_dhcp_opts: Annotated[Annotated[list[Extra], at_most(100)] | None, Attr(find="")] = None
     dns_name: Annotated[str, msgspec.Meta(max_length=255)] = ""
     dns_domain: Annotated[str, msgspec.Meta(max_length=255)] = ""
     dns_assignment: Annotated[list[dict[str, str]], Attr(on="v", find="", source="")] = []
@@ -57,7 +54,7 @@ class PortAttributes(Tagged, kw_only=True):
         default="", name="binding:host_id"
     )
     binding_profile: Annotated[
-        dict[str, Any] | None,
+        Extra | None,
         Attr(create=ADMIN_OR_SERVICE, update=ADMIN_OR_SERVICE, get=ADMIN_OR_SERVICE, find=""),
     ] = msgspec.field(default=None, name="binding:profile")
     vif_type: Annotated[str, AdminsRead] = msgspec.field(default="unbound", name="binding:vif_type")

@@ -10,6 +10,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
 from pileus.kernel.policy import ADMIN, ADMIN_OR_READER, Rule
 from pileus.kernel.quota import QuotaLimit
+from pileus.kernel.rest import Extra
 from pileus.services.network.api.root import api
 from pileus.services.network.app.limits import LIMITS, SERVICE
 
@@ -69,7 +70,7 @@ def show_details(tx: Tx, ctx: Context, project: str) -> dict[str, dict[str, int]
 
 
 @api.put("/quotas/{project}", UPDATE, wrap="quota")
-def update_quota(tx: Tx, ctx: Context, project: str, body: dict[str, Any]) -> dict[str, int]:
+def update_quota(tx: Tx, ctx: Context, project: str, body: Extra) -> dict[str, int]:
     given = {name: value for name, value in body.items() if name not in ("project_id", "tenant_id")}
     check = given.pop("check_limit", False)
     force = given.pop("force", False)

@@ -8,7 +8,7 @@ import msgspec
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import ADMIN_OR_MEMBER, Rule
-from pileus.kernel.rest import Body
+from pileus.kernel.rest import Body, Extra, Objects, at_most
 from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, add_tag_routes
 from pileus.services.network.api.root import api
 from pileus.services.network.app import interfaces
@@ -21,9 +21,9 @@ class RouterAttributes(Tagged, kw_only=True):
     name: Name = ""
     admin_state_up: bool = True
     status: Annotated[str, Attr(on="v")] = "ACTIVE"
-    external_gateway_info: Annotated[dict[str, Any] | None, Attr(find="", source="")] = None
-    routes: Annotated[list[dict[str, Any]] | None, Attr(on="uv", find="")] = None
-    availability_zone_hints: Annotated[list[str], Attr(on="cv", find="")] = []
+    external_gateway_info: Annotated[Extra | None, Attr(find="", source="")] = None
+    routes: Annotated[Objects | None, Attr(on="uv", find="")] = None
+    availability_zone_hints: Annotated[Annotated[list[Name], at_most(10)], Attr(on="cv", find="")] = []
     availability_zones: Annotated[list[str], Attr(on="v", find="", source="")] = []
 
 
@@ -33,7 +33,7 @@ class InterfaceBody(Body):
 
 
 class RoutesBody(msgspec.Struct, forbid_unknown_fields=True):
-    routes: list[dict[str, Any]]
+    routes: Objects
 
 
 ADD = Rule("add_router_interface", ADMIN_OR_MEMBER)

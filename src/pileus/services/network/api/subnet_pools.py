@@ -9,16 +9,19 @@ from sqlalchemy import ColumnElement, or_
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import ADMIN, ADMIN_OR_MEMBER, Rule
+from pileus.kernel.rest import at_most
 from pileus.kernel.rest.regular import Attr, Name, Resource, Standard, Tagged, add_tag_routes, boolean
 from pileus.services.network.api.root import api
 from pileus.services.network.app import pools as app
 from pileus.services.network.model import SHARED, AddressScope, SubnetPool
 from pileus.services.network.store import sharing
 
+Prefixes = Annotated[list[Name], at_most(100)]
+
 
 class PoolAttributes(Tagged, kw_only=True):
     name: Name
-    prefixes: Annotated[list[str], Attr(find="")]
+    prefixes: Annotated[Prefixes, Attr(find="")]
     ip_version: Annotated[int, Attr(on="v")] = 4
     default_prefixlen: int | None = None
     min_prefixlen: int | None = None
@@ -36,7 +39,7 @@ class ScopeAttributes(Standard, kw_only=True):
 
 
 class PrefixesBody(msgspec.Struct, forbid_unknown_fields=True):
-    prefixes: list[str]
+    prefixes: Prefixes
 
 
 ADD = Rule("add_prefixes", ADMIN_OR_MEMBER)

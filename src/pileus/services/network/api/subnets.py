@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, or_
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import ADMIN, MEMBER
+from pileus.kernel.rest import Extra, at_most
 from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, add_tag_routes, boolean
 from pileus.services.network.api.root import api
 from pileus.services.network.app import subnets as app
@@ -17,6 +18,10 @@ from pileus.services.network.store import sharing
 Mode = Literal["slaac", "dhcpv6-stateful", "dhcpv6-stateless"]
 ADMIN_OR_NETWORK_OWNER = f"{ADMIN} or (role:member and project_id:%(network_project_id)s)"
 ADMIN_OR_OWNERS = f"{ADMIN_OR_NETWORK_OWNER} or ({MEMBER})"
+
+
+Texts = Annotated[list[Name], at_most(100)]
+Routes = Annotated[list[Extra], at_most(100)]
 
 
 class SubnetAttributes(Tagged, kw_only=True):
@@ -29,12 +34,12 @@ class SubnetAttributes(Tagged, kw_only=True):
     use_default_subnetpool: Annotated[bool, Attr(on="c")] = False
     gateway_ip: str | None = app.UNSPECIFIED
     enable_dhcp: bool = True
-    allocation_pools: Annotated[list[dict[str, Any]], Attr(find="")] = []
-    dns_nameservers: Annotated[list[str] | None, Attr(find="")] = msgspec.field(default_factory=list)
-    host_routes: Annotated[list[dict[str, Any]] | None, Attr(find="")] = msgspec.field(default_factory=list)
+    allocation_pools: Annotated[Annotated[list[Extra], at_most(100)], Attr(find="")] = []
+    dns_nameservers: Annotated[Texts | None, Attr(find="")] = msgspec.field(default_factory=list)
+    host_routes: Annotated[Routes | None, Attr(find="")] = msgspec.field(default_factory=list)
     ipv6_ra_mode: Annotated[Mode | None, Attr(on="cv")] = None
     ipv6_address_mode: Annotated[Mode | None, Attr(on="cv")] = None
-    service_types: Annotated[list[str], Attr(find="", create=ADMIN, update=ADMIN)] = []
+    service_types: Annotated[Texts, Attr(find="", create=ADMIN, update=ADMIN)] = []
     segment_id: Annotated[str | None, Attr(on="", find="")] = None
     dns_publish_fixed_ip: bool = False
     shared: Annotated[bool, Attr(on="", find="f", source="")] = False

@@ -20,6 +20,10 @@ def valid_mac(text: str) -> str:
 
 def address_pairs(given: list[dict[str, Any]] | None, secure: bool) -> list[dict[str, Any]]:
     """Return allowed address pairs, checked; the MAC of an entry without one is the port's own."""
+    if len(given or []) > MAX_PAIRS:
+        raise Invalid(
+            f"The number of allowed address pair exceeds the maximum {MAX_PAIRS}.", kind="AllowedAddressPairExhausted"
+        )
     found: list[dict[str, Any]] = []
     for entry in given or []:
         if not isinstance(entry, dict) or "ip_address" not in entry or entry.keys() - {"ip_address", "mac_address"}:
@@ -33,10 +37,6 @@ def address_pairs(given: list[dict[str, Any]] | None, secure: bool) -> list[dict
         if pair in found:
             raise Invalid(f"Request contains duplicate address pair: {ip}.", kind="DuplicateAddressPairInRequest")
         found.append(pair)
-    if len(found) > MAX_PAIRS:
-        raise Invalid(
-            f"The number of allowed address pair exceeds the maximum {MAX_PAIRS}.", kind="AllowedAddressPairExhausted"
-        )
     if found and not secure:
         raise Conflict(
             "Port Security must be enabled in order to have allowed address pairs on a port.",

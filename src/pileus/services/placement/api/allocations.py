@@ -9,8 +9,8 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, NotFound
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import Body, since
-from pileus.services.placement.api.router import OPERATOR, UUID, ClassName, Generation, Uuid, api, dashed
+from pileus.kernel.rest import Body, Name, at_most, since
+from pileus.services.placement.api.router import OPERATOR, UUID, ClassName, Generation, Uuid, Uuids, api, dashed
 from pileus.services.placement.app import claims, inventory
 from pileus.services.placement.app.claims import Claim
 from pileus.services.placement.model import MAX_INT, Provider
@@ -27,7 +27,7 @@ INCOMPLETE = "00000000-0000-0000-0000-000000000000"
 """Project and user of consumers made by clients older than 1.8."""
 UNKNOWN = "unknown"
 Amount = Annotated[int, msgspec.Meta(ge=1, le=MAX_INT)]
-Amounts = Annotated[dict[ClassName, Amount], msgspec.Meta(min_length=1)]
+Amounts = Annotated[dict[ClassName, Amount], at_most(100, 1)]
 Owner = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 ConsumerType = Annotated[str, msgspec.Meta(pattern="^([A-Z0-9_]+|unknown)$", min_length=1, max_length=255)]
 
@@ -42,7 +42,7 @@ class OldAllocation(Body):
 
 
 class OldBody(Body):
-    allocations: Annotated[list[OldAllocation], msgspec.Meta(min_length=1)]
+    allocations: Annotated[list[OldAllocation], at_most(100, 1)]
     project_id: Annotated[Owner | UnsetType, since("1.8")] = UNSET
     user_id: Annotated[Owner | UnsetType, since("1.8")] = UNSET
 
@@ -53,11 +53,11 @@ class Resources(Body):
 
 
 class Allocations(Body):
-    allocations: dict[Uuid, Resources]
+    allocations: Annotated[dict[Uuid, Resources], at_most(100)]
     project_id: Owner
     user_id: Owner
     consumer_generation: Annotated[Generation | UnsetType | None, since("1.28")] = UNSET
-    mappings: Annotated[dict[str, list[Uuid]] | None, since("1.34")] = None
+    mappings: Annotated[Annotated[dict[Name, Uuids], at_most(100)] | None, since("1.34")] = None
     consumer_type: Annotated[ConsumerType | UnsetType, since("1.38")] = UNSET
 
 
@@ -146,7 +146,7 @@ def set_many(tx: Tx, ctx: Context, bodies: dict[str, Allocations]) -> None:
 
 
 @api.post("/allocations", MANAGE, since="1.13", body="", status=204)
-def set_many_allocations(tx: Tx, ctx: Context, body: dict[Uuid, Allocations]) -> None:
+def set_many_allocations(tx: Tx, ctx: Context, body: Annotated[dict[Uuid, Allocations], at_most(100)]) -> None:
     if not body:
         raise Invalid("Invalid input for body: at least one consumer is needed.")
     set_many(tx, ctx, body)

@@ -8,7 +8,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, NotFound
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import Body, Response
+from pileus.kernel.rest import Body, Response, at_most
 from pileus.services.placement.api.router import OPERATOR, ClassName, Generation, api, created
 from pileus.services.placement.app import inventory
 from pileus.services.placement.model import MAX_INT, Provider, Stock
@@ -55,7 +55,7 @@ class InventoryUpdate(InventoryBody, kw_only=True):
 
 class InventoriesUpdate(Body):
     resource_provider_generation: Generation
-    inventories: dict[ClassName, InventoryBody]
+    inventories: Annotated[dict[ClassName, InventoryBody], at_most(1000)]
 
 
 def view(stock: Stock) -> dict[str, Any]:

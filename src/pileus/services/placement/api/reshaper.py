@@ -1,10 +1,12 @@
 """POST /reshaper: move inventories and the allocations on them, all at once."""
 
+from typing import Annotated
+
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import Body
+from pileus.kernel.rest import Body, at_most
 from pileus.services.placement.api.allocations import Allocations, set_many
 from pileus.services.placement.api.inventories import InventoriesUpdate
 from pileus.services.placement.api.router import OPERATOR, Uuid, api, dashed
@@ -15,8 +17,8 @@ RESHAPE = Rule("placement:reshaper:reshape", OPERATOR)
 
 
 class Reshape(Body):
-    inventories: dict[Uuid, InventoriesUpdate]
-    allocations: dict[Uuid, Allocations]
+    inventories: Annotated[dict[Uuid, InventoriesUpdate], at_most(100)]
+    allocations: Annotated[dict[Uuid, Allocations], at_most(1000)]
 
 
 @api.post("/reshaper", RESHAPE, since="1.30", body="", status=204)

@@ -12,7 +12,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Body, Request, Response, since
-from pileus.services.placement.api.router import OPERATOR, Generation, Uuid, api, created, dashed, links
+from pileus.services.placement.api.router import OPERATOR, Generation, Uuid, Uuids, api, created, dashed, links
 from pileus.services.placement.app import inventory, requests
 from pileus.services.placement.app.requests import Group
 from pileus.services.placement.model import Provider, ProviderAggregate, ProviderTrait
@@ -42,7 +42,7 @@ class ProviderUpdate(Body):
 
 
 class Aggregates(Body):
-    aggregates: list[Uuid]
+    aggregates: Uuids
     resource_provider_generation: Generation
 
 
@@ -161,7 +161,7 @@ def list_aggregates(tx: Tx, ctx: Context, provider: Provider) -> dict[str, Any]:
 
 
 @api.put("/resource_providers/{provider}/aggregates", UPDATE_AGGREGATES, since="1.1", until="1.18", body="")
-def set_aggregates_blindly(tx: Tx, ctx: Context, provider: Provider, body: list[Uuid]) -> dict[str, Any]:
+def set_aggregates_blindly(tx: Tx, ctx: Context, provider: Provider, body: Uuids) -> dict[str, Any]:
     providers.set_aggregates(tx, provider.uuid, map(dashed, body))
     return _aggregates(tx, ctx, provider)
 

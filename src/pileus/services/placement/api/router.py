@@ -8,7 +8,7 @@ from pileus.kernel import ids, policy
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import ApiError, Invalid
-from pileus.kernel.rest import Api, Microversions, Response, placement_error, plain_page
+from pileus.kernel.rest import Api, Microversions, Response, at_most, placement_error, plain_page
 from pileus.services.placement.app.inventory import require_provider
 from pileus.services.placement.model import Provider
 
@@ -16,7 +16,8 @@ PREFIX = "/placement"
 OPERATOR = policy.ADMIN_OR_SERVICE
 UUID = r"^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$"
 
-Uuid = Annotated[str, msgspec.Meta(pattern=UUID)]
+Uuid = Annotated[str, msgspec.Meta(max_length=36, pattern=UUID)]
+Uuids = Annotated[list[Uuid], at_most(1000)]
 ClassName = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9_]+$", max_length=255)]
 CustomName = Annotated[str, msgspec.Meta(pattern=r"^CUSTOM_[A-Z0-9_]+$", max_length=255)]
 TraitName = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9_]+$", max_length=255)]

@@ -1,13 +1,13 @@
 """Traits, and those of a provider."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pileus.kernel import clock
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, NotFound
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import Body, Query, Response
+from pileus.kernel.rest import Body, Query, Response, at_most
 from pileus.services.placement.api.router import OPERATOR, Generation, TraitName, api, created, split_filter
 from pileus.services.placement.app import inventory
 from pileus.services.placement.model import STANDARD_TRAITS, CustomTrait, Provider
@@ -28,7 +28,7 @@ class TraitQuery(Query):
 
 
 class ProviderTraits(Body):
-    traits: list[TraitName]
+    traits: Annotated[list[TraitName], at_most(1000)]
     resource_provider_generation: Generation
 
 

@@ -4,12 +4,13 @@ Rule: one name of a provider leads to one user; who is linked before the first a
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid
+from pileus.kernel.rest import at_most
 from pileus.services.identity.model import User
 from pileus.services.identity.model.federation import FederatedUser
 from pileus.services.identity.store import federation
@@ -24,7 +25,7 @@ class ProviderLink(msgspec.Struct, forbid_unknown_fields=True):
     """One member of a user's ``federated``."""
 
     idp_id: str
-    protocols: list[ProtocolLink]
+    protocols: Annotated[list[ProtocolLink], at_most(20)]
 
 
 def set_links(tx: Tx, user: User, links: Sequence[ProviderLink]) -> None:

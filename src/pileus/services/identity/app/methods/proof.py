@@ -4,7 +4,7 @@ Rule: a method does not refuse a name that is not there; it returns a proof with
 once everything was checked that would have been checked for one who is.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,18 @@ def _texts(given: UserReference) -> list[str]:
     """Return what names a user."""
     domain = given.domain
     return [text for text in (given.id, given.name, domain and domain.id, domain and domain.name) if text]
+
+
+def named_users(given: Mapping[str, msgspec.Struct]) -> list[str]:
+    """Return what stands for those who are named, whether or not there are such."""
+    found = []
+    for body in given.values():
+        user = getattr(body, "user", None)
+        if isinstance(user, UserReference):
+            found.append("\0".join(_texts(user)).lower())
+        elif isinstance(named := getattr(body, "id", None), str):
+            found.append(named)
+    return found
 
 
 def find_user(tx: Tx, given: UserReference) -> User | None:
