@@ -53,7 +53,7 @@ TEST_NEEDS = [
     Need("tests of the dashboard in a real browser", ("chromium", "chromium-driver")),
     Need("a second opinion on our archives", ("cpio",)),
 ]
-FRESH_NEEDS = [Need("tests on a fresh Debian", ("debootstrap", "git"))]
+FRESH_NEEDS = [Need("tests on a fresh Debian", ("debootstrap", "git", "slirp4netns"))]
 """What ``python -m tests.fresh`` needs, which is no part of `./pileus test`."""
 
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ON_EVERY_DEBIAN = {
-    "apt": ("apt-get", "apt-cache"),
-    "coreutils": ("cat", "dd", "env", "nice", "sleep", "stat", "timeout", "touch", "true"),
+    "apt": ("apt-cache", "apt-config", "apt-get"),
+    "coreutils": ("cat", "chroot", "cp", "dd", "env", "nice", "sleep", "stat", "timeout", "touch", "true"),
     "dash": ("sh",),
     "dpkg": ("dpkg", "dpkg-deb", "dpkg-query"),
     "bash": ("bash",),
@@ -45,6 +45,7 @@ PROGRAMS = {
     "qemu-system-common": ("qemu-storage-daemon",),
     "qemu-system-x86": ("qemu-system-x86_64",),
     "qemu-utils": ("qemu-img", "qemu-io", "qemu-nbd"),
+    "slirp4netns": ("slirp4netns",),
     "slapd": ("slapadd", "slapd"),
     "sudo": ("sudo",),
     "xmlsec1": ("xmlsec1",),
