@@ -12,7 +12,7 @@ def blocks(document: str) -> list[str]:
 
 
 def printed(output: str) -> dict[str, str]:
-    """Return the commands that ``demo`` and ``up`` print, by their labels; lines that go on belong to the one before."""
+    """Return the commands that ``demo`` and ``up`` print, by their labels; what goes on belongs to the one before."""
     found: dict[str, str] = {}
     last = None
     for line in output.splitlines():

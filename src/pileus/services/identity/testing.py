@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import httpx
 import msgspec
 
 from pileus.kernel.runtime import Runtime
