@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.fresh import words as told
+from tests.fresh import words as typed
 from tests.fresh.machine import USER, Machine, machine, make_tree
 from tests.section import write_into
 
@@ -57,11 +57,11 @@ class Run:
 def demo(run: Run) -> None:
     """Run the demo, then what it prints."""
     readme = (ROOT / "README.md").read_text()
-    block = next(block for block in told.blocks(readme) if "pileus demo" in block)
+    block = next(block for block in typed.blocks(readme) if "pileus demo" in block)
     output = run.do("README: `sudo ./pileus demo`", block, USER)
     if run.steps[-1].code != 0:
         return
-    lines, yaml = told.printed(output), told.clouds_yaml(output)
+    lines, yaml = typed.printed(output), typed.clouds_yaml(output)
     for label in ("log in", "shell", "look"):
         for who in (USER, "root"):
             run.do(f"printed by the demo: {label}", f"set -e\n{lines[label]}", who, checkout=False)
@@ -80,18 +80,18 @@ def demo(run: Run) -> None:
 def fake(run: Run) -> None:
     """Run the README's other blocks, then what `up` prints."""
     readme = (ROOT / "README.md").read_text()
-    others = [block for block in told.blocks(readme) if "pileus demo" not in block and "pileus test" not in block]
+    others = [block for block in typed.blocks(readme) if "pileus demo" not in block and "pileus test" not in block]
     for who in (USER, "root"):
         for block in others:
             output = run.do(f"README: `{block.splitlines()[0]}` ...", f"set -e\n{block}", who)
-            for label, lines in told.printed(output).items():
+            for label, lines in typed.printed(output).items():
                 run.do(f"printed by up: {label}", f"set -e\n{lines}", who, checkout=False)
         run.do("`./pileus down --purge`", "./pileus down --purge", who)
 
 
 def tests(run: Run) -> None:
     """Run all tests as the README says."""
-    block = next(block for block in told.blocks((ROOT / "README.md").read_text()) if "pileus test" in block)
+    block = next(block for block in typed.blocks((ROOT / "README.md").read_text()) if "pileus test" in block)
     run.do("README: `sudo ./pileus test`", block, USER)
 
 

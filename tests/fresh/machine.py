@@ -127,8 +127,8 @@ def machine(tree: Path, suite: str, source: Path) -> Iterator[Machine]:
     own_network = shutil.which("slirp4netns") is not None and Path("/dev/net/tun").exists()
     words = ["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child"]
     words += ["--net"] if own_network else []
-    told = {**os.environ, "TREE": str(copy), "SOURCE": str(source)}
-    init = subprocess.Popen([*words, "bash", "-c", SETUP], env=told, start_new_session=True)
+    given = {**os.environ, "TREE": str(copy), "SOURCE": str(source)}
+    init = subprocess.Popen([*words, "bash", "-c", SETUP], env=given, start_new_session=True)
     network = None
     try:
         pid = _inner(init, copy)
@@ -136,6 +136,9 @@ def machine(tree: Path, suite: str, source: Path) -> Iterator[Machine]:
             (copy / "etc/resolv.conf").write_text(f"nameserver {NAMESERVER}\n")
             slirp = ["slirp4netns", "--configure", "--disable-host-loopback", str(pid), "tap0"]
             network = subprocess.Popen(slirp, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while "tap0" not in Path(f"/proc/{pid}/net/dev").read_text():
+                assert network.poll() is None, "slirp4netns could not make the machine's network"
+                time.sleep(0.1)
         yield Machine(copy, pid, own_network=own_network)
     finally:
         if network is not None:

@@ -137,8 +137,8 @@ def test_the_readme_and_what_is_printed_work_in_a_new_shell(tmp_path: Path, envi
 
     def shell(script: str, folder: Path) -> str:
         words = ["bash", "-ec", script]
-        told = {**own, "PILEUS_STATE": str(tmp_path / "cloud")}
-        done = subprocess.run(words, cwd=folder, env=told, capture_output=True, text=True, check=False)
+        given = {**own, "PILEUS_STATE": str(tmp_path / "cloud")}
+        done = subprocess.run(words, cwd=folder, env=given, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
         return done.stdout
 

@@ -36,7 +36,7 @@ def take(path: Path, *, wait: bool = False) -> bool:
         if _is(path, descriptor):
             _held[str(path)] = descriptor
             return True
-        os.close(descriptor)  # its last holder has removed the file meanwhile: that lock keeps nobody out
+        os.close(descriptor)  # its last holder has removed the file meanwhile: that lock keeps none out
 
 
 def release(path: Path, *, remove: bool = False) -> None:

@@ -77,7 +77,7 @@ def test_stop_ends_the_holder_and_none_else(tmp_path: Path) -> None:
             os.kill(pid, 0)
 
 
-def test_a_lock_whose_file_was_removed_meanwhile_keeps_nobody_out(tmp_path: Path) -> None:
+def test_a_lock_whose_file_was_removed_meanwhile_keeps_none_out(tmp_path: Path) -> None:
     path = tmp_path / "change.lock"
     assert lock.take(path)
     lock.release(path, remove=True)

@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pileus.cli.main", *words]
-    told = {**os.environ, **environment}
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=told)
+    given = {**os.environ, **environment}
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=given)
 
 
 def test_alone_it_prints_its_help() -> None:
@@ -67,8 +67,8 @@ def test_a_cloud_that_is_stopped_is_code_3_also_as_json(tmp_path: Path) -> None:
     State(tmp_path).save(Cloud(fake=True, cloud_id="beef"))
     done = run("status", "--json", PILEUS_STATE=str(tmp_path))
     assert done.returncode == 3
-    told = json.loads(done.stdout)
-    assert (told["cloud_id"], told["kind"], told["processes"][0]["state"]) == ("beef", "fake", "stopped")
+    given = json.loads(done.stdout)
+    assert (given["cloud_id"], given["kind"], given["processes"][0]["state"]) == ("beef", "fake", "stopped")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
