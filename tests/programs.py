@@ -60,7 +60,7 @@ def find(path: Path) -> list[Found]:
     tree = ast.parse(text)
     nodes = list(ast.walk(tree))
     scopes = [node for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    wrappers = _wrappers(path) | _imported(nodes)
+    wrappers = _imported(nodes) | _wrappers(path)
     found, seen = [], set[int]()
     for scope in sorted([*scopes, tree], key=lambda one: -getattr(one, "lineno", 0)):  # the inner ones first
         calls = [node for node in ast.walk(scope) if isinstance(node, ast.Call) and id(node) not in seen]

@@ -71,9 +71,7 @@ def demo(run: Run) -> None:
         run.do("printed by the demo: clouds.yaml", find, who, checkout=False)
     run.do("printed by the demo: stop", lines["stop"], USER, checkout=False)
     run.do("printed by the demo: remove all", lines["remove all"], "root", checkout=False)
-    gone = (
-        "! ip netns list | grep . && ! ip -o link | grep -E ': (pb|pt|pr|pv|pl)[0-9a-f]{4}' && [ ! -e /var/lib/pileus ]"
-    )
+    gone = "ls /sys/class/net | diff /run/links - && ! ip netns list | grep . && [ ! -e /var/lib/pileus ]"
     run.do("nothing is left of it", gone, "root", checkout=False)
 
 

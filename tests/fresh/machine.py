@@ -139,7 +139,10 @@ def machine(tree: Path, suite: str, source: Path) -> Iterator[Machine]:
             while "tap0" not in Path(f"/proc/{pid}/net/dev").read_text():
                 assert network.poll() is None, "slirp4netns could not make the machine's network"
                 time.sleep(0.1)
-        yield Machine(copy, pid, own_network=own_network)
+        where = Machine(copy, pid, own_network=own_network)
+        words = where.command("ls /sys/class/net > /run/links", "root")
+        subprocess.run(words, check=True, timeout=60)
+        yield where
     finally:
         if network is not None:
             network.terminate()
