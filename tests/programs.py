@@ -45,11 +45,11 @@ def watch() -> Iterator[None]:
             pytest.fail(f"{wrong[0]} is in no package of src/pileus/cli/programs.py: a fresh machine does not have it.")
         start(self, args, *rest, **options)
 
-    subprocess.Popen.__init__ = checked  # type: ignore[method-assign]
+    subprocess.Popen.__init__ = checked
     try:
         yield
     finally:
-        subprocess.Popen.__init__ = start  # type: ignore[method-assign]
+        subprocess.Popen.__init__ = start
 
 
 def find(path: Path) -> list[Found]:

@@ -13,6 +13,7 @@ PATIENCE_S = 60
 """How long a process may log nothing, read and write nothing and compute next to nothing."""
 BUSY_S = 0.5
 """CPU seconds that count as work: waiting alone takes some."""
+LOOK_S = 0.5
 SHOWN_AFTER_S = 2
 """A start that is over sooner shows nothing."""
 
@@ -31,7 +32,7 @@ class Progress:
         if not self._lives():
             raise Problem(f"The {self._role} stopped while starting.", self._last_words())
         now = time.monotonic()
-        if now - self._looked_at < 0.5:
+        if now - self._looked_at < LOOK_S:
             return True
         self._looked_at, before, seen = now, self._seen, self._look()
         if seen[0] - before[0] >= BUSY_S or seen[1:] != before[1:]:
