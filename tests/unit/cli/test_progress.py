@@ -41,7 +41,7 @@ def watch(one: Progress, seconds: float) -> None:
 
 @pytest.mark.parametrize("started", ["import time; time.sleep(60)"], indirect=True)
 def test_one_that_does_nothing_is_given_up(started: Progress) -> None:
-    with pytest.raises(Problem, match="The server has done nothing for 0.9 s and does not answer yet"):
+    with pytest.raises(Problem, match=r"The server has done nothing for 0\.9 s and does not answer yet"):
         watch(started, 20)
 
 

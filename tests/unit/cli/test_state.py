@@ -105,3 +105,23 @@ def test_an_address_that_is_not_here_is_not_called_a_taken_port(host: str, sente
     problem = why_not_listen(host, 21999)
     assert problem is not None
     assert sentence in problem.what
+
+
+def test_a_real_cloud_that_is_refused_leaves_the_place_to_a_fake_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    state = State(tmp_path / "cloud")
+    with pytest.raises(Problem, match="A real cloud needs root"), up.bringing_up(state, words(fake=False), up.Steps()):
+        pass
+    assert not state.path.exists()
+    assert up.choose(state, None, words()).fake
+
+
+def test_a_normal_user_does_not_purge_a_real_cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = State(tmp_path / "cloud")
+    state.save(Cloud())
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(Problem, match="only root can stop it"):
+        down.run(words(state=state.path, purge=True))
+    assert state.exists()
