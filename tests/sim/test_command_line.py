@@ -90,8 +90,13 @@ def test_a_first_start_that_fails_leaves_its_log_alone_and_the_next_succeeds(tmp
     assert "There is no cloud" in pileus("status", "--state", str(state.path), code=1)
     (state.path / "pileus.toml").unlink()
     pileus(*words)
+    pileus("down", "--state", str(state.path))
+    before = state.cloud_file.read_text()
+    (state.path / "pileus.toml").write_text("[identity]\nno_such_setting = 1\n")
+    assert "no_such_setting" in pileus("up", "--port", str(free_port()), "--state", str(state.path), code=1)
+    assert state.cloud_file.read_text() == before, "a start that failed changed the port"
     pileus("down", "--purge", "--state", str(state.path))
-    assert not state.path.exists()
+    assert [path.name for path in state.path.iterdir()] == ["pileus.toml"]
 
 
 def test_openrc_and_operations_speak_json(cloud: State) -> None:

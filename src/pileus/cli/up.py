@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from pileus.cli import contents, image, openrc
+from pileus.cli import contents, image, lock, openrc
 from pileus.cli.invocation import command
 from pileus.cli.progress import Progress
 from pileus.cli.state import Cloud, State, url, why_not_listen
@@ -37,8 +37,8 @@ def run(words: argparse.Namespace) -> None:
 @contextmanager
 def bringing_up(state: State, words: argparse.Namespace, steps: Steps) -> Iterator[Cloud]:
     """Start the cloud; what is done inside still belongs to the start, and no other command disturbs it."""
-    before = state.load() if state.exists() else None
-    choose(state, before, words)  # refuses before anything is made, the directory included
+    if lock.holder(state.lock_file("change")) is None:  # what another start makes is not in the way
+        choose(state, state.load() if state.exists() else None, words)  # refuses before even the directory is made
     try:
         with state.changing():
             known = state.load() if state.exists() else None  # another may have been quicker
@@ -52,6 +52,8 @@ def bringing_up(state: State, words: argparse.Namespace, steps: Steps) -> Iterat
             except BaseException:
                 if known is None and not (state.path / "credentials.json").exists():
                     undo(state)
+                elif known not in (None, cloud) and state.pid("server") is None:
+                    state.save(known)
                 raise
     except OSError as error:
         if error.filename is None or not str(error.filename).startswith(str(state.path)):
