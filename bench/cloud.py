@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench import processes
 from bench.http import Connection
+from pileus.cli.state import State
 
 
 class FakeCloud:
@@ -79,7 +80,9 @@ class FakeCloud:
 
     @property
     def pid(self) -> int:
-        return json.loads((self.state / "run" / "server.pid").read_text())["pid"]
+        pid = State(self.state).pid("server")
+        assert pid is not None, "the server does not run"
+        return pid
 
     def cpu_s(self) -> float:
         """Return the CPU seconds the server has used so far."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pileus.kernel import testing
-from tests import mariadb, postgresql
+from tests import mariadb, postgresql, programs
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,6 +17,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="sqlite",
         help="the database on which the clouds of API tests run (default sqlite)",
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def declared_programs() -> Iterator[None]:
+    """Let no test start a program that a fresh machine would not have."""
+    yield from programs.watch()
 
 
 SERVERS = {"postgresql": postgresql, "mariadb": mariadb}

@@ -19,6 +19,8 @@ from typing import Any
 import httpx
 import pytest
 
+from pileus.cli.state import State
+
 ROUNDS = 3
 MOST_A_ROUND = 16
 """Servers; the demo network has addresses for some sixty."""
@@ -43,7 +45,9 @@ class Cloud:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def kill(self) -> None:
-        os.kill(json.loads((self.state / "run" / "server.pid").read_text())["pid"], signal.SIGKILL)
+        pid = State(self.state).pid("server")
+        assert pid is not None, "the server does not run"
+        os.kill(pid, signal.SIGKILL)
 
     def login(self) -> None:
         admin = json.loads((self.state / "credentials.json").read_text())["admin"]

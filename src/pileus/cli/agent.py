@@ -19,6 +19,7 @@ from pileus.kernel.service import AgentSettings, agent_parts, find_services
 def run(words: argparse.Namespace) -> None:
     """Be this host until told to stop; ``run/agent.ready`` says when the control plane knows it."""
     state = State(words.state)
+    state.hold("agent")
     ready = state.path / "run" / "agent.ready"
     try:
         config = configuration(state)

@@ -31,8 +31,8 @@ from pileus.services.object_store import public as object_store
 FORMAT = 1
 MANIFEST, SUMS, DATABASE, FILES, OBJECTS = "backup.json", "SHA256SUMS", "database", "state/", "objects/"
 LEFT_OUT = ("run", "logs", "compute", "block_storage", "object_store")
-"""Folders of the state directory that are not taken: processes' own, guests' disks and volumes, and the objects,
-which are copied apart."""
+"""Folders of the state directory that are not taken (nor are its locks): processes' own, guests' disks and volumes,
+and the objects, which are copied apart."""
 CHUNK = 1 << 20
 
 
@@ -138,7 +138,7 @@ def _manifest(config: Configuration, began: float, revision: str | None) -> dict
 def _files(state: Path) -> Iterator[Path]:
     """Yield the state directory's files, less what is left out and the database itself."""
     for path in sorted(state.iterdir()):
-        if path.name in LEFT_OUT or path.name.startswith("pileus.db") or path.is_symlink():
+        if path.name in LEFT_OUT or path.name.startswith("pileus.db") or path.is_symlink() or path.suffix == ".lock":
             continue
         inside = sorted(path.rglob("*")) if path.is_dir() else [path]
         yield from (one for one in inside if one.is_file() and not one.is_symlink())

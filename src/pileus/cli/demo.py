@@ -10,6 +10,7 @@ from typing import Any
 
 from pileus.cli import image, openrc, packages, up
 from pileus.cli.client import OpenStackClient
+from pileus.cli.invocation import as_root, command
 from pileus.cli.state import Cloud, State, url
 from pileus.cli.terminal import Problem, Steps, say
 
@@ -24,15 +25,14 @@ def run(words: argparse.Namespace) -> None:
     if os.geteuid() != 0:
         raise Problem("The demo starts real guests on real networks, which needs root.", "Use `sudo ./pileus demo`.")
     state, steps = State(words.state), Steps()
-    say("Pileus demo: every step is done for real; the same commands work in your shell.\n")
+    say("Pileus demo: every step is done for real, with the openstack client as you would use it.\n")
     with steps.step("installing Debian packages") as step:
         if lacking := packages.missing(packages.host_needs()):
             for need in lacking:
                 step.note(f"for {need.why}: {', '.join(need.packages)}")
             packages.install(lacking, step)
-    cloud = up.choose(state, words)
-    up.start(state, cloud, steps)
-    image.provide(state, cloud, steps)
+    with up.bringing_up(state, words, steps) as cloud:
+        image.provide(state, cloud, steps)
     client = OpenStackClient(openrc.exports(cloud, state, "demo"))
     key = make_key(state)
     prepare(client, key, steps)
@@ -151,9 +151,12 @@ def conclude(state: State, cloud: Cloud, client: OpenStackClient, key: Path, add
     variables = openrc.exports(cloud, state, "demo")
     say(f"\nA server runs, with an address, a key and a volume. The cloud lives in {state.path}.\n")
     user = f"user {variables['OS_USERNAME']}, password {variables['OS_PASSWORD']}"
-    say(f"  log in        {' '.join(ssh_words(key, address))}")
+    say(f"  log in        {as_root()}{' '.join(ssh_words(key, address))}")
     say(f"  dashboard     {url(cloud)}/dashboard   {user}")
-    say(f'  shell         eval "$(pileus openrc --project demo --state {state.path})"; openstack server list')
-    say(f"  stop          pileus down --state {state.path}   (remove all: --purge)\n")
+    say(f"  shell         {openrc.line(state, 'demo')}")
+    say("                openstack server list")
+    say(f"  look          {command('status', state)}")
+    say(f"  stop          {command('down', state)}")
+    say(f"  remove all    {command('down', state, '--purge')}\n")
     say("clouds.yaml:")
     say(openrc.clouds_yaml(variables))

@@ -1,11 +1,12 @@
 """``pileus doctor``: check this host and say how to mend what is missing."""
 
 import argparse
+import json
 import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pileus.cli.packages import host_needs, missing
@@ -26,7 +27,7 @@ class Finding:
 
 
 def run(words: argparse.Namespace) -> int:
-    """Print all findings, then the remedies; exit code 1 when something is bad."""
+    """Print all findings, then the remedies; exit code 1 when something is to be mended."""
     findings = [
         privileges(),
         packages(),
@@ -38,13 +39,16 @@ def run(words: argparse.Namespace) -> int:
         disk(words.state),
         port(words.state),
     ]
-    table([(finding.state, finding.what, finding.detail) for finding in findings], ("", "CHECK", "FOUND"))
     remedies = [finding for finding in findings if finding.remedy]
-    if remedies:
-        say("\nTo mend:")
+    if words.json:
+        say(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        table([(finding.state, finding.what, finding.detail) for finding in findings], ("", "CHECK", "FOUND"))
+        if remedies:
+            say("\nTo mend:")
         for finding in remedies:
             say(f"  {finding.what}: {finding.remedy}")
-    return 1 if any(finding.state == "bad" for finding in findings) else 0
+    return 1 if remedies or any(finding.state == "bad" for finding in findings) else 0
 
 
 def missing_packages() -> list[str]:

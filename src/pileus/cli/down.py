@@ -1,19 +1,30 @@
-"""``pileus down``: stop the cloud.  Guests outlive it, unless told otherwise, and the next ``up`` finds them."""
+"""``pileus down``: stop the cloud.  Guests outlive it, unless asked otherwise, and the next ``up`` finds them.
+
+Rule: a purge removes what the cloud has made, nothing else, and names what it leaves.
+"""
 
 import argparse
-import shutil
+import os
 
-from pileus.cli.state import State
+from pileus.cli.contents import remove_made
+from pileus.cli.state import Cloud, State
 from pileus.cli.terminal import Problem, Steps, say
 
 
 def run(words: argparse.Namespace) -> None:
-    """Stop the processes; with ``--purge`` also everything the cloud made on this host."""
-    state, steps = State(words.state), Steps()
-    if not state.exists() and words.purge and not state.path.exists():
+    """Stop the processes; with ``--purge`` also remove everything the cloud made on this host."""
+    state = State(words.state)
+    if words.purge and not state.path.exists():
         say(f"There is nothing in {state.path}.")
         return
-    cloud = state.load()
+    if not state.load().fake and os.geteuid() != 0:
+        raise Problem(f"The cloud in {state.path} is a real one: only root can stop it.", "Use `sudo pileus down`.")
+    with state.changing():
+        _bring_down(state, state.load(), words)
+
+
+def _bring_down(state: State, cloud: Cloud, words: argparse.Namespace) -> None:
+    steps = Steps()
     for role in ("agent", "server"):
         if state.pid(role) is not None:
             with steps.step(f"stopping the {role}"):
@@ -22,8 +33,7 @@ def run(words: argparse.Namespace) -> None:
         with steps.step("removing guests and networks from this host" if words.purge else "shutting guests down"):
             on_host(state, purge=words.purge)
     if words.purge:
-        remove_files(state)
-        say(f"Nothing of the cloud is left; {state.path} is gone.")
+        _remove(state)
     elif not cloud.fake and not words.guests:
         say("Guests that were running go on; `pileus up` finds them again, `pileus down --guests` shuts them down.")
 
@@ -35,8 +45,30 @@ def on_host(state: State, *, purge: bool) -> None:
     clear_host(state, purge=purge)
 
 
-def remove_files(state: State) -> None:
-    """Remove the state directory; refuse one that does not look like a cloud's."""
-    if not state.cloud_file.exists():
-        raise Problem(f"{state.path} is no cloud's directory; nothing was removed.")
-    shutil.rmtree(state.path)
+def _remove(state: State) -> None:
+    elsewhere = _elsewhere(state)
+    left = remove_made(state.path)
+    if left:
+        say(f"The cloud is gone. Left in {state.path}, as it did not make it: {', '.join(left)}.")
+    else:
+        say(f"Nothing of the cloud is left; {state.path} is gone.")
+    for what in elsewhere:
+        say(f"Left, as it lies elsewhere: {what}.")
+
+
+def _elsewhere(state: State) -> list[str]:
+    """Return what belongs to the cloud and lies outside its directory, as far as its settings can be read."""
+    from pileus.kernel.config import ConfigError, Configuration
+    from pileus.services.object_store import public as object_store
+
+    try:
+        config = Configuration.load(state.path)
+        objects = object_store.folder_of(config)
+    except ConfigError:
+        return []
+    found = []
+    if config.cloud.database is not None:
+        found.append(f"the database of [cloud] database in {state.path / 'pileus.toml'}")
+    if not objects.is_relative_to(state.path) and objects.exists():
+        found.append(f"the bytes of images and objects in {objects}")
+    return found

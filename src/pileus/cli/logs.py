@@ -60,6 +60,14 @@ def readable(role: str, line: str) -> str:
         return f"{'':12} {role:<6} {line}"
 
 
+def message(line: str) -> str:
+    """Return what a line says, without its time and fields."""
+    try:
+        return str(json.loads(line)["message"])
+    except (ValueError, KeyError, TypeError):
+        return line
+
+
 def follow(paths: dict[str, Path]) -> Iterator[tuple[str, str]]:
     """Yield lines as they are written."""
     files = {role: path.open(errors="replace") for role, path in paths.items()}

@@ -1,4 +1,9 @@
-"""The ``pileus`` command: parses the words and hands over.  Rule: each command's module is imported only when used."""
+"""The ``pileus`` command: parses the words and hands over.  Rule: each command's module is imported only when used.
+
+Exit codes: 0 done; 1 refused or failed, with a sentence on standard error (``doctor``: something is to be mended;
+``test``, ``simulate``: something failed); 2 words that cannot be understood; 3 from ``status``: the cloud does not
+run; 130 interrupted.
+"""
 
 import argparse
 import importlib
@@ -8,10 +13,11 @@ from pathlib import Path
 
 from pileus import __version__
 from pileus.cli.terminal import Problem, complain
+from pileus.cli.words import ROLES, add_words
 
 COMMANDS = {
     "up": "start the cloud and wait until every API answers",
-    "down": "stop the cloud; guests keep running unless told otherwise",
+    "down": "stop the cloud; guests keep running unless asked otherwise",
     "status": "show what runs, where, and how much memory it uses",
     "demo": "set everything up and take a server from nothing to a login",
     "doctor": "check this host and say how to mend what is missing",
@@ -30,96 +36,45 @@ COMMANDS = {
 }
 MODULES = {"import": "import_keystone"}
 """Where a command's module cannot have its name."""
+ENDING = """\
+environment:
+  PILEUS_STATE  the directory the cloud lives in, where --state is not given
+  PILEUS_VENV   where the script of a checkout keeps its Python environment (default .venv beside it)
+
+exit codes:
+  0 done   1 refused or failed   2 words not understood   3 status: the cloud does not run   130 interrupted
+
+`pileus COMMAND --help` tells more of each command.
+"""
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    top = argparse.ArgumentParser(prog="pileus", description="OpenStack as one program.")
+    top = argparse.ArgumentParser(
+        prog="pileus",
+        description="OpenStack as one program.",
+        epilog=ENDING,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     top.add_argument("--version", action="version", version=f"pileus {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    made = {
-        name: commands.add_parser(name, help=text, description=text.capitalize() + ".")
-        for name, text in COMMANDS.items()
-    }
-    for role in ("server", "agent"):
-        made[role] = commands.add_parser(role)
-    for name, command in made.items():
-        if name not in ("test", "simulate"):
-            command.add_argument("--state", type=Path, help="the directory the cloud lives in")
-    for name in ("up", "demo"):
-        made[name].add_argument("--port", type=int, help="the port of every API (default 8774)")
-        made[name].add_argument("--host", help="the address to listen on (default 127.0.0.1)")
-    made["up"].add_argument("--fake", action="store_true", help="fake hypervisor and network: no root, no packages")
-    made["up"].add_argument("--fake-hosts", type=int, help="how many fake hosts (default 1)")
-    made["down"].add_argument("--guests", action="store_true", help="shut the guests down too")
-    made["down"].add_argument("--purge", action="store_true", help="remove everything: guests, networks, files")
-    made["demo"].add_argument("--keep-going", action="store_true", help="use the demo's server if it is there already")
-    made["logs"].add_argument("-f", "--follow", action="store_true", help="go on as lines are written")
-    made["logs"].add_argument("-n", "--lines", type=int, default=50, help="how many lines (default 50)")
-    made["logs"].add_argument("--request", help="only lines of this request id")
-    made["logs"].add_argument("--json", action="store_true", help="print the lines as they are, one JSON object each")
-    made["operations"].add_argument("verb", nargs="?", default="list", choices=["list", "show", "retry", "abandon"])
-    made["operations"].add_argument("id", nargs="?", help="the operation")
-    made["operations"].add_argument("--all", action="store_true", help="also those that have ended")
-    made["policy"].add_argument("verb", choices=["explain", "sample", "check"])
-    made["policy"].add_argument("user", nargs="?", help="explain: whom, by id, name or name@domain")
-    made["policy"].add_argument("action", nargs="?", help="explain: a rule's name, or a method such as DELETE")
-    made["policy"].add_argument(
-        "resource", nargs="*", help="explain: an id, a path (after a method), or words such as project_id=ID"
-    )
-    made["explain"].add_argument("id", help="the request, as x-openstack-request-id names it")
-    _import_words(made["import"])
-    for name in ("backup", "restore"):
-        made[name].add_argument("file", help="the backup")
-    made["restore"].add_argument("--check", action="store_true", help="only read the backup and compare its sums")
-    made["restore"].add_argument("--replace", action="store_true", help="put a cloud that is there aside")
-    made["restore"].add_argument("--database", help="URL of the database to restore into, if not the backup's own")
-    _identity_words(made["identity"])
-    made["db"].add_argument(
-        "verb", nargs="?", default="current", choices=["current", "upgrade", "downgrade", "revision"]
-    )
-    made["db"].add_argument("revision", nargs="?", help="a revision, or what the new one does")
-    made["openrc"].add_argument("--project", help="the project, and user, to act as (default admin)")
-    made["openrc"].add_argument("--clouds-yaml", action="store_true", help="print a clouds.yaml instead")
-    _simulate(made["simulate"])
-    made["test"].add_argument("arguments", nargs=argparse.REMAINDER, help="arguments for pytest")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        add_words(name, command, default_state())
+    for role in ROLES:
+        add_words(role, commands.add_parser(role), default_state())
     return top
 
 
-def _identity_words(command: argparse.ArgumentParser) -> None:
-    command.add_argument("verb", choices=["bootstrap", "locked", "unlock", "set-password", "rotate-keys"])
-    command.add_argument("user", nargs="?", help="unlock, set-password: whom, by id, name or name@domain")
-    command.add_argument("--generate", action="store_true", help="make the password up and print it")
-    command.add_argument("--credentials", action="store_true", help="rotate the keys of credentials instead")
-
-
-def _import_words(command: argparse.ArgumentParser) -> None:
-    command.add_argument("what", choices=["keystone"])
-    command.add_argument(
-        "--connection", required=True, help="URL of its database (mysql://..., postgresql://...) or an SQLite file"
-    )
-    command.add_argument("--credential-keys", type=Path, help="the folder of its credential keys")
-    command.add_argument(
-        "--services", choices=["missing", "all", "none"], default="missing", help="which services of its catalog"
-    )
-    command.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
-
-
-def _simulate(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--seeds", type=int, default=100, help="how many simulations (default 100)")
-    command.add_argument("--from", type=int, default=1, dest="first", help="the first seed (default 1)")
-    command.add_argument("--jobs", type=int, default=1, help="processes side by side (default 1)")
-    command.add_argument("--keep-going", action="store_true", help="go on after a seed has failed")
-    command.add_argument("--mutations", action="store_true", help="plant bugs, and see in which seed each is found")
-    command.add_argument("--report", type=Path, help="--mutations: the document to write the table into")
-    command.add_argument("--story", action="store_true", help="print the whole trace of the first seed")
-
-
 def main() -> None:
-    """Run the command; a Problem becomes two lines, an interrupt none."""
-    words = parser().parse_args()
+    """Run the command; a Problem becomes a sentence and its remedy, an interrupt nothing."""
+    top = parser()
+    words = top.parse_args()
+    if words.command is None:
+        top.print_help()
+        sys.exit(0)
     if "state" in words:
-        words.state = words.state.expanduser().absolute() if words.state else default_state()
+        words.state = words.state.expanduser().absolute()
     try:
         module = MODULES.get(words.command, words.command)
         sys.exit(importlib.import_module(f"pileus.cli.{module}").run(words) or 0)
@@ -131,12 +86,22 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(0)
+    except PermissionError as error:
+        complain(_forbidden(error, words))
+        sys.exit(1)
+
+
+def _forbidden(error: PermissionError, words: argparse.Namespace) -> Problem:
+    """Return what to say of a file that this user may not touch."""
+    what = f"{error.filename} belongs to another user" if error.filename else str(error)
+    whose = "who owns it" if "state" not in words else "who started the cloud"
+    return Problem(f"{what}: {error.strerror or 'no right to it'}.", f"Run this as the user {whose}, or with sudo.")
 
 
 def default_state() -> Path:
-    """Return where the cloud lives unless told otherwise."""
-    if told := os.environ.get("PILEUS_STATE"):
-        return Path(told)
+    """Return where the cloud lives where no other place is named."""
+    if chosen := os.environ.get("PILEUS_STATE"):
+        return Path(chosen)
     if os.geteuid() == 0:
         return Path("/var/lib/pileus")
     return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local/share")) / "pileus"

@@ -1,22 +1,42 @@
-"""``pileus openrc``: what points clients at the cloud."""
+"""``pileus openrc``: what points clients at the cloud, and what makes the shell find them."""
 
 import argparse
 import json
 import shlex
+import shutil
+import sys
 
+from pileus.cli.invocation import bin_folder, command
 from pileus.cli.state import Cloud, State, url
 from pileus.cli.terminal import Problem, say
 
 
 def run(words: argparse.Namespace) -> None:
-    """Print shell exports, or a clouds.yaml."""
+    """Print shell exports, a clouds.yaml, or JSON."""
     state = State(words.state)
     variables = exports(state.load(), state, words.project or "admin")
     if words.clouds_yaml:
         say(clouds_yaml(variables))
         return
+    if words.json:
+        say(json.dumps(variables, indent=2))
+        return
     for name, value in variables.items():
         say(f"export {name}={shlex.quote(value)}")
+    say(path_line())
+    if shutil.which("openstack") is None and not (bin_folder() / "openstack").exists():
+        print("pileus: the openstack client is not installed: pip install python-openstackclient", file=sys.stderr)
+
+
+def line(state: State, project: str) -> str:
+    """Return the line after which a shell finds ``pileus`` and ``openstack`` and they find the cloud."""
+    return f'eval "$({command("openrc", state, "--project", project)})"'
+
+
+def path_line() -> str:
+    """Return the line that adds our commands to the shell's path: last, so that they hide none of the user's, once."""
+    folder = shlex.quote(str(bin_folder()))
+    return f'case ":$PATH:" in *:{folder}:*) ;; *) export PATH="$PATH":{folder} ;; esac'
 
 
 def exports(cloud: Cloud, state: State, project: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,12 @@ from pileus.kernel.db import Tx, open_database
 from pileus.kernel.errors import ApiError
 from pileus.kernel.operations import OperationRow, StepRow, alarms
 from pileus.kernel.service import find_services
+
+OPERATION_FIELDS = (
+    *("id", "kind", "resource", "state", "progress", "error", "alarm", "request_id", "project_id", "user_id"),
+    *("created_at", "deadline", "finished_at"),
+)
+STEP_FIELDS = ("name", "state", "undone", "attempts", "error", "command", "host", "started_at", "finished_at")
 
 
 def run(words: argparse.Namespace) -> None:
@@ -34,6 +41,9 @@ def run(words: argparse.Namespace) -> None:
 async def show_list(url: str, words: argparse.Namespace) -> None:
     """Print live operations, or all that are remembered; alarms in full."""
     rows = await _in_database(url, lambda tx: alarms.list_operations(tx, live=not words.all))
+    if words.json:
+        say(json.dumps([_shown(row) for row in rows], indent=2))
+        return
     if not rows:
         say("Nothing is under way.")
         return
@@ -51,6 +61,9 @@ async def show_one(url: str, words: argparse.Namespace) -> None:
         return alarms.get_operation(tx, words.id), alarms.list_steps(tx, words.id)
 
     row, steps = await _in_database(url, find)
+    if words.json:
+        say(json.dumps({**_shown(row), "steps": [_shown(step) for step in steps]}, indent=2))
+        return
     say(f"{row.kind} on {row.resource}: {row.state}, begun {row.created_at:%Y-%m-%d %H:%M:%S} UTC")
     for label, value in (("request", row.request_id), ("progress", row.progress), ("why", row.error)):
         if value:
@@ -84,6 +97,13 @@ VERBS: dict[str, Callable[[str, argparse.Namespace], Any]] = {
     "retry": retry,
     "abandon": abandon,
 }
+
+
+def _shown(row: OperationRow | StepRow) -> dict[str, Any]:
+    """Return what is told of a row as JSON: times in UTC, none of what only the program reads."""
+    fields = STEP_FIELDS if isinstance(row, StepRow) else OPERATION_FIELDS
+    values = {name: getattr(row, name) for name in fields}
+    return {name: f"{value.isoformat()}Z" if isinstance(value, datetime) else value for name, value in values.items()}
 
 
 async def _in_database(url: str, work: Callable[[Tx], Any], *, write: bool = False) -> Any:

@@ -35,15 +35,26 @@ def host_needs() -> list[Need]:
     return [*needs, Need("the console in the browser", ("novnc",)), Need("logging in to guests", ("openssh-client",))]
 
 
+OPTIONAL_NEEDS = [
+    Need("federation by SAML", ("xmlsec1",)),
+    Need("backups of a cloud on PostgreSQL", ("postgresql-client",)),
+    Need("backups of a cloud on MariaDB", ("mariadb-client",)),
+    Need("installing packages as a normal user", ("sudo",)),
+]
+"""What some clouds need; asked for without it, the error names the package."""
 TEST_NEEDS = [
+    *OPTIONAL_NEEDS[:3],
+    Need("guests of network tests", ("busybox", "iputils-ping", "python3")),
+    Need("finding processes in tests", ("procps",)),
     Need("tests on PostgreSQL", ("postgresql",)),
-    Need("tests of federation by SAML", ("xmlsec1",)),
     Need("tests of directories (LDAP)", ("slapd", "ldap-utils")),
     Need("tests on MariaDB", ("mariadb-server",)),
     Need("tests of power failures", ("gcc", "libc6-dev")),
     Need("tests of the dashboard in a real browser", ("chromium", "chromium-driver")),
     Need("a second opinion on our archives", ("cpio",)),
 ]
+FRESH_NEEDS = [Need("tests on a fresh Debian", ("debootstrap", "git", "slirp4netns"))]
+"""What ``python -m tests.fresh`` needs, which is no part of `./pileus test`."""
 
 
 def missing(needs: list[Need]) -> list[Need]:

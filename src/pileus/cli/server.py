@@ -11,6 +11,7 @@ from pileus.cli.state import State
 def run(words: argparse.Namespace) -> None:
     """Serve until told to stop."""
     state = State(words.state)
+    state.hold("server")
     if not (state.path / "credentials.json").exists():
         from pileus.services.identity import first_passwords
 

@@ -1,9 +1,11 @@
-"""Where a cloud lives and which processes run it.  Rule: a process is only ever signalled by a pid that was checked.
+"""Where a cloud lives and which processes run it.
 
-The state directory holds the database, credentials, keys, bytes, logs and ``run/`` with pid files and sockets.
+Rule: a role runs while its process holds the role's lock (:mod:`pileus.cli.lock`); only the holder is ever signalled.
+The state directory holds the database, credentials, keys, bytes, logs, locks and ``run/`` with sockets.
 """
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -11,22 +13,26 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pileus.cli.terminal import Problem
+from pileus.cli import lock
+from pileus.cli.terminal import Problem, say
 from pileus.kernel.files import write_durably
 
 ROLES = ("server", "agent")
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8774
 
 
 @dataclass
 class Cloud:
     """What was chosen when the cloud was made; kept in ``cloud.json``."""
 
-    host: str = "127.0.0.1"
-    port: int = 8774
+    host: str = DEFAULT_HOST
+    port: int = DEFAULT_PORT
     fake: bool = False
     fake_hosts: int = 1
     cloud_id: str = "0000"
@@ -65,16 +71,44 @@ class State:
     def log(self, role: str) -> Path:
         return self.path / "logs" / f"{role}.log"
 
-    def pid(self, role: str) -> int | None:
-        """Return the pid of a role's process if it still is that very process."""
-        try:
-            noted = json.loads((self.path / "run" / f"{role}.pid").read_text())
-        except (FileNotFoundError, ValueError):
-            return None
-        return noted["pid"] if started_at(noted["pid"]) == noted["started"] else None
+    def lock_file(self, role: str) -> Path:
+        """Return the file whose lock a role's process holds as long as it lives."""
+        return self.path / f"{role}.lock"
 
-    def start(self, role: str) -> int:
-        """Start a role's process, detached, with its output in its log; return its pid."""
+    def pid(self, role: str) -> int | None:
+        """Return the pid of a role's process, or None when it does not run."""
+        return lock.holder(self.lock_file(role))
+
+    def hold(self, role: str) -> None:
+        """Be a role's process until this process ends; raise Problem when there is one already."""
+        if not lock.take(self.lock_file(role)):
+            raise Problem(
+                f"The {role} of the cloud in {self.path} runs already (process {self.pid(role)}).",
+                "Stop it with `pileus down`.",
+            )
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Keep other commands from starting or stopping this cloud meanwhile; wait for one that is at it.
+
+        Where no cloud has come of it, the directory is left as it was.
+        """
+        had_folder = self.path.exists()
+        self.path.mkdir(parents=True, exist_ok=True)
+        file = self.lock_file("change")
+        if not lock.take(file):
+            say(f"Another command is starting or stopping the cloud in {self.path}; waiting for it.")
+            lock.take(file, wait=True)
+        try:
+            yield
+        finally:
+            lock.release(file, remove=not self.exists())
+            if not had_folder and not self.exists():
+                with contextlib.suppress(OSError):  # something is in it, logs for example
+                    self.path.rmdir()
+
+    def start(self, role: str) -> "subprocess.Popen[bytes]":
+        """Start a role's process, detached, with its output in its log; return once it holds its lock or has ended."""
         log = os.open(self.log(role), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             process = subprocess.Popen(
@@ -87,27 +121,39 @@ class State:
             )
         finally:
             os.close(log)
-        note = {"pid": process.pid, "started": started_at(process.pid)}
-        write_atomically(self.path / "run" / f"{role}.pid", json.dumps(note))
-        return process.pid
+        while self.pid(role) != process.pid and process.poll() is None:
+            time.sleep(0.005)
+        return process
 
     def stop(self, role: str, patience_s: float = 15) -> bool:
-        """Stop a role's process, by force when it does not go; tell whether there was one."""
+        """Stop a role's process, by force when it does not go; return whether there was one."""
         pid = self.pid(role)
         if pid is None:
-            (self.path / "run" / f"{role}.pid").unlink(missing_ok=True)
             return False
-        noted = started_at(pid)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + patience_s
-        while started_at(pid) == noted:
-            if time.monotonic() > deadline:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.02)
-        (self.path / "run" / f"{role}.pid").unlink(missing_ok=True)
+        if pid == 0:
+            raise Problem(f"The {role} of the cloud in {self.path} runs in another container.", "Stop it there.")
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return True
+        try:
+            self._end(role, pid, handle, patience_s)
+        finally:
+            os.close(handle)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
         return True
+
+    def _end(self, role: str, pid: int, handle: int, patience_s: float) -> None:
+        """Signal the holder of a role's lock, by ``handle`` of this very process, until it has let go."""
+        deadline = time.monotonic() + patience_s
+        with contextlib.suppress(ProcessLookupError):
+            if self.pid(role) == pid:
+                signal.pidfd_send_signal(handle, signal.SIGTERM)
+            while self.pid(role) == pid:
+                if time.monotonic() > deadline:
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+                time.sleep(0.02)
 
     def credentials(self) -> dict[str, Any]:
         """Return the users the cloud was made with and their passwords."""
@@ -128,23 +174,6 @@ def url(cloud: Cloud) -> str:
     return f"http://[{host}]:{cloud.port}" if ":" in host else f"http://{host}:{cloud.port}"
 
 
-def started_at(pid: int) -> str | None:
-    """Return the start time of a live process (``/proc/PID/stat`` field 22), or None; zombies do not count.
-
-    One whose first thread is a zombie while others still die (field 20 counts them) has not let go of its port and
-    its locks yet, so it is not gone.
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    if fields[0] == "Z" and int(fields[17]) <= 1:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-        return None
-    return fields[19]
-
-
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
     """Replace ``path`` so that a crash leaves either the old or the new text."""
     write_durably(path, text.encode(), mode)
@@ -152,10 +181,35 @@ def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
 
 def port_is_free(host: str, port: int) -> bool:
     """Tell whether a server could listen there."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    return why_not_listen(host, port) is None
+
+
+def why_not_listen(host: str, port: int) -> Problem | None:
+    """Return why a server could not listen there, or None when it could."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+    except (socket.gaierror, UnicodeError) as error:
+        return Problem(f"The address {host} is not known: {error}.", "Name an address of this machine.")
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return Problem(
+                f"Port {port} on {host} is taken by another program.",
+                f"Choose another with --port, for example --port {_free_port(host)}.",
+            )
+        if error.errno == errno.EADDRNOTAVAIL:
+            return Problem(
+                f"{host} is no address of this machine.",
+                "Name one with --host (`ip address` lists them), or 0.0.0.0 for all.",
+            )
+        if error.errno == errno.EACCES:
+            return Problem(f"Port {port} needs root.", "Choose one above 1023 with --port, or use sudo.")
+        return Problem(f"Cannot listen on {host} port {port}: {error.strerror}.", "Choose others with --host, --port.")
+    return None
+
+
+def _free_port(host: str) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]

@@ -1,71 +1,162 @@
-"""``pileus up``: start the processes of a cloud and wait until every API answers."""
+"""``pileus up``: start the processes of a cloud and wait until every API answers.
+
+Rule: nothing is written before all that can be refused has been; a first start that fails leaves no cloud behind.
+"""
 
 import argparse
 import http.client
 import os
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
-from pileus.cli import image
-from pileus.cli.state import Cloud, State, port_is_free, url
-from pileus.cli.terminal import Problem, Steps, say
+from pileus.cli import contents, image, lock, openrc
+from pileus.cli.invocation import command
+from pileus.cli.progress import Progress
+from pileus.cli.state import Cloud, State, url, why_not_listen
+from pileus.cli.terminal import Problem, Step, Steps, say
 
-PATIENCE_S = 60
+CHOICES = ("host", "port", "fake_hosts")
 
 
 def run(words: argparse.Namespace) -> None:
     """Start what is not running; a second ``up`` on a running cloud only says so."""
     state = State(words.state)
-    cloud = choose(state, words)
     steps = Steps()
-    start(state, cloud, steps)
-    image.provide(state, cloud, steps)
+    with bringing_up(state, words, steps) as cloud:
+        image.provide(state, cloud, steps)
     say(f"\nThe cloud answers at {url(cloud)}/ and lives in {state.path}.")
     say(f"  dashboard   {url(cloud)}/dashboard")
-    say(f'  clients     eval "$(pileus openrc --state {state.path})" && openstack server list')
-    say(f"  stop        pileus down --state {state.path}")
+    say(f"  clients     {openrc.line(state, 'demo')}")
+    say("              openstack server list")
+    say(f"  stop        {command('down', state)}")
 
 
-def choose(state: State, words: argparse.Namespace) -> Cloud:
-    """Return the cloud's choices: those of its first start, changed by what is told now."""
-    fresh = not state.exists()
-    cloud = Cloud(cloud_id=secrets.token_hex(2)) if fresh else state.load()
-    fake = getattr(words, "fake", False)
-    if not fresh and fake and not cloud.fake:
-        raise Problem(
-            f"The cloud in {state.path} is a real one.", "Give the fake one a directory of its own with --state."
-        )
-    cloud.fake = cloud.fake or fake
-    for name in ("host", "port", "fake_hosts"):
-        if (told := getattr(words, name, None)) is not None:
-            setattr(cloud, name, told)
-    if not 0 < cloud.port < 65536:
-        raise Problem(f"{cloud.port} is not a port.", "Choose one from 1 to 65535 with --port.")
+@contextmanager
+def bringing_up(state: State, words: argparse.Namespace, steps: Steps) -> Iterator[Cloud]:
+    """Start the cloud; what is done inside still belongs to the start, and no other command disturbs it."""
+    if lock.holder(state.lock_file("change")) is None:  # what another start makes is not in the way
+        choose(state, state.load() if state.exists() else None, words)  # refuses before even the directory is made
     try:
-        state.save(cloud)
+        with state.changing():
+            known = state.load() if state.exists() else None  # another may have been quicker
+            cloud = choose(state, known, words)
+            check(state, cloud)
+            if cloud != known:
+                state.save(cloud)
+            try:
+                start(state, cloud, steps)
+                yield cloud
+            except BaseException:
+                if known is None and not (state.path / "credentials.json").exists():
+                    undo(state)
+                elif known not in (None, cloud) and state.pid("server") is None:
+                    state.save(known)
+                raise
     except OSError as error:
+        if error.filename is None or not str(error.filename).startswith(str(state.path)):
+            raise
         raise Problem(
             f"{state.path} cannot be written: {error.strerror}.", "Choose another directory with --state."
         ) from error
+
+
+def choose(state: State, known: Cloud | None, words: argparse.Namespace) -> Cloud:
+    """Return the cloud's choices: those of its first start, changed by what is asked now; raise Problem if they
+    cannot be.
+    """
+    fake = getattr(words, "fake", False)
+    if known is None:
+        if names := contents.in_the_way(state.path):
+            raise Problem(
+                f"{state.path} holds what is not a cloud's: {', '.join(names[:5])}{' ...' if names[5:] else ''}.",
+                "Give the cloud a directory of its own with --state; it may hold pileus.toml and policy.yaml.",
+            )
+    elif fake and not known.fake:
+        raise Problem(
+            f"The cloud in {state.path} is a real one.", "Give the fake one a directory of its own with --state."
+        )
+    base = known or Cloud(cloud_id=secrets.token_hex(2), fake=fake)
+    asked = {name: value for name in CHOICES if (value := getattr(words, name, None)) is not None}
+    if not 0 < asked.get("port", base.port) < 65536:
+        raise Problem(f"{asked['port']} is not a port.", "Choose one from 1 to 65535 with --port.")
+    if asked.get("fake_hosts", 1) < 1:
+        raise Problem("A cloud has one host at least.", "Choose how many with --fake-hosts 1 or more.")
+    if "fake_hosts" in asked and not base.fake:
+        raise Problem("Only a fake cloud has fake hosts.", "Add --fake, or leave --fake-hosts out.")
+    cloud = replace(base, **asked)
+    if known is not None and cloud != known and state.pid("server") is not None:
+        changed = ", ".join(f"{name.replace('_', '-')} {getattr(known, name)}" for name in asked)
+        raise Problem(
+            f"The cloud in {state.path} runs already, with {changed}; nothing was changed.",
+            "To change that: `pileus down`, then `pileus up` with the new one.",
+        )
     return cloud
+
+
+def check(state: State, cloud: Cloud) -> None:
+    """Refuse, with the remedy, what cannot be started here."""
+    if not cloud.fake:
+        check_host()
+    if state.pid("server") is None and (problem := why_not_listen(cloud.host, cloud.port)):
+        raise problem
 
 
 def start(state: State, cloud: Cloud, steps: Steps) -> None:
     """Start the server, and the agent unless the cloud is fake, and wait for both."""
-    if not cloud.fake:
-        check_host()
-    if state.pid("server") is None:
-        if not port_is_free(cloud.host, cloud.port):
-            raise Problem(
-                f"Port {cloud.port} on {cloud.host} is taken by another program.", "Choose another with --port."
-            )
-        with steps.step("starting the APIs"):
-            state.start("server")
-            wait_until_ready(state, cloud)
+    if not _is_up(state, cloud, steps):
+        with steps.step("starting the APIs") as step:
+            progress = _begin(state, "server", step)
+            while progress.goes_on() and not answers(cloud):
+                time.sleep(0.02)
+            step.note("")
     if not cloud.fake and state.pid("agent") is None:
-        with steps.step("starting this host's agent"):
-            state.start("agent")
-            wait_for_agent(state)
+        with steps.step("starting this host's agent") as step:
+            progress, ready = _begin(state, "agent", step), state.path / "run" / "agent.ready"
+            while progress.goes_on() and not (ready.exists() and ready.read_text().strip() == str(progress.pid)):
+                time.sleep(0.05)
+            step.note("")
+
+
+def _begin(state: State, role: str, step: Step) -> Progress:
+    process = state.start(role)
+    return Progress(state, role, process.pid, lambda: process.poll() is None, step)
+
+
+def _is_up(state: State, cloud: Cloud, steps: Steps) -> bool:
+    """Tell whether the server runs; one that does not answer is waited for: it may be on its way up or down."""
+    pid = state.pid("server")
+    if pid is None or answers(cloud):
+        return pid is not None
+    with steps.step(f"waiting for the server, process {pid}") as step:
+        progress = Progress(state, "server", pid, lambda: True, step)
+        while state.pid("server") == pid and progress.goes_on():
+            if answers(cloud):
+                return True
+            time.sleep(0.02)
+    return False
+
+
+def answers(cloud: Cloud) -> bool:
+    """Tell whether every API answers."""
+    local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(cloud.host, cloud.host)
+    connection = http.client.HTTPConnection(local, cloud.port, timeout=2)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def undo(state: State) -> None:
+    """Take a first start back, but for the logs, which say why it failed."""
+    for role in ("agent", "server"):
+        state.stop(role)
+    contents.remove_made(state.path, keep=(contents.LOGS, "change.lock"))
 
 
 def check_host() -> None:
@@ -82,40 +173,3 @@ def check_host() -> None:
             f"These Debian packages are missing: {', '.join(missing)}.",
             f"Install them with `apt-get install {' '.join(missing)}`, or let `pileus demo` do it.",
         )
-
-
-def wait_until_ready(state: State, cloud: Cloud) -> None:
-    """Wait for ``/healthz``; a server that dies is reported with its last words."""
-    deadline = time.monotonic() + PATIENCE_S
-    host = "127.0.0.1" if cloud.host == "0.0.0.0" else cloud.host
-    while time.monotonic() < deadline:
-        if state.pid("server") is None:
-            raise Problem("The server stopped while starting.", last_words(state, "server"))
-        try:
-            connection = http.client.HTTPConnection(host, cloud.port, timeout=2)
-            connection.request("GET", "/healthz")
-            if connection.getresponse().status == 200:
-                return
-        except (OSError, http.client.HTTPException):
-            time.sleep(0.02)
-    raise Problem(f"The server did not answer within {PATIENCE_S} s.", last_words(state, "server"))
-
-
-def wait_for_agent(state: State) -> None:
-    """Wait until the agent has written that it is registered."""
-    deadline = time.monotonic() + PATIENCE_S
-    ready = state.path / "run" / "agent.ready"
-    while time.monotonic() < deadline:
-        pid = state.pid("agent")
-        if pid is None:
-            raise Problem("The agent stopped while starting.", last_words(state, "agent"))
-        if ready.exists() and ready.read_text().strip() == str(pid):
-            return
-        time.sleep(0.05)
-    raise Problem(f"The agent did not register within {PATIENCE_S} s.", last_words(state, "agent"))
-
-
-def last_words(state: State, role: str) -> str:
-    """Return the last line of a role's log and where to read on."""
-    lines = state.log(role).read_text(errors="replace").splitlines() if state.log(role).exists() else []
-    return f"{lines[-1][:600] if lines else ''}\n        The whole log: {state.log(role)}"

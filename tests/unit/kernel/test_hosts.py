@@ -199,3 +199,28 @@ def test_a_command_is_a_value():
     assert Ring(times=1) == Ring(times=1)
     assert msgspec.structs.replace(Ring(times=1), times=2).times == 2
     assert EnsureBlock.returns is Block
+
+
+class Waiting(Bell):
+    """A part that starts only when another host's is starting too."""
+
+    def __init__(self, mine: asyncio.Event, other: asyncio.Event) -> None:
+        super().__init__()
+        self._mine, self._other = mine, other
+
+    async def start(self, host):
+        self._mine.set()
+        await self._other.wait()
+
+
+async def test_hosts_come_up_side_by_side(tmp_path):
+    db, bus = open_database(f"sqlite:///{tmp_path}/x.db"), MemoryBus()
+    await db.create_schema()
+    first, second = asyncio.Event(), asyncio.Event()
+    parts = {"fake-1": Waiting(first, second), "fake-2": Waiting(second, first)}
+    local = LocalHosts(bus, Hosts(db, bus), [Host(name, [part]) for name, part in parts.items()])
+    async with asyncio.timeout(5):
+        await local.start()
+    assert [row.name for row in await db.read(hosts.alive)] == ["fake-1", "fake-2"]
+    await local.stop()
+    await db.close()

@@ -20,9 +20,10 @@ class LocalHosts:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Start every host, then report it."""
-        for host in self.hosts.values():
-            await self.start_host(host)
+        """Start every host and report it, side by side: their rows are written together."""
+        async with asyncio.TaskGroup() as starts:
+            for host in list(self.hosts.values()):
+                starts.create_task(self.start_host(host))
         self._keep(asyncio.create_task(self._beat()))
 
     async def start_host(self, host: Host) -> None:

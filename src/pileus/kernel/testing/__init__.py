@@ -3,13 +3,14 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from pileus.kernel.config import Configuration
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import Service
+
+if TYPE_CHECKING:
+    import httpx
 
 databases: dict[str, Callable[[Path], str]] = {}
 """``databases["url"]``, if given, says on which database the cloud of a state directory runs instead of SQLite."""
@@ -33,8 +34,10 @@ async def running(
         await runtime.stop()
 
 
-def client(runtime: Runtime, token: str | None = None, **headers: str) -> httpx.AsyncClient:
-    """Return an HTTP client that calls the runtime's application directly."""
+def client(runtime: Runtime, token: str | None = None, **headers: str) -> "httpx.AsyncClient":
+    """Return an HTTP client that calls the runtime's application directly; it comes with the tests' dependencies."""
+    import httpx
+
     transport = httpx.ASGITransport(runtime.app, raise_app_exceptions=False)
     given = {**headers, **({"X-Auth-Token": token} if token else {})}
     return httpx.AsyncClient(transport=transport, base_url="http://cloud.test", headers=given)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import httpx
 import msgspec
 
 from pileus.kernel.runtime import Runtime
@@ -29,6 +28,6 @@ async def login(runtime: Runtime, user: str = "demo", project: str | None = None
     chosen = scope or {"project": {"name": project or user, "domain": {"id": "default"}}}
     async with client(runtime) as http:
         answer = await http.post("/identity/v3/auth/tokens", json=auth_body(user, password_of(runtime, user), chosen))
-    if answer.status_code != httpx.codes.CREATED:
+    if answer.status_code != 201:
         raise AssertionError(f"{user} could not log in: {answer.text}")
     return answer.headers["x-subject-token"]
