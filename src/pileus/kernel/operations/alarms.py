@@ -15,6 +15,9 @@ from pileus.kernel.operations.declare import declaration
 from pileus.kernel.operations.journal import read_steps
 from pileus.kernel.operations.listeners import listener_of
 from pileus.kernel.operations.model import FAILED, LIVE, STUCK, OperationRow, StepRow
+from pileus.kernel.operations.turns import waited_for
+
+__all__ = ["abandon", "get_operation", "list_operations", "list_steps", "retry", "waited_for"]
 
 
 def list_operations(
@@ -51,7 +54,7 @@ def retry(tx: Tx, id: str) -> None:
         raise Conflict(f"Operation {id} is not stuck but {row.state}: there is nothing to retry.")
     row.next_attempt_at = clock.now()
     if (listener := listener_of(tx)) is not None:
-        after_commit(tx, partial(listener.waiting, id, None))
+        after_commit(tx, partial(listener.waiting, id, ()))
 
 
 def abandon(tx: Tx, id: str) -> list[str]:

@@ -1,6 +1,6 @@
 """REST: what a service author imports to declare routes, bodies and views."""
 
-from pileus.kernel.rest.binding import InTransaction
+from pileus.kernel.rest.binding import InTransaction, WhenEnded
 from pileus.kernel.rest.formats import (
     Page,
     compute_error,
@@ -32,6 +32,7 @@ __all__ = [
     "Socket",
     "StrictQuery",
     "View",
+    "WhenEnded",
     "changes",
     "compute_error",
     "given",

@@ -25,6 +25,7 @@ from pileus.kernel.rest.limits import LimitSettings, Rates, Room
 from pileus.kernel.rest.mounts import Mounted
 from pileus.kernel.rest.proxies import Proxies
 from pileus.kernel.rest.routing import Api
+from pileus.kernel.rest.synchronous import when_ended
 from pileus.kernel.rest.tree import Node, Tree, tree_of
 from pileus.kernel.rest.versions import LAST, Version
 from pileus.kernel.rest.writes import as_asked, asked
@@ -137,6 +138,8 @@ class App:
                 raw = request.json()
             endpoint = _select(endpoints, ctx.version if api.microversions else LAST, raw)
             response = await self._call(endpoint, request, ctx, raw)
+            if response.when_ended is not None:
+                response = await when_ended(self.runtime.db, endpoint, request, ctx, response)
         except Disconnected:
             raise
         except Exception as error:

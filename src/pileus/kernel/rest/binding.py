@@ -44,6 +44,21 @@ class InTransaction(Generic[T]):
     work: Callable[[Tx], T]
 
 
+@dataclass(frozen=True, slots=True)
+class WhenEnded(Generic[T]):
+    """What a plain handler returns to be answered when the operation that it began has ended.
+
+    Then ``view(tx)`` is answered; an operation that failed is answered with its reason and status 500.  After
+    ``timeout_s`` the answer is ``now``, and the operation goes on: a client's patience is not the operation's.
+    """
+
+    operation_id: str
+    now: T
+    view: Callable[[Tx], T]
+    timeout_s: float = 50.0
+    """Below the minute after which proxies and clients commonly hang up."""
+
+
 @dataclass(slots=True)
 class Endpoint:
     """A route made ready to be called."""
@@ -157,6 +172,10 @@ class Endpoint:
             raise RuntimeError(f"{route.handler.__qualname__} answers without having asked {route.rule}")
         if isinstance(result, Response):
             return result
+        if isinstance(result, WhenEnded):
+            response = self.respond(result.now, ctx, request)
+            response.when_ended = result
+            return response
         if result is None:
             return Response(route.status or 204, media_type=None)
         if self.api.microversions is not None:

@@ -99,6 +99,10 @@ class VolumeInput(msgspec.Struct, frozen=True, kw_only=True):
     source: DiskSource | None = None
     """How the guest has the disk, where it is to be taken out."""
 
+    def part(self) -> str:
+        """Return what of the server it changes."""
+        return f"volume/{self.volume_id}"
+
 
 class NicInput(msgspec.Struct, frozen=True, kw_only=True):
     """Input of ``server.attach_interface`` and ``server.detach_interface``."""
@@ -106,6 +110,10 @@ class NicInput(msgspec.Struct, frozen=True, kw_only=True):
     server_id: str
     host: str | None
     port_id: str
+
+    def part(self) -> str:
+        """Return what of the server it changes."""
+        return f"port/{self.port_id}"
 
 
 class ImageInput(msgspec.Struct, frozen=True, kw_only=True):

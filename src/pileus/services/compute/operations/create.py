@@ -69,7 +69,7 @@ def create_failed(tx: Tx, input: CreateServer, reason: str) -> None:
     fail(tx, CREATE, server.id, reason, broken=True)
 
 
-@operation("server.create", input=CreateServer, deadline_s=1800, on_failure=create_failed)
+@operation("server.create", input=CreateServer, deadline_s=1800, on_failure=create_failed, queues=True)
 async def create_server(op: Operation, input: CreateServer) -> None:
     """Build a server on the best host there is."""
     settings = runtime_of(op.db).config.get(ComputeSettings)
@@ -200,5 +200,5 @@ def built(tx: Tx, server_id: str, host: str, monitor: str | None, disks: list[Pl
         if device is not None:
             device.connection = msgspec.to_builtins(disk.source)
             volumes.attached(tx, device.attachment_id, device.device, monitor)
-    ports.mark_wired(tx, server_id, host)
+    ports.mark_wired(tx, store.port_ids(tx, server_id), host)
     finish(tx, CREATE, server_id, power_state=RUNNING, launched_at=clock.now(), progress=100)

@@ -18,7 +18,7 @@ def rebuild_failed(tx: Tx, input: RebuildServer, reason: str) -> None:
     fail(tx, REBUILD, input.server_id, reason, broken=True)
 
 
-@operation("server.rebuild", input=RebuildServer, deadline_s=900, on_failure=rebuild_failed)
+@operation("server.rebuild", input=RebuildServer, deadline_s=900, on_failure=rebuild_failed, queues=True)
 async def rebuild_server(op: Operation, input: RebuildServer) -> None:
     """Remove the guest with its root disk and make it anew; ports and volumes stay where they are."""
     if input.host is None:

@@ -39,7 +39,7 @@ def resize_failed(tx: Tx, input: ResizeServer, reason: str) -> None:
     fail(tx, RESIZE, input.server_id, reason)
 
 
-@operation("server.resize", input=ResizeServer, deadline_s=900, on_failure=resize_failed)
+@operation("server.resize", input=ResizeServer, deadline_s=900, on_failure=resize_failed, queues=True)
 async def resize_server(op: Operation, input: ResizeServer) -> None:
     """Stop the guest and make it anew in its new size, here or on another host.
 
@@ -149,7 +149,7 @@ def confirm_failed(tx: Tx, input: MigrationInput, reason: str) -> None:
     fail(tx, CONFIRM_RESIZE, input.server_id, reason)
 
 
-@operation("server.confirm_resize", input=MigrationInput, deadline_s=300, on_failure=confirm_failed)
+@operation("server.confirm_resize", input=MigrationInput, deadline_s=300, on_failure=confirm_failed, queues=True)
 async def confirm_resize(op: Operation, input: MigrationInput) -> None:
     """Give up the way back."""
     left = await op.commit("find", find_left, input)
@@ -188,7 +188,7 @@ class WayBack(msgspec.Struct, frozen=True, kw_only=True):
     running: bool
 
 
-@operation("server.revert_resize", input=MigrationInput, deadline_s=900, on_failure=revert_failed)
+@operation("server.revert_resize", input=MigrationInput, deadline_s=900, on_failure=revert_failed, queues=True)
 async def revert_resize(op: Operation, input: MigrationInput) -> None:
     """Stop the guest and make it anew in its old size, where it was."""
     here = await op.commit("find", find_target, input)
