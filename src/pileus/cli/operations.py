@@ -33,11 +33,19 @@ def run(words: argparse.Namespace) -> None:
 
 async def show_list(url: str, words: argparse.Namespace) -> None:
     """Print live operations, or all that are remembered; alarms in full."""
-    rows = await _in_database(url, lambda tx: alarms.list_operations(tx, live=not words.all))
+
+    def find(tx: Tx) -> tuple[list[OperationRow], dict[str, list[alarms.InLine]]]:
+        rows = alarms.list_operations(tx, live=not words.all)
+        return rows, alarms.waited_for(tx, [row.id for row in rows])
+
+    rows, waiting = await _in_database(url, find)
     if not rows:
         say("Nothing is under way.")
         return
-    lines = [(row.id, row.kind, row.resource, row.state, _age(row.created_at), row.error or "") for row in rows]
+    lines = [
+        (row.id, row.kind, row.resource, row.state, _age(row.created_at), _why(row, waiting.get(row.id, [])))
+        for row in rows
+    ]
     table(lines, ("operation", "kind", "resource", "state", "age", "why"))
     for row in rows:
         if row.alarm:
@@ -47,12 +55,14 @@ async def show_list(url: str, words: argparse.Namespace) -> None:
 async def show_one(url: str, words: argparse.Namespace) -> None:
     """Print one operation and the trace of its steps."""
 
-    def find(tx: Tx) -> tuple[OperationRow, list[StepRow]]:
-        return alarms.get_operation(tx, words.id), alarms.list_steps(tx, words.id)
+    def find(tx: Tx) -> tuple[OperationRow, list[StepRow], list[alarms.InLine]]:
+        row = alarms.get_operation(tx, words.id)
+        return row, alarms.list_steps(tx, row.id), alarms.waited_for(tx, [row.id]).get(row.id, [])
 
-    row, steps = await _in_database(url, find)
+    row, steps, ahead = await _in_database(url, find)
     say(f"{row.kind} on {row.resource}: {row.state}, begun {row.created_at:%Y-%m-%d %H:%M:%S} UTC")
-    for label, value in (("request", row.request_id), ("progress", row.progress), ("why", row.error)):
+    facts = (("part", row.part), ("request", row.request_id), ("progress", row.progress), ("why", _why(row, ahead)))
+    for label, value in facts:
         if value:
             say(f"  {label}: {value}")
     if row.alarm:
@@ -94,6 +104,11 @@ async def _in_database(url: str, work: Callable[[Tx], Any], *, write: bool = Fal
         return await (db.write(work) if write else db.read(work))
     finally:
         await db.close()
+
+
+def _why(row: OperationRow, ahead: list[alarms.InLine]) -> str:
+    """Return why an operation failed or turns back, or what it waits for."""
+    return row.error or (f"waits for {alarms.names_of(ahead)} until {row.deadline:%H:%M:%S} UTC" if ahead else "")
 
 
 def _age(since: datetime) -> str:

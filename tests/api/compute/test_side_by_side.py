@@ -16,15 +16,18 @@ class Held:
         self.gates = {verb: asyncio.Event() for verb in verbs}
         self.asked: list[str] = []
         self.done: list[str] = []
+        self._changed = asyncio.Condition()
         for driver in drivers(cloud):
             for verb in NAMED:
                 setattr(driver, verb, self._slow(driver, verb))
 
-    def _slow(self, driver: FakeHypervisor, verb: str):  # type: ignore[no-untyped-def]
+    def _slow(self, driver: FakeHypervisor, verb: str):
         act = getattr(driver, verb)
 
-        async def slow(*args, **options):  # type: ignore[no-untyped-def]
+        async def slow(*args, **options):
             self.asked.append(verb)
+            async with self._changed:
+                self._changed.notify_all()
             if verb in self.gates:
                 await self.gates[verb].wait()
             result = await act(*args, **options)
@@ -34,9 +37,8 @@ class Held:
         return slow
 
     async def until(self, verb: str, count: int = 1) -> None:
-        async with asyncio.timeout(10):
-            while self.asked.count(verb) < count:
-                await asyncio.sleep(0.005)
+        async with asyncio.timeout(10), self._changed:
+            await self._changed.wait_for(lambda: self.asked.count(verb) >= count)
 
     def let_go(self) -> None:
         for gate in self.gates.values():
@@ -113,11 +115,11 @@ async def test_a_hard_reboot_may_follow_a_soft_one(cloud: Cloud) -> None:
     for driver in drivers(cloud):
         reboot = driver.reboot
 
-        async def slow(*args, reboot=reboot, **options):  # type: ignore[no-untyped-def]
+        async def slow(*args, reboot=reboot, **options):
             await gate.wait()
             return await reboot(*args, **options)
 
-        driver.reboot = slow  # type: ignore[method-assign]
+        driver.reboot = slow
     action = f"/servers/{server}/action"
     await cloud.ask("POST", action, 202, {"reboot": {"type": "SOFT"}})
     await cloud.refused("POST", action, 409, {"reboot": {"type": "SOFT"}})

@@ -22,11 +22,14 @@ class Gates:
     def __init__(self, site) -> None:
         self.gates: dict[str, asyncio.Event] = {}
         self.asked: list[str] = []
+        self._changed = asyncio.Condition()
         site.yard.before = self._before
 
     async def _before(self, command) -> None:
         if command.id not in self.asked:
             self.asked.append(command.id)
+            async with self._changed:
+                self._changed.notify_all()
         if (gate := self.gates.get(command.id)) is not None:
             await gate.wait()
 
@@ -39,9 +42,8 @@ class Gates:
             self.gates[name].set()
 
     async def until(self, *names: str) -> None:
-        async with asyncio.timeout(10):
-            while not set(names) <= set(self.asked):
-                await asyncio.sleep(0.002)
+        async with asyncio.timeout(10), self._changed:
+            await self._changed.wait_for(lambda: set(names) <= set(self.asked))
 
 
 async def do(site, kind: str, name: str, room: str = "", **options) -> str:

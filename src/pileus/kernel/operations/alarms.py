@@ -15,9 +15,18 @@ from pileus.kernel.operations.declare import declaration
 from pileus.kernel.operations.journal import read_steps
 from pileus.kernel.operations.listeners import listener_of
 from pileus.kernel.operations.model import FAILED, LIVE, STUCK, OperationRow, StepRow
-from pileus.kernel.operations.turns import waited_for
+from pileus.kernel.operations.turns import InLine, names_of, waited_for
 
-__all__ = ["abandon", "get_operation", "list_operations", "list_steps", "retry", "waited_for"]
+__all__ = [
+    "InLine",
+    "abandon",
+    "get_operation",
+    "list_operations",
+    "list_steps",
+    "names_of",
+    "retry",
+    "waited_for",
+]
 
 
 def list_operations(

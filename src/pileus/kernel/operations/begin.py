@@ -22,6 +22,8 @@ from pileus.kernel.operations.model import FAILED, LIVE, RUNNING, UNDOING, Opera
 
 _table: Any = OperationRow.__table__
 _NEXT = "#next"
+SUPERSEDED = "superseded by "
+"""How the reason begins of an operation that made way for another one."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -130,7 +132,7 @@ def _hold(tx: Tx, declared: Declaration, resource: str, input: msgspec.Struct, *
     """Return the place of an operation that has its resource for itself, or follows the one that has."""
     if not supersede or (live := find_live(tx, resource)) is None:
         return _Place(live_resource=resource)
-    cancel(tx, live, f"superseded by {declared.kind}")
+    cancel(tx, live, SUPERSEDED + declared.kind)
     return _Place(live_resource=resource + _NEXT, waits_for=(live.id,))
 
 
@@ -142,7 +144,7 @@ def _queue(tx: Tx, declared: Declaration, resource: str, input: msgspec.Struct, 
     ahead = turns.ahead_of(line, part)
     if supersede:
         for one in ahead:
-            cancel(tx, Live(one.id, one.kind, one.state), f"superseded by {declared.kind}")
+            cancel(tx, Live(one.id, one.kind, one.state), SUPERSEDED + declared.kind)
     return _Place(
         live_resource=f"{resource}#{turn}",
         part=part,
