@@ -53,6 +53,8 @@ class CreateServer(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[WantedFile, ...] = ()
     host: str | None = None
     forced: bool = False
+    by_admin: bool = False
+    """Whether an administrator asked: then private types and images of others may be used."""
 
 
 class ServerInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +71,7 @@ class RebuildServer(msgspec.Struct, frozen=True, kw_only=True):
     host: str | None
     was: str
     admin_password: str | None = None
+    by_admin: bool = False
 
 
 class ResizeServer(msgspec.Struct, frozen=True, kw_only=True):

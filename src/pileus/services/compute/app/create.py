@@ -113,6 +113,7 @@ def _begin(
         files=new.files,
         host=host,
         forced=forced,
+        by_admin=ctx.is_admin,
     )
     begin(tx, ctx, "server.create", store.resource_of(server.id), wanted)
     events.emit(tx, "compute.server.created", server.id, ctx=ctx, name=server.name)
@@ -240,7 +241,7 @@ def _row(
         memory_mb=flavor.memory_mb,
         quota_vcpus=flavor.vcpus,
         quota_memory_mb=flavor.memory_mb,
-        image=images.copy_of(image) if image else {},
+        image={**images.copy_of(image), "named": image.id} if image else {},
         key_name=key.name if key else None,
         public_key=key.public_key if key else None,
         user_data=new.user_data,

@@ -63,9 +63,9 @@ def plan_devices(
         raise Invalid("Block Device Mapping is Invalid: two entries have boot_index 0; one device can boot.")
     local = [device for device in wanted if _is_image_root(device)]
     rest = [device for device in wanted if device not in local]
-    if image is not None and boots and not local:
-        raise Invalid("Block Device Mapping is Invalid: both imageRef and an entry with boot_index 0 are given.")
-    if image is None and local and local[0].id:
+    if boots and not local:
+        image = None  # the volume boots, whatever image is named beside it
+    elif image is None and local and local[0].id:
         image = images.find(tx, ctx, local[0].id)
     if image is None and not boots:
         raise Invalid("Invalid imageRef provided: give an image, or a block device with boot_index 0.")
@@ -151,6 +151,8 @@ def _check_device(tx: Tx, ctx: Context, device: WantedDevice, count: int) -> Non
         raise Invalid("Block Device Mapping is Invalid: a blank volume needs volume_size.")
     if device.source == "image" and device.size_gib is None and device.boot_index != 0:
         raise Invalid("Block Device Mapping is Invalid: a volume made from an image needs volume_size.")
+    if device.volume_type is not None:
+        volumes.check_type(tx, ctx, device.volume_type)
     if device.source == "image":
         images.find(tx, ctx, str(device.id))
     elif device.source == "snapshot":

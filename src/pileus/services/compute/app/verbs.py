@@ -63,7 +63,9 @@ def rebuild_server(
     if image.min_ram > flavor["ram"] or (flavor["disk"] and image.min_disk > flavor["disk"]):
         raise Invalid(f"Flavor's memory or disk is too small for requested image {image.id}.")
     was = server.vm_state
-    given = RebuildServer(server_id=server.id, host=server.host, was=was, admin_password=admin_password)
+    given = RebuildServer(
+        server_id=server.id, host=server.host, was=was, admin_password=admin_password, by_admin=ctx.is_admin
+    )
     run(tx, ctx, REBUILD, server, given)
     tx.refresh(server)
     store.touch(server, image_id=image.id, image=images.copy_of(image), **changes)

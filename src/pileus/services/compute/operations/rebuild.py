@@ -4,12 +4,15 @@ from pileus.kernel import clock
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict
 from pileus.kernel.operations import Operation, operation
+from pileus.services.compute import images
+from pileus.services.compute.acting import seeing_as
 from pileus.services.compute.commands import EnsureGuestGone
 from pileus.services.compute.ending import fail, finish
 from pileus.services.compute.guests import GuestPlan, plan_guest
 from pileus.services.compute.lifecycle import ACTIVE, REBUILD, STOPPED
 from pileus.services.compute.model import RUNNING, SHUT_DOWN
 from pileus.services.compute.operations.reviving import revive
+from pileus.services.compute.store import servers as store
 from pileus.services.compute.wanted import RebuildServer
 
 
@@ -31,7 +34,10 @@ async def rebuild_server(op: Operation, input: RebuildServer) -> None:
 
 
 def plan_again(tx: Tx, input: RebuildServer) -> GuestPlan:
-    """Return the guest as its rows say now."""
+    """Return the guest as its rows say now, if who asked for it still sees the image."""
+    server = store.get_server(tx, input.server_id)
+    if server is not None and server.image_id is not None:
+        images.find(tx, seeing_as(server, admin=input.by_admin), server.image_id)
     return plan_guest(tx, input.server_id, input.admin_password)
 
 
