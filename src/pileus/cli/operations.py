@@ -34,18 +34,15 @@ def run(words: argparse.Namespace) -> None:
 async def show_list(url: str, words: argparse.Namespace) -> None:
     """Print live operations, or all that are remembered; alarms in full."""
 
-    def find(tx: Tx) -> tuple[list[OperationRow], dict[str, list[alarms.InLine]]]:
+    def find(tx: Tx) -> tuple[list[OperationRow], dict[str, str]]:
         rows = alarms.list_operations(tx, live=not words.all)
-        return rows, alarms.waited_for(tx, [row.id for row in rows])
+        return rows, _reasons(tx, rows)
 
-    rows, waiting = await _in_database(url, find)
+    rows, reasons = await _in_database(url, find)
     if not rows:
         say("Nothing is under way.")
         return
-    lines = [
-        (row.id, row.kind, row.resource, row.state, _age(row.created_at), _why(row, waiting.get(row.id, [])))
-        for row in rows
-    ]
+    lines = [(row.id, row.kind, row.resource, row.state, _age(row.created_at), reasons.get(row.id, "")) for row in rows]
     table(lines, ("operation", "kind", "resource", "state", "age", "why"))
     for row in rows:
         if row.alarm:
@@ -55,20 +52,20 @@ async def show_list(url: str, words: argparse.Namespace) -> None:
 async def show_one(url: str, words: argparse.Namespace) -> None:
     """Print one operation and the trace of its steps."""
 
-    def find(tx: Tx) -> tuple[OperationRow, list[StepRow], list[alarms.InLine]]:
+    def find(tx: Tx) -> tuple[OperationRow, list[StepRow], str]:
         row = alarms.get_operation(tx, words.id)
-        return row, alarms.list_steps(tx, row.id), alarms.waited_for(tx, [row.id]).get(row.id, [])
+        return row, alarms.list_steps(tx, row.id), _reasons(tx, [row]).get(row.id, "")
 
-    row, steps, ahead = await _in_database(url, find)
+    row, steps, why = await _in_database(url, find)
     say(f"{row.kind} on {row.resource}: {row.state}, begun {row.created_at:%Y-%m-%d %H:%M:%S} UTC")
-    facts = (("part", row.part), ("request", row.request_id), ("progress", row.progress), ("why", _why(row, ahead)))
+    facts = (("part", row.part), ("request", row.request_id), ("progress", row.progress), ("why", why))
     for label, value in facts:
         if value:
             say(f"  {label}: {value}")
     if row.alarm:
         say(f"  alarm: {row.alarm}")
     lines = [
-        (step.name, "undone" if step.undone else step.state, _took(step), str(step.attempts or ""), step.error or "")
+        (step.name, "undone" if step.undone else step.state, _took(step), str(step.attempts or ""), _failure(step))
         for step in steps
     ]
     if lines:
@@ -106,14 +103,27 @@ async def _in_database(url: str, work: Callable[[Tx], Any], *, write: bool = Fal
         await db.close()
 
 
-def _why(row: OperationRow, ahead: list[alarms.InLine]) -> str:
-    """Return why an operation failed or turns back, or what it waits for."""
-    return row.error or (f"waits for {alarms.names_of(ahead)} until {row.deadline:%H:%M:%S} UTC" if ahead else "")
+def _reasons(tx: Tx, rows: list[OperationRow]) -> dict[str, str]:
+    """Return why operations failed or turn back, what they wait for, or what they keep failing at, by id."""
+    live = [row.id for row in rows if row.live_resource is not None]
+    waiting, troubles = alarms.waited_for(tx, live), alarms.troubles_of(tx, live)
+    found: dict[str, str] = {id: str(trouble) for id, trouble in troubles.items()}
+    for row in rows:
+        if row.id in waiting:
+            found[row.id] = f"waits for {alarms.names_of(waiting[row.id])} until {row.deadline:%H:%M:%S} UTC"
+        if row.error:
+            found[row.id] = row.error
+    return found
 
 
 def _age(since: datetime) -> str:
     seconds = int((clock.now() - since).total_seconds())
     return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
+
+
+def _failure(step: StepRow) -> str:
+    when = f" (next try at {step.next_attempt_at:%H:%M:%S} UTC)" if step.next_attempt_at else ""
+    return f"{step.error}{when}" if step.error else ""
 
 
 def _took(step: StepRow) -> str:

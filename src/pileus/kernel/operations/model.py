@@ -74,7 +74,9 @@ class StepRow(Row):
     result: Mapped[str | None] = mapped_column(Text)
     undone: Mapped[bool] = mapped_column(default=False)
     attempts: Mapped[int] = mapped_column(default=0)
+    """How often it has failed so far."""
     error: Mapped[str | None] = mapped_column(Text)
+    next_attempt_at: Mapped[datetime | None]
     command: Mapped[str | None] = mapped_column(String(120))
     host: Mapped[str | None] = mapped_column(String(255))
     started_at: Mapped[datetime]

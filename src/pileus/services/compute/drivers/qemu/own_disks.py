@@ -4,7 +4,7 @@ a specification that merely differs in size.
 
 import asyncio
 
-from pileus.kernel.errors import Unavailable
+from pileus.kernel.errors import Failed
 from pileus.services.compute.commands import Blank, DiskSource, FromImage, GuestSpec
 from pileus.services.compute.drivers import config_drive
 from pileus.services.compute.drivers.qemu import disks
@@ -46,7 +46,7 @@ async def make_disk(guest: Guest, disk_id: str, source: FromImage | Blank, image
             await disks.make_blank(file, source)
         guest.folder.give(file)
     elif not file.exists():
-        raise Unavailable(f"Disk {disk_id} of guest {guest.id} is lost: there is no file {file}.")
+        raise Failed(f"Disk {disk_id} of guest {guest.id} is lost: there is no file {file}.")
     elif _size_mib(source) <= _size_mib(before):
         return  # a disk never shrinks: what is on it is worth more than a specification
     else:
