@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from sqlalchemy.exc import DataError, IntegrityError
 
 from pileus.kernel import ids, telemetry
@@ -281,7 +280,8 @@ def _select(endpoints: list[Endpoint], version: Version, raw: Any) -> Endpoint:
                 raise Invalid(f"The request body must have one member, the action; it has {', '.join(sorted(raw))}.")
             return endpoint
     known = ", ".join(sorted(str(endpoint.route.action) for endpoint in there))
-    raise Invalid(f"There is no such action: {msgspec.json.encode(list(raw)).decode()}. Possible: {known}.")
+    named = ", ".join(sorted(raw)) or "none is named"
+    raise Invalid(f"There is no such action: {named}. Possible: {known}.")
 
 
 def _check_project_in_path(project: str, ctx: Context) -> None:

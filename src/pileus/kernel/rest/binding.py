@@ -25,6 +25,8 @@ from pileus.kernel.rest.http import Request, Response, json_response
 from pileus.kernel.rest.references import Refers, load_references, places, structs_in
 from pileus.kernel.rest.routing import About, Api, Route
 from pileus.kernel.rest.schema import decode, trim
+from pileus.kernel.rest.versions import Version
+from pileus.kernel.rest.versions import version as parse_version
 
 T = TypeVar("T")
 Work = Callable[[Tx], Response]
@@ -71,7 +73,7 @@ class Endpoint:
     texts: tuple[str, ...]
     loads: tuple[tuple[str, type, Callable[..., Any]], ...]
     body_kind: Any
-    query: Callable[[Request], Any] | None
+    query: Callable[[Request, Version], Any] | None
     query_kind: type[msgspec.Struct] | None = None
     referring: tuple[str, ...] = ()
     """Which of ``body`` and ``query`` hold references."""
@@ -111,7 +113,7 @@ class Endpoint:
         if self.body_kind is not None:
             arguments["body"] = self._decode_body(raw, ctx)
         if self.query is not None:
-            arguments["query"] = self.query(request)
+            arguments["query"] = self.query(request, ctx.version)
         for name in self.referring:
             load_references(tx, ctx, arguments[name], self.api.references, self.api.missing)
         for name in self.named:
@@ -275,7 +277,7 @@ def _is_list(hint: Any) -> bool:
     return origin in (typing.Union, types.UnionType) and any(_is_list(part) for part in typing.get_args(hint))
 
 
-def _parse_query(kind: type[msgspec.Struct], lists: frozenset[str], request: Request) -> Any:
+def _parse_query(kind: type[msgspec.Struct], lists: frozenset[str], request: Request, version: Version) -> Any:
     found: dict[str, Any] = {}
     if request.query_string:
         for name, value in request.query_items():
@@ -283,4 +285,9 @@ def _parse_query(kind: type[msgspec.Struct], lists: frozenset[str], request: Req
                 found.setdefault(name, []).append(value)
             else:
                 found[name] = value
+    since = getattr(kind, "strict_since", None)
+    if since is not None and version >= parse_version(since):
+        unknown = sorted(found.keys() - {info.encode_name for info in msgspec.structs.fields(kind)})
+        if unknown:
+            raise Invalid(f"Additional properties are not allowed in the query string: {', '.join(unknown)}.")
     return decode(found, kind, "the query string", strict=False)

@@ -71,6 +71,7 @@ class RebuildServer(msgspec.Struct, frozen=True, kw_only=True):
     host: str | None
     was: str
     admin_password: str | None = None
+    files: tuple[WantedFile, ...] = ()
     by_admin: bool = False
 
 

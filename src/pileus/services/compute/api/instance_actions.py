@@ -45,6 +45,8 @@ class ActionView(View, kw_only=True):
 
 
 class ActionQuery(Query, kw_only=True):
+    strict_since = "2.58"
+
     limit: int | None = None
     marker: str | None = None
     changes_since: str | None = field(name="changes-since", default=None)

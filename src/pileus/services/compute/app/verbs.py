@@ -26,7 +26,7 @@ from pileus.services.compute.limits import LIMITS
 from pileus.services.compute.model import Migration, Server
 from pileus.services.compute.store import hosts
 from pileus.services.compute.store import servers as store
-from pileus.services.compute.wanted import MigrationInput, RebuildServer, ResizeServer, ServerInput
+from pileus.services.compute.wanted import MigrationInput, RebuildServer, ResizeServer, ServerInput, WantedFile
 
 
 def run(tx: Tx, ctx: Context, verb: Verb, server: Server, input: msgspec.Struct | None = None) -> str:
@@ -53,7 +53,13 @@ def delete_server(tx: Tx, ctx: Context, server: Server) -> None:
 
 
 def rebuild_server(
-    tx: Tx, ctx: Context, server: Server, image_id: str, admin_password: str, changes: dict[str, Any]
+    tx: Tx,
+    ctx: Context,
+    server: Server,
+    image_id: str,
+    admin_password: str,
+    changes: dict[str, Any],
+    files: tuple[WantedFile, ...] = (),
 ) -> None:
     """Begin to rebuild a server from an image, with further columns changed."""
     image = images.find(tx, ctx, image_id)
@@ -64,7 +70,12 @@ def rebuild_server(
         raise Invalid(f"Flavor's memory or disk is too small for requested image {image.id}.")
     was = server.vm_state
     given = RebuildServer(
-        server_id=server.id, host=server.host, was=was, admin_password=admin_password, by_admin=ctx.is_admin
+        server_id=server.id,
+        host=server.host,
+        was=was,
+        admin_password=admin_password,
+        files=files,
+        by_admin=ctx.is_admin,
     )
     run(tx, ctx, REBUILD, server, given)
     tx.refresh(server)

@@ -38,7 +38,7 @@ def plan_again(tx: Tx, input: RebuildServer) -> GuestPlan:
     server = store.get_server(tx, input.server_id)
     if server is not None and server.image_id is not None:
         images.find(tx, seeing_as(server, admin=input.by_admin), server.image_id)
-    return plan_guest(tx, input.server_id, input.admin_password)
+    return plan_guest(tx, input.server_id, input.admin_password, input.files)
 
 
 def rebuilt(tx: Tx, server_id: str, running: bool) -> None:
