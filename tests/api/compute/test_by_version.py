@@ -123,7 +123,13 @@ async def test_the_console_s_address_names_its_websocket(cloud: Cloud) -> None:
 
 async def test_what_upstream_removed_is_gone(cloud: Cloud) -> None:
     id = await cloud.boot()
-    for path in ("/os-cells", "/os-fping", "/os-agents", "/os-floating-ips-bulk", f"/servers/{id}/os-virtual-interfaces"):
+    for path in (
+        "/os-cells",
+        "/os-fping",
+        "/os-agents",
+        "/os-floating-ips-bulk",
+        f"/servers/{id}/os-virtual-interfaces",
+    ):
         assert "removed" in await cloud.refused("GET", path, 410)
     assert "removed" in await cloud.refused("POST", f"/servers/{id}/action", 410, {"resetNetwork": None})
     message = await cloud.refused("POST", f"/servers/{id}/action", 400, {"makeCoffee": None})

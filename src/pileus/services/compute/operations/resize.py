@@ -16,6 +16,7 @@ from pileus.services.compute.commands import EnsureGuestGone, PowerGuestOff
 from pileus.services.compute.ending import fail, finish
 from pileus.services.compute.guests import GuestPlan, flavor_copy, plan_guest
 from pileus.services.compute.lifecycle import ACTIVE, CONFIRM_RESIZE, RESIZE, REVERT_RESIZE, STOPPED
+from pileus.services.compute.local_disks import keeps_data
 from pileus.services.compute.model import RUNNING, SHUT_DOWN, Migration, Server
 from pileus.services.compute.operations.candidates import best_host
 from pileus.services.compute.operations.placing import allocate, demand_of, resources_of
@@ -86,7 +87,8 @@ def place_again(tx: Tx, input: ResizeServer) -> Move:
     )
     inventory.release(tx, server.id)
     allocate(tx, migration.uuid, input.host, resources_of(old, local_root=local_root), server)
-    demand = demand_of(tx, server, flavor, host=input.target or (input.host if local_root else None))
+    stays = input.host if keeps_data(server) else None
+    demand = demand_of(tx, server, flavor, host=input.target or stays)
     target = best_host(tx, demand).name
     allocate(tx, server.id, target, demand.resources, server)
     migration.target_host = target

@@ -56,10 +56,15 @@ async def make_disk(guest: Guest, disk_id: str, source: FromImage | Blank, image
 
 
 def _same_origin(made: object, wanted: FromImage | Blank) -> bool:
-    """Say whether a disk made from one source serves for another: same image or same kind of blank, any size."""
+    """Say whether a disk made from one source serves for another: same image or same kind of blank, any size.
+
+    A swap area serves at its own size only.
+    """
     if isinstance(made, FromImage) and isinstance(wanted, FromImage):
         return made.image_id == wanted.image_id
-    return isinstance(made, Blank) and isinstance(wanted, Blank) and made.format == wanted.format
+    if isinstance(made, Blank) and isinstance(wanted, Blank) and made.format == wanted.format:
+        return made.format != "swap" or made == wanted  # it says its size itself, and nothing on it outlives a boot
+    return False
 
 
 def _size_mib(source: DiskSource) -> int:
