@@ -73,7 +73,7 @@ def show_token(tx: Tx, ctx: Context, token: str) -> dict[str, Any]:
 
 def _page_url(ctx: Context, token: str) -> str:
     """Return the address of the page; clients without a browser open the websocket that ``path`` names."""
-    return f"{ctx.base_url}{PATH}/console?token={token}&path={_socket_path(token)}"
+    return f"{ctx.base_url}{PATH}/console?path={_socket_path(token)}&token={token}"
 
 
 def _socket_path(token: str) -> str:
