@@ -19,7 +19,7 @@ from pileus.kernel.operations import OperationRow, StepRow, alarms
 from pileus.kernel.service import find_services
 
 OPERATION_FIELDS = (
-    *("id", "kind", "resource", "state", "progress", "error", "alarm", "request_id", "project_id", "user_id"),
+    *("id", "kind", "resource", "part", "state", "progress", "error", "alarm", "request_id", "project_id", "user_id"),
     *("created_at", "deadline", "finished_at"),
 )
 STEP_FIELDS = ("name", "state", "undone", "attempts", "error", "command", "host", "started_at", "finished_at")
@@ -40,14 +40,19 @@ def run(words: argparse.Namespace) -> None:
 
 async def show_list(url: str, words: argparse.Namespace) -> None:
     """Print live operations, or all that are remembered; alarms in full."""
-    rows = await _in_database(url, lambda tx: alarms.list_operations(tx, live=not words.all))
+
+    def find(tx: Tx) -> tuple[list[OperationRow], dict[str, str]]:
+        rows = alarms.list_operations(tx, live=not words.all)
+        return rows, _reasons(tx, rows)
+
+    rows, reasons = await _in_database(url, find)
     if words.json:
-        say(json.dumps([_shown(row) for row in rows], indent=2))
+        say(json.dumps([{**_shown(row), "why": reasons.get(row.id)} for row in rows], indent=2))
         return
     if not rows:
         say("Nothing is under way.")
         return
-    lines = [(row.id, row.kind, row.resource, row.state, _age(row.created_at), row.error or "") for row in rows]
+    lines = [(row.id, row.kind, row.resource, row.state, _age(row.created_at), reasons.get(row.id, "")) for row in rows]
     table(lines, ("operation", "kind", "resource", "state", "age", "why"))
     for row in rows:
         if row.alarm:
@@ -57,21 +62,23 @@ async def show_list(url: str, words: argparse.Namespace) -> None:
 async def show_one(url: str, words: argparse.Namespace) -> None:
     """Print one operation and the trace of its steps."""
 
-    def find(tx: Tx) -> tuple[OperationRow, list[StepRow]]:
-        return alarms.get_operation(tx, words.id), alarms.list_steps(tx, words.id)
+    def find(tx: Tx) -> tuple[OperationRow, list[StepRow], str]:
+        row = alarms.get_operation(tx, words.id)
+        return row, alarms.list_steps(tx, row.id), _reasons(tx, [row]).get(row.id, "")
 
-    row, steps = await _in_database(url, find)
+    row, steps, why = await _in_database(url, find)
     if words.json:
-        say(json.dumps({**_shown(row), "steps": [_shown(step) for step in steps]}, indent=2))
+        say(json.dumps({**_shown(row), "why": why or None, "steps": [_shown(step) for step in steps]}, indent=2))
         return
     say(f"{row.kind} on {row.resource}: {row.state}, begun {row.created_at:%Y-%m-%d %H:%M:%S} UTC")
-    for label, value in (("request", row.request_id), ("progress", row.progress), ("why", row.error)):
+    facts = (("part", row.part), ("request", row.request_id), ("progress", row.progress), ("why", why))
+    for label, value in facts:
         if value:
             say(f"  {label}: {value}")
     if row.alarm:
         say(f"  alarm: {row.alarm}")
     lines = [
-        (step.name, "undone" if step.undone else step.state, _took(step), str(step.attempts or ""), step.error or "")
+        (step.name, "undone" if step.undone else step.state, _took(step), str(step.attempts or ""), _failure(step))
         for step in steps
     ]
     if lines:
@@ -116,9 +123,27 @@ async def _in_database(url: str, work: Callable[[Tx], Any], *, write: bool = Fal
         await db.close()
 
 
+def _reasons(tx: Tx, rows: list[OperationRow]) -> dict[str, str]:
+    """Return why operations failed or turn back, what they wait for, or what they keep failing at, by id."""
+    live = [row.id for row in rows if row.live_resource is not None]
+    waiting, troubles = alarms.waited_for(tx, live), alarms.troubles_of(tx, live)
+    found: dict[str, str] = {id: str(trouble) for id, trouble in troubles.items()}
+    for row in rows:
+        if row.id in waiting:
+            found[row.id] = f"waits for {alarms.names_of(waiting[row.id])} until {row.deadline:%H:%M:%S} UTC"
+        if row.error:
+            found[row.id] = row.error
+    return found
+
+
 def _age(since: datetime) -> str:
     seconds = int((clock.now() - since).total_seconds())
     return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
+
+
+def _failure(step: StepRow) -> str:
+    when = f" (next try at {step.next_attempt_at:%H:%M:%S} UTC)" if step.next_attempt_at else ""
+    return f"{step.error}{when}" if step.error else ""
 
 
 def _took(step: StepRow) -> str:

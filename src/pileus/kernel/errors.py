@@ -102,6 +102,12 @@ class Unavailable(ApiError):
     """Something needed is not there now (a host, an engine, a time limit); trying again later may help."""
 
     status, title = 503, "Service Unavailable"
+    refused = False
+    """Whether a host's driver answered so itself: then what hinders it may well be there to stay."""
+
+
+class Failed(ApiError):
+    """It cannot be done, and trying again would not help: a program is missing, a file is lost or unreadable."""
 
 
 class OutOfSpace(ApiError):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Update, bindparam, inspect, select, update
+from sqlalchemy import Update, bindparam, inspect, or_, select, update
 from sqlalchemy.orm.attributes import set_committed_value
 
 from pileus.kernel.db import Row, Tx
@@ -20,8 +20,8 @@ class WrongState(Conflict):
     """The verb is not allowed in the resource's present state."""
 
 
-Expected = tuple[str | None, frozenset[str] | None]
-"""The task a row must have, and the states one of which it must be in (any where it is ``None``)."""
+Expected = tuple[frozenset[str | None], frozenset[str] | None]
+"""The tasks one of which a row must be at (``None``: at none), and the states likewise (``None``: any)."""
 
 
 @functools.cache
@@ -34,8 +34,9 @@ def _change(
     id, task, status = (attributes[name] for name in columns)
     matching = [id == bindparam("of")]
     if expected is not None:
-        label, states = expected
-        matching.append(task.is_(None) if label is None else task == label)
+        tasks, states = expected
+        labels = sorted(label for label in tasks if label is not None)
+        matching.append(or_(*([task.is_(None)] if None in tasks else []), *([task.in_(labels)] if labels else [])))
         matching += [] if states is None else [status.in_(sorted(states))]
     return update(table).where(*matching).values({attributes[name]: bindparam(f"new_{name}") for name in changed})
 
@@ -49,6 +50,8 @@ class Verb:
     start: frozenset[str]
     label: str
     end: str | None
+    over: frozenset[str] = frozenset()
+    """Labels of verbs at work which this one may follow at once: it takes their label's place."""
 
     def begin(self, tx: Tx, id: str, **values: Any) -> None:
         """Claim the resource for this verb, if its state allows it, and set further columns.
@@ -56,23 +59,23 @@ class Verb:
         Raises ``WrongState`` naming the present state and the allowed ones, ``NotFound`` if there is no such row.
         """
         of = self.lifecycle
-        if not of.change(tx, id, (None, self.start), {of.task: self.label, **values}):
+        if not of.change(tx, id, (frozenset({None, *self.over}), self.start), {of.task: self.label, **values}):
             raise self._refusal(tx, id)
 
     def finish(self, tx: Tx, id: str, **values: Any) -> bool:
         """End the verb: its end state (or the status given), no label; return whether it still held the label."""
         of = self.lifecycle
         end = {} if self.end is None else {of.status: self.end}
-        return of.change(tx, id, (self.label, None), {of.task: None, **end, **values})
+        return of.change(tx, id, (frozenset({self.label}), None), {of.task: None, **end, **values})
 
     def fail(self, tx: Tx, id: str, **values: Any) -> bool:
         """Take the label away after the verb has been undone, keeping the status unless one is given."""
         of = self.lifecycle
-        return of.change(tx, id, (self.label, None), {of.task: None, **values})
+        return of.change(tx, id, (frozenset({self.label}), None), {of.task: None, **values})
 
     def allowed(self, status: str, task: str | None = None) -> bool:
         """Tell whether the verb could begin: what a view or a dashboard shows as possible."""
-        return task is None and status in self.start
+        return (task is None or task in self.over) and status in self.start
 
     def _refusal(self, tx: Tx, id: str) -> Conflict | NotFound:
         of = self.lifecycle
@@ -80,7 +83,7 @@ class Verb:
         if present is None:
             return NotFound(f"{of.what.capitalize()} {id} could not be found.")
         status, task = present
-        if task is not None:
+        if task is not None and task not in self.over:
             return WrongState(
                 f"Cannot '{self.name}' {of.what} {id} while it is {task}; wait until that has ended and try again.",
                 state=status,
@@ -90,7 +93,7 @@ class Verb:
             f"Cannot '{self.name}' {of.what} {id} while it is in state {status}; "
             f"it can be done in: {', '.join(sorted(self.start)) or 'no state'}.",
             state=status,
-            task=None,
+            task=task,
         )
 
 
@@ -108,11 +111,16 @@ class Lifecycle:
     id: str = "id"
     verbs: dict[str, Verb] = field(default_factory=dict)
 
-    def verb(self, name: str, start: set[str], label: str, end: str | None = None) -> Verb:
-        """Add a verb to the table; ``end`` is ``None`` where the state stays or ``finish`` is told it."""
+    def verb(
+        self, name: str, start: set[str], label: str, end: str | None = None, *, over: frozenset[str] = frozenset()
+    ) -> Verb:
+        """Add a verb to the table; ``end`` is ``None`` where the state stays or ``finish`` is told it.
+
+        ``over``: labels of verbs at work which it may follow without waiting for their end.
+        """
         if name in self.verbs:
             raise ValueError(f"{self.what} has the verb {name} already")
-        self.verbs[name] = Verb(self, name, frozenset(start), label, end)
+        self.verbs[name] = Verb(self, name, frozenset(start), label, end, over)
         return self.verbs[name]
 
     def column(self, name: str) -> Any:

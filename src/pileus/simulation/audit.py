@@ -27,6 +27,12 @@ MAY_BEGIN = f"""
 """
 """Which task a server may be at in which state, as the compute API promises its users."""
 
+AT_WORK = (
+    "({0}.epoch > 0 and {0}.state = 'running'"
+    " or exists (select 1 from operation_steps where operation_id = {0}.id and not undone))"
+)
+"""That an operation has begun to change things; one that was given up while it waited never has."""
+
 ALWAYS: dict[str, str] = {
     "a server is at a task that its state does not allow": (
         "select id, vm_state, task_state from compute_servers where task_state is not null and deleted_at is null"
@@ -35,6 +41,12 @@ ALWAYS: dict[str, str] = {
     "two operations live on one resource": (
         "select live_resource, count(*) from operations where live_resource is not null"
         " group by live_resource having count(*) > 1"
+    ),
+    "two operations change one thing at once": (
+        "select a.kind, b.kind, a.resource from operations a join operations b on b.resource = a.resource"
+        " and b.turn > a.turn and (a.part is null or b.part is null or a.part = b.part)"
+        " where a.turn > 0 and a.live_resource is not null and b.live_resource is not null"
+        f" and {AT_WORK.format('a')} and {AT_WORK.format('b')}"
     ),
     "an ended operation holds its resource": (
         "select id, kind, state from operations where (state in ('succeeded', 'failed')) <> (live_resource is null)"

@@ -18,7 +18,7 @@ from pileus.kernel import events, quota
 from pileus.kernel.agent import fence
 from pileus.kernel.agent.fence import Fence
 from pileus.kernel.lifecycle import Lifecycle
-from pileus.kernel.operations import Operation, claims
+from pileus.kernel.operations import Operation, claims, turns
 from pileus.kernel.operations.journal import Journal
 from pileus.simulation.plan import plan_of
 from pileus.simulation.run import World
@@ -182,6 +182,10 @@ def _no_takeover() -> list[Patch]:
     return [(claims, "find_ready", find_ready)]
 
 
+def _no_turns() -> list[Patch]:
+    return [(turns.InLine, "hinders", lambda self, part: False)]
+
+
 def _silent_failure() -> list[Patch]:
     before = Journal.fail
 
@@ -235,6 +239,7 @@ MUTATIONS = [
         "the journal's fence is skipped: a worker that was replaced goes on writing",
         lambda: [(Journal, "_lost", _nothing)],
     ),
+    Mutation("turns are not kept", "what changes one thing of a server does not wait for its turn", _no_turns),
     Mutation("nobody takes over", "an operation whose worker died is not claimed by another", _no_takeover),
     Mutation("an undo is left out", "a build that fails leaves its guest", lambda: _no_undo("guest")),
     Mutation("failure is silent", "an undone operation does not tell its resource", _silent_failure),

@@ -131,36 +131,50 @@ async def snapshot(user: User) -> None:
         user.mine.add("image", made["image_id"])
 
 
-async def attach_volume(user: User) -> None:
+async def attach_volume(user: User, server: str | None = None) -> None:
     """Attach a volume."""
     body = {"volumeAttachment": {"volumeId": user.some("volume"), "delete_on_termination": user.chance(0.2)}}
-    await user.ask("POST", f"{COMPUTE}/servers/{user.some('server')}/os-volume_attachments", body)
+    await user.ask("POST", f"{COMPUTE}/servers/{server or user.some('server')}/os-volume_attachments", body)
 
 
-async def detach_volume(user: User) -> None:
+async def detach_volume(user: User, server: str | None = None) -> None:
     """Detach a volume that is attached, if one is."""
-    server = user.some("server")
+    server = server or user.some("server")
     found = await user.ask("GET", f"{COMPUTE}/servers/{server}/os-volume_attachments")
     held = [one["volumeId"] for one in (found or {}).get("volumeAttachments", [])]
     volume = user.random.choice(held) if held else user.some("volume")
     await user.ask("DELETE", f"{COMPUTE}/servers/{server}/os-volume_attachments/{volume}")
 
 
-async def attach_interface(user: User) -> None:
+async def attach_interface(user: User, server: str | None = None) -> None:
     """Attach a port, or a new one on a network."""
     wanted: dict[str, str] = {"net_id": user.mine.project.network}
     if user.has("port") and user.chance(0.5):
         wanted = {"port_id": user.some("port")}
-    await user.ask("POST", f"{COMPUTE}/servers/{user.some('server')}/os-interface", {"interfaceAttachment": wanted})
+    path = f"{COMPUTE}/servers/{server or user.some('server')}/os-interface"
+    await user.ask("POST", path, {"interfaceAttachment": wanted})
 
 
-async def detach_interface(user: User) -> None:
+async def detach_interface(user: User, server: str | None = None) -> None:
     """Detach one of a server's ports."""
-    server = user.some("server")
+    server = server or user.some("server")
     found = await user.ask("GET", f"{COMPUTE}/servers/{server}/os-interface")
     held = [one["port_id"] for one in (found or {}).get("interfaceAttachments", [])]
     port = user.random.choice(held) if held else user.some("port")
     await user.ask("DELETE", f"{COMPUTE}/servers/{server}/os-interface/{port}")
+
+
+async def change_at_once(user: User) -> None:
+    """Change one server in several ways at once, as Terraform does: volumes, ports, perhaps a reboot beside them."""
+    server = user.some("server")
+    changes = [attach_volume(user, server) for _ in range(user.random.randrange(1, 4))]
+    changes += [attach_interface(user, server) for _ in range(user.random.randrange(2))]
+    changes += [detach_volume(user, server) for _ in range(user.random.randrange(2))]
+    changes += [detach_interface(user, server) for _ in range(user.random.randrange(2))]
+    if user.chance(0.4):
+        changes.append(_action(user, "reboot", {"type": "HARD"}, server))
+    user.random.shuffle(changes)
+    await asyncio.gather(*changes)
 
 
 async def set_security_group(user: User) -> None:
@@ -241,6 +255,7 @@ VERBS = [
     ("server detach volume", 5, detach_volume),
     ("server attach interface", 4, attach_interface),
     ("server detach interface", 4, detach_interface),
+    ("server change at once", 6, change_at_once),
     ("server security group", 3, set_security_group),
     ("server port delete", 2, delete_port),
     ("server mend", 5, mend),

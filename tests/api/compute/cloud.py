@@ -104,6 +104,14 @@ async def volume_of(cloud: Cloud) -> str:
     return id
 
 
+async def attach_volume(cloud: Cloud, server: str, volume: str) -> dict[str, Any]:
+    """Attach a volume and wait for it; return the attachment as it was answered."""
+    path = f"/servers/{server}/os-volume_attachments"
+    made = await cloud.ask("POST", path, 200, {"volumeAttachment": {"volumeId": volume}})
+    await cloud.until(f"{VOLUME}/{volume}", lambda answer: answer["volume"]["status"] == "in-use")
+    return made["volumeAttachment"]
+
+
 def drivers(cloud: Cloud) -> list[FakeHypervisor]:
     """Return the drivers of all hosts."""
     assert cloud.runtime.local_hosts is not None

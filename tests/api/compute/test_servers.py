@@ -48,7 +48,10 @@ async def test_a_server_boots_with_an_address_and_goes_without_a_trace(cloud: Cl
         ({"accessIPv4": "1.2.3"}, "accessIPv4"),
         ({"colour": "red"}, "colour"),
         ({"description": "since 2.19"}, "description"),
-        ({"block_device_mapping_v2": [{"boot_index": 0, "uuid": ABSENT, "source_type": "volume"}]}, "boot_index 0"),
+        (
+            {"block_device_mapping_v2": [{"boot_index": 0, "uuid": ABSENT, "source_type": "volume"}]},
+            "failed to get volume",
+        ),
     ],
 )
 async def test_what_cannot_be_built_is_refused_with_its_cause(cloud: Cloud, change: dict, words: str) -> None:

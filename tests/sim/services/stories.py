@@ -3,6 +3,7 @@
 Rule: an operation without a story fails a test, so whoever adds one adds its story here.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -133,6 +134,30 @@ async def attach_and_detach_interface(user: User) -> None:
     made = await user.api.post(f"{COMPUTE}/servers/{server}/os-interface", body)
     await user.idle()
     await user.api.delete(f"{COMPUTE}/servers/{server}/os-interface/{made['interfaceAttachment']['port_id']}")
+
+
+@about("server.attach_volume", "server.attach_interface", "server.reboot_hard", "server.detach_volume")
+async def change_a_server_at_once(user: User) -> None:
+    """Two volumes and a card come, beside them a reboot; then both volumes go at once."""
+    server, volumes = await user.ready(), [await user.volume() for _ in range(2)]
+    card = {"interfaceAttachment": {"net_id": user.network}}
+    path = f"{COMPUTE}/servers/{server}"
+    attached = asyncio.ensure_future(user.api.post(f"{path}/os-interface", card))
+    for volume in volumes:
+        await user.api.post(f"{path}/os-volume_attachments", {"volumeAttachment": {"volumeId": volume}})
+    await asyncio.gather(attached, return_exceptions=True)
+    await user.act_on(server, "reboot", {"type": "HARD"})
+    for volume in volumes:
+        await user.api.delete(f"{path}/os-volume_attachments/{volume}")
+
+
+@about("server.attach_volume", "server.reboot_hard", "server.delete")
+async def delete_while_others_wait(user: User) -> None:
+    server, volume = await user.ready(), await user.volume()
+    path = f"{COMPUTE}/servers/{server}"
+    await user.api.post(f"{path}/os-volume_attachments", {"volumeAttachment": {"volumeId": volume}})
+    await user.api.post(f"{path}/action", {"reboot": {"type": "HARD"}})
+    await user.api.delete(path)
 
 
 @about("volume.extend", "snapshot.create", "snapshot.delete", "volume.delete")

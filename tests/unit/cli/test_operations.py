@@ -10,9 +10,9 @@ from pileus.cli import operations
 from pileus.cli.state import Cloud, State
 from pileus.cli.terminal import Problem
 from pileus.kernel import errors
-from pileus.kernel.operations import steps
+from pileus.kernel.operations import begin, steps
 from tests.unit.kernel.site import Site
-from tests.unit.kernel.toy import build_row
+from tests.unit.kernel.toy import Chore, build_row
 
 
 @pytest.fixture
@@ -70,3 +70,26 @@ def test_an_operation_has_to_be_named_and_there(cloud):
         say(state, "show")
     with pytest.raises(Problem, match="Operation nothing could not be found"):
         say(state, "show", "nothing")
+
+
+def test_what_waits_is_listed_with_what_it_waits_for(tmp_path, capsys):
+    State(tmp_path).save(Cloud(fake=True))
+
+    async def line_up() -> list[str]:
+        site = Site(tmp_path, f"sqlite:///{tmp_path}/pileus.db")
+        await site.db.create_schema()
+
+        def transaction(tx) -> list[str]:
+            kinds = {"kitchen": "house.paint", "house": "house.move"}
+            return [begin(tx, None, kind, "house/h", Chore("h", name, name)) for name, kind in kinds.items()]
+
+        ids = await site.db.write(transaction)
+        await site.db.close()
+        return ids
+
+    first, second = asyncio.run(line_up())
+    say(tmp_path, "list")
+    (listed,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(second)]
+    assert f"waits for house.paint ({first}) until " in listed
+    say(tmp_path, "show", first)
+    assert "part: room/kitchen" in capsys.readouterr().out

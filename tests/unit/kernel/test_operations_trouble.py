@@ -130,3 +130,49 @@ async def test_a_host_that_comes_back_ends_the_alarm(site, monkeypatch):
     site.bus.publish("host.up", "fake-1")
     assert (await site.ended(id)).state == "failed"
     assert site.blocks == []
+
+
+async def test_what_a_driver_goes_on_refusing_is_given_up(site, monkeypatch):
+    """A host that is away is waited for; one that answers that it cannot is asked for a while only."""
+    monkeypatch.setattr(patience, "REFUSALS_S", 0.3)
+
+    def refuse(command) -> None:
+        if isinstance(command, EnsureBlock):
+            raise errors.Unavailable("the daemon does not start")
+
+    site.yard.before = refuse
+    await site.start_worker()
+    row = await site.ended(await site.begin(Errand("t")))
+    assert row.state == "failed"
+    assert row.error.startswith("the daemon does not start (gave up after ")
+
+
+async def test_what_will_not_get_better_is_not_tried_again(site):
+    def refuse(command) -> None:
+        raise errors.Failed("The program 'dnsmasq' is not on this host.")
+
+    site.yard.before = refuse
+    await site.start_worker()
+    row = await site.ended(await site.begin(Errand("t", undo=False)))
+    assert row.error == "The program 'dnsmasq' is not on this host."
+    assert site.yard.calls == ["EnsureBlock t"]
+
+
+async def test_who_looks_sees_what_is_tried_again(site):
+    def refuse(command) -> None:
+        raise errors.Unavailable("no room just now")
+
+    site.yard.before = refuse
+    worker = await site.start_worker()
+    id = await site.begin(Errand("t", undo=False))
+    for _ in range(500):
+        if trouble := (await site.db.read(alarms.troubles_of, [id])).get(id):
+            break
+        await asyncio.sleep(0.005)
+    assert (trouble.step, trouble.error) == ("block", "no room just now")
+    assert trouble.next_attempt_at is not None
+    assert str(trouble).startswith("step 'block' has failed ")
+    site.yard.before = None
+    worker._host_came()
+    assert (await site.ended(id)).state == "succeeded"
+    assert await site.db.read(alarms.troubles_of, [id]) == {}

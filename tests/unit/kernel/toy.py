@@ -194,3 +194,43 @@ async def typed(op: Operation, input: Typed) -> None:
     blocks = await op.commit("first", make_blocks)
     if not await op.commit("second", same, blocks):
         raise Conflict(f"the journal gave back {blocks}")
+
+
+class Chore(msgspec.Struct, frozen=True):
+    """Work on a house, or on one room of it."""
+
+    house: str
+    name: str
+    room: str = ""
+    host: str = "fake-1"
+
+
+given_up: list[tuple[str, str]] = []
+"""Chores that failed, with their reasons."""
+
+
+def chore_failed(tx: Tx, input: Chore, reason: str) -> None:
+    given_up.append((input.name, reason))
+
+
+async def _do(op: Operation, input: Chore) -> None:
+    await op.command("block", input.host, EnsureBlock(id=input.name), undo=EnsureBlockGone(id=input.name))
+    await op.commit("swept", note_height, input.house, 1)
+
+
+@operation("house.paint", input=Chore, deadline_s=30, on_failure=chore_failed, part=lambda input: f"room/{input.room}")
+async def paint(op: Operation, input: Chore) -> None:
+    """What concerns one room."""
+    await _do(op, input)
+
+
+@operation("house.move", input=Chore, deadline_s=30, on_failure=chore_failed, queues=True)
+async def move(op: Operation, input: Chore) -> None:
+    """What concerns the whole house."""
+    await _do(op, input)
+
+
+@operation("house.sell", input=Chore, deadline_s=30, cancellable=False, on_failure=chore_failed, queues=True)
+async def sell(op: Operation, input: Chore) -> None:
+    """What concerns the whole house and cannot be taken back."""
+    await _do(op, input)

@@ -157,7 +157,7 @@ class Host:
             return answer_failed(envelope.id, Unavailable(message) if bound.expired() else error)
         except ApiError as error:
             log.warning("command %s refused: %s", envelope.command, error.message, extra=fields)
-            return answer_failed(envelope.id, error)
+            return msgspec.structs.replace(answer_failed(envelope.id, error), refused=True)
         except Exception as error:
             log.exception("command %s failed", envelope.command, extra=fields)
             return answer_failed(envelope.id, error)

@@ -56,6 +56,8 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     error: str = ""
     message: str = ""
     status: int = 0
+    refused: bool = False
+    """Whether the host's driver failed, and not the way to it."""
 
 
 class CommandFailed(errors.ApiError):
@@ -164,7 +166,10 @@ def no_answer(host: str, command: Command[Any], timeout_s: float) -> errors.Unav
 
 def _failure(answer: Answer, host: str) -> errors.ApiError:
     kind = _FAILURES.get(answer.error, CommandFailed)
-    return kind(answer.message or f"Host {host} failed without saying why.", status=answer.status or None)
+    failure = kind(answer.message or f"Host {host} failed without saying why.", status=answer.status or None)
+    if isinstance(failure, errors.Unavailable):
+        failure.refused = answer.refused
+    return failure
 
 
 _NIL = msgspec.Raw(_encode(None))

@@ -1,6 +1,7 @@
 """Transactions: a unit of work is a plain function of an open session; the engine decides where it runs."""
 
 from pileus.kernel.db.base import (
+    Collided,
     NeedsWrite,
     Row,
     Tx,
@@ -17,6 +18,7 @@ from pileus.kernel.db.types import ByteString, JsonText, UtcDateTime
 
 __all__ = [
     "ByteString",
+    "Collided",
     "Database",
     "JsonText",
     "NeedsWrite",

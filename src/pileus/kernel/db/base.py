@@ -39,6 +39,10 @@ class NeedsWrite(Exception):
     """A transaction that only reads finds that something has to be added first: run it again as one that writes."""
 
 
+class Collided(Exception):
+    """Another transaction took what this one was about to take: run it again on what is there now."""
+
+
 def writable(tx: Tx) -> bool:
     """Tell whether this request's transaction may write; one that must raises ``NeedsWrite`` otherwise."""
     return bool(tx.info.get("writable"))

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from pileus.kernel import ids
-from pileus.kernel.db.base import Row, Tx
+from pileus.kernel.db.base import Collided, Row, Tx
 from pileus.kernel.db.session import Session
 from pileus.kernel.errors import ApiError, Invalid, OutOfSpace, Unavailable
 
@@ -119,14 +119,16 @@ class Networked:
                         await session.commit()
                     self._run_callbacks(session)
                     return result
+            except Collided as error:
+                code = str(error)
             except DBAPIError as error:
                 if error.connection_invalidated and not commit and attempt < 3:
                     continue
                 code = error_code(error)
                 if code not in self.kind.collisions:
                     raise self._named(error, code) from error
-                log.debug("transaction collided (%s), attempt %d", code, attempt)
-                await asyncio.sleep(ids.jitter(0.005 * 2 ** min(attempt, 7), 0.5))
+            log.debug("transaction collided (%s), attempt %d", code, attempt)
+            await asyncio.sleep(ids.jitter(0.005 * 2 ** min(attempt, 7), 0.5))
         raise Unavailable(
             f"The database refused this change {ATTEMPTS} times because others kept changing the same rows; try again.",
             headers={"Retry-After": "1"},

@@ -3,6 +3,8 @@
 Rule: nothing here runs an operation; it only changes what the next worker finds.
 """
 
+from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 
 import msgspec
@@ -14,7 +16,21 @@ from pileus.kernel.errors import Conflict, NotFound
 from pileus.kernel.operations.declare import declaration
 from pileus.kernel.operations.journal import read_steps
 from pileus.kernel.operations.listeners import listener_of
-from pileus.kernel.operations.model import FAILED, LIVE, STUCK, OperationRow, StepRow
+from pileus.kernel.operations.model import FAILED, LIVE, STARTED, STUCK, OperationRow, StepRow
+from pileus.kernel.operations.turns import InLine, names_of, waited_for
+
+__all__ = [
+    "InLine",
+    "Trouble",
+    "abandon",
+    "get_operation",
+    "list_operations",
+    "list_steps",
+    "names_of",
+    "retry",
+    "troubles_of",
+    "waited_for",
+]
 
 
 def list_operations(
@@ -44,6 +60,30 @@ def list_steps(tx: Tx, id: str) -> list[StepRow]:
     return list(tx.scalars(select(StepRow).where(StepRow.operation_id == id).order_by(StepRow.position)))
 
 
+class Trouble(msgspec.Struct, frozen=True):
+    """A step that keeps failing."""
+
+    step: str
+    attempts: int
+    error: str
+    next_attempt_at: datetime | None
+
+    def __str__(self) -> str:
+        times = "once" if self.attempts == 1 else f"{self.attempts} times"
+        when = f"; next try at {self.next_attempt_at:%H:%M:%S} UTC" if self.next_attempt_at else ""
+        return f"step '{self.step}' has failed {times}, last: {self.error}{when}"
+
+
+def troubles_of(tx: Tx, ids: Sequence[str]) -> dict[str, Trouble]:
+    """Return what each of some live operations has failed at and tries again, by id."""
+    failing = (StepRow.state == STARTED, StepRow.attempts > 0, StepRow.error.is_not(None))
+    statement = select(StepRow).where(StepRow.operation_id.in_(list(ids)), *failing).order_by(StepRow.position)
+    return {
+        row.operation_id: Trouble(row.name, row.attempts, row.error or "", row.next_attempt_at)
+        for row in (tx.scalars(statement) if ids else ())
+    }
+
+
 def retry(tx: Tx, id: str) -> None:
     """Have a stuck operation's undo tried again at once, after its cause has been mended."""
     row = get_operation(tx, id)
@@ -51,7 +91,7 @@ def retry(tx: Tx, id: str) -> None:
         raise Conflict(f"Operation {id} is not stuck but {row.state}: there is nothing to retry.")
     row.next_attempt_at = clock.now()
     if (listener := listener_of(tx)) is not None:
-        after_commit(tx, partial(listener.waiting, id, None))
+        after_commit(tx, partial(listener.waiting, id, ()))
 
 
 def abandon(tx: Tx, id: str) -> list[str]:

@@ -4,7 +4,7 @@ Rule: the row is the promise; if the transaction commits, the operation will com
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 
@@ -13,14 +13,17 @@ from sqlalchemy import bindparam, insert, literal_column, null, select, update
 from sqlalchemy.exc import IntegrityError
 
 from pileus.kernel import clock, ids
-from pileus.kernel.db import Tx, after_commit
+from pileus.kernel.db import Collided, Tx, after_commit
 from pileus.kernel.errors import Conflict
-from pileus.kernel.operations.declare import declaration
+from pileus.kernel.operations import turns
+from pileus.kernel.operations.declare import Declaration, declaration
 from pileus.kernel.operations.listeners import Claimed, listener_of
 from pileus.kernel.operations.model import FAILED, LIVE, RUNNING, UNDOING, OperationRow
 
 _table: Any = OperationRow.__table__
 _NEXT = "#next"
+SUPERSEDED = "superseded by "
+"""How the reason begins of an operation that made way for another one."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -64,31 +67,34 @@ def begin(
     """Record an operation on ``resource`` ("server/<id>") and return its id.
 
     It starts when the transaction has committed; with ``after``, when that operation has ended (in whatever
-    way).  One live operation per resource: otherwise ``Conflict``, naming it.  With ``supersede`` the live one
-    is undone first if its kind is cancellable, or waited for if not, and this one follows: how a server is
-    deleted while it is being built.
+    way).  One live operation per resource: otherwise ``Conflict``, naming it.  A kind that queues waits for its
+    turn instead, and its time begins when that has come.  With ``supersede`` those at work are undone first if
+    their kind is cancellable, or waited for if not, and this one follows: how a server is deleted while it is
+    being built.
     """
     declared = declaration(kind)
     if not isinstance(input, declared.input):
         raise TypeError(f"operation {kind} takes {declared.input.__name__}, not {type(input).__name__}")
-    live_resource = resource
-    if supersede and (live := find_live(tx, resource)) is not None:
-        cancel(tx, live, f"superseded by {kind}")
-        after, live_resource = live.id, resource + _NEXT
+    place = (_queue if declared.queues else _hold)(tx, declared, resource, input, supersede=supersede)
+    waits_for = place.waits_for if after is None else (*place.waits_for, after)
+    if place.waits_for and not declared.queues:
+        (after,) = place.waits_for
     now = clock.now()
     listener = listener_of(tx)
-    lease = listener.offer(now) if listener is not None and after is None else None
+    lease = listener.offer(now) if listener is not None and not waits_for else None
     row: dict[str, Any] = {
         "id": ids.new_id(),
         "kind": kind,
         "resource": resource,
-        "live_resource": live_resource,
+        "live_resource": place.live_resource,
+        "part": place.part,
+        "turn": place.turn,
         "input": _encode(input).decode(),
         "state": RUNNING,
         "epoch": 1 if lease else 0,
         "lease_owner": lease and lease[0],
         "lease_expires_at": lease and lease[1],
-        "deadline": now + timedelta(seconds=declared.deadline_s),
+        "deadline": max(now, place.not_before or now) + timedelta(seconds=declared.deadline_s),
         "next_attempt_at": now,
         "attempts": 0,
         "after": after,
@@ -102,22 +108,62 @@ def begin(
         "updated_at": now,
         "finished_at": None,
     }
-    _insert(tx, row, queued=live_resource != resource)
+    _insert(tx, row)
     if listener is not None:
         if lease is not None:
             after_commit(tx, partial(listener.begun, _as_claimed(row)))
         else:
-            after_commit(tx, partial(listener.waiting, row["id"], after))
+            after_commit(tx, partial(listener.waiting, row["id"], waits_for))
     return row["id"]
 
 
-def _insert(tx: Tx, row: dict[str, Any], *, queued: bool) -> None:
-    taken = row["resource"] + _NEXT
+class _Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a new operation stands among those of its resource."""
+
+    live_resource: str
+    part: str | None = None
+    turn: int = 0
+    waits_for: tuple[str, ...] = ()
+    not_before: datetime | None = None
+    """When the last of those it waits for will have had its time."""
+
+
+def _hold(tx: Tx, declared: Declaration, resource: str, input: msgspec.Struct, *, supersede: bool) -> _Place:
+    """Return the place of an operation that has its resource for itself, or follows the one that has."""
+    if not supersede or (live := find_live(tx, resource)) is None:
+        return _Place(live_resource=resource)
+    cancel(tx, live, SUPERSEDED + declared.kind)
+    return _Place(live_resource=resource + _NEXT, waits_for=(live.id,))
+
+
+def _queue(tx: Tx, declared: Declaration, resource: str, input: msgspec.Struct, *, supersede: bool) -> _Place:
+    """Return the last place in the resource's line."""
+    line = turns.line_of(tx, resource)
+    turn = line[-1].turn + 1 if line else 1
+    part = None if declared.part is None else declared.part(input)
+    ahead = turns.ahead_of(line, part)
+    if supersede:
+        for one in ahead:
+            cancel(tx, Live(one.id, one.kind, one.state), SUPERSEDED + declared.kind)
+    return _Place(
+        live_resource=f"{resource}#{turn}",
+        part=part,
+        turn=turn,
+        waits_for=tuple(one.id for one in ahead),
+        not_before=max((one.deadline for one in ahead), default=None),
+    )
+
+
+def _insert(tx: Tx, row: dict[str, Any]) -> None:
+    following = row["live_resource"] != row["resource"]
+    taken = row["live_resource"] if row["turn"] else row["resource"] + _NEXT
     try:
         done = tx.connection().execute(
-            _INSERT, {**row, "busy_now": taken if queued else row["resource"], "busy_next": taken}
+            _INSERT, {**row, "busy_now": taken if following else row["resource"], "busy_next": taken}
         )
     except IntegrityError as error:
+        if row["turn"]:
+            raise Collided(f"two operations took turn {row['turn']} of {row['resource']}") from error
         raise Conflict(
             f"{_spoken(row['resource'])} is being changed by another request at this moment; try again when it is done."
         ) from error
@@ -168,8 +214,8 @@ class Live(msgspec.Struct, frozen=True):
 
 _LIVE = (
     select(_table.c.id, _table.c.kind, _table.c.state)
-    .where(_table.c.live_resource.in_([bindparam("now"), bindparam("next")]))
-    .order_by(_table.c.live_resource.desc())
+    .where(_table.c.resource == bindparam("of"), _table.c.live_resource.is_not(None))
+    .order_by(_table.c.turn.desc(), _table.c.live_resource.desc())
 )
 _CANCEL = (
     update(_table)
@@ -179,8 +225,8 @@ _CANCEL = (
 
 
 def find_live(tx: Tx, resource: str) -> Live | None:
-    """Return the operation that holds ``resource``, a waiting successor before the one at work."""
-    row = tx.connection().execute(_LIVE, {"now": resource, "next": resource + _NEXT}).first()
+    """Return the operation that holds ``resource``, the last in its line where several wait for each other."""
+    row = tx.connection().execute(_LIVE, {"of": resource}).first()
     return Live(*row) if row else None
 
 

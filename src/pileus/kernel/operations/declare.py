@@ -29,6 +29,8 @@ class Declaration:
     deadline_s: float
     cancellable: bool
     on_failure: OnFailure | None
+    queues: bool = False
+    part: Callable[[Any], str] | None = None
 
 
 def operation(
@@ -38,6 +40,8 @@ def operation(
     deadline_s: float = 600,
     cancellable: bool = True,
     on_failure: Callable[[Tx, Input, str], object] | None = None,
+    queues: bool = False,
+    part: Callable[[Input], str] | None = None,
 ) -> Callable[[Body[Input]], Body[Input]]:
     """Declare ``async def body(op, input)`` as the operation ``kind`` ("server.create").
 
@@ -45,6 +49,10 @@ def operation(
     reason)`` runs in the transaction that concludes a failed operation, after everything has been undone: it
     puts the resource into its error state.  ``cancellable`` tells whether a later operation on the resource
     (its delete) may have this one undone instead of waiting for its end.
+
+    With ``queues`` a second operation on the resource is not refused but waits for its turn; all kinds of one
+    resource queue, or none does.  ``part(input)`` names what of the resource a queueing kind changes
+    ("volume/<id>"): operations on different parts run side by side, one without a part changes all of it.
     """
 
     def register(body: Body[Input]) -> Body[Input]:
@@ -54,7 +62,9 @@ def operation(
             body.__qualname__,
         ):
             raise ValueError(f"operation {kind} is declared twice: in {known.body.__module__} and {body.__module__}")
-        _declared[kind] = Declaration(kind, body, input, deadline_s, cancellable, on_failure)
+        _declared[kind] = Declaration(
+            kind, body, input, deadline_s, cancellable, on_failure, queues or part is not None, part
+        )
         return body
 
     return register

@@ -59,6 +59,7 @@ class Step(msgspec.Struct):
     finished_at: datetime | None = None
     command: str | None = None
     host: str | None = None
+    next_attempt_at: datetime | None = None
     stored: bool = False
 
 
@@ -268,6 +269,7 @@ def read_steps(tx: Tx, id: str) -> dict[str, Step]:
             row.finished_at,
             row.command,
             row.host,
+            row.next_attempt_at,
             stored=True,
         )
         for row in rows
@@ -275,7 +277,9 @@ def read_steps(tx: Tx, id: str) -> dict[str, Step]:
 
 
 def _done(step: Step, result: str) -> Step:
-    return msgspec.structs.replace(step, state=DONE, result=result, error=None, finished_at=clock.now())
+    return msgspec.structs.replace(
+        step, state=DONE, result=result, error=None, next_attempt_at=None, finished_at=clock.now()
+    )
 
 
 def _parameters(id: str, step: Step) -> dict[str, Any]:
@@ -290,6 +294,7 @@ def _parameters(id: str, step: Step) -> dict[str, Any]:
         "s_error": step.error,
         "s_command": step.command,
         "s_host": step.host,
+        "s_next_attempt_at": step.next_attempt_at,
         "s_started_at": step.started_at,
         "s_finished_at": step.finished_at,
     }

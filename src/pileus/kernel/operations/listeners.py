@@ -4,6 +4,7 @@ Rule: a shortcut only.  Without it (an api process with no worker, a crash right
 operation waits for the next poll of any worker.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 from weakref import WeakKeyDictionary
@@ -46,8 +47,8 @@ class Listener(Protocol):
         """Run an operation that was born with this worker's lease; called on the event loop after the commit."""
         ...
 
-    def waiting(self, operation_id: str, after: str | None) -> None:
-        """Take notice of an operation without a lease, to be claimed soon or when ``after`` has ended."""
+    def waiting(self, operation_id: str, waits_for: Sequence[str]) -> None:
+        """Take notice of an operation without a lease, to be claimed soon or when ``waits_for`` have ended."""
         ...
 
     def cancelled(self, operation_id: str) -> None:

@@ -24,7 +24,8 @@ class OperationRow(Row):
     ``live_resource`` repeats ``resource`` while the operation lives and is null afterwards: a unique index
     lets any number of nulls stand side by side on every engine, so it is the lock "one live operation per
     resource" without partial indexes.  A successor that waits for the live one to be undone holds
-    ``resource#next`` until then.
+    ``resource#next`` until then.  Operations that take turns hold ``resource#<turn>``: their lock is the order of
+    their turns (``turns.py``), and the index sees to it that no two of them take the same one.
     """
 
     __tablename__ = "operations"
@@ -33,7 +34,11 @@ class OperationRow(Row):
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     kind: Mapped[str] = mapped_column(String(80))
     resource: Mapped[str] = mapped_column(String(160), index=True)
-    live_resource: Mapped[str | None] = mapped_column(String(170), unique=True)
+    live_resource: Mapped[str | None] = mapped_column(String(180), unique=True)
+    part: Mapped[str | None] = mapped_column(String(80))
+    """What of the resource it changes, ``volume/<id>``; null where that is all of it."""
+    turn: Mapped[int] = mapped_column(default=0)
+    """Its place in the resource's line, from 1; 0 for operations that take no turns."""
     input: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(String(10))
     epoch: Mapped[int]
@@ -69,7 +74,9 @@ class StepRow(Row):
     result: Mapped[str | None] = mapped_column(Text)
     undone: Mapped[bool] = mapped_column(default=False)
     attempts: Mapped[int] = mapped_column(default=0)
+    """How often it has failed so far."""
     error: Mapped[str | None] = mapped_column(Text)
+    next_attempt_at: Mapped[datetime | None]
     command: Mapped[str | None] = mapped_column(String(120))
     host: Mapped[str | None] = mapped_column(String(255))
     started_at: Mapped[datetime]

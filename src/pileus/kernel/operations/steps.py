@@ -17,10 +17,11 @@ from pileus.kernel.agent.command import Command
 from pileus.kernel.bus.base import Bus, Caller, Unreachable
 from pileus.kernel.db import Database
 from pileus.kernel.errors import ApiError, Unavailable
+from pileus.kernel.operations import patience
 from pileus.kernel.operations.journal import Journal, Step, Unwind
 from pileus.kernel.operations.listeners import Claimed
 from pileus.kernel.operations.model import DONE
-from pileus.kernel.operations.patience import PASSING, GaveUp, insist, sentence
+from pileus.kernel.operations.patience import PASSING, GaveUp, StillRefused, insist, sentence
 from pileus.kernel.operations.results import decode, encoder
 from pileus.kernel.operations.scopes import Frame, Scope, Undo, current
 
@@ -162,9 +163,11 @@ class Steps:
             await insist(self.journal.flush, self.deadline, pause=self._pause)
             self._observe(f"before {name}", self)
             try:
-                result = encoder(name)(await insist(once, until, pause=self._pause, failed=self._note(step)))
+                note = self._note(step)
+                made = await insist(once, until, pause=self._pause, failed=note, refusals_s=patience.REFUSALS_S)
+                result = encoder(name)(made)
             except GaveUp as error:
-                if until < self.deadline:
+                if until < self.deadline or isinstance(error, StillRefused):
                     raise
                 raise DeadlinePassed(f"{error.message}; that was the time limit of {self.kind}") from error
             begun = True
@@ -242,15 +245,21 @@ class Steps:
             sleep.cancel()
             woken.cancel()
 
-    async def _look_again(self, error: Exception, attempts: int) -> None:
+    async def _look_again(self, error: Exception, attempts: int, wait_s: float) -> None:
         """A connection that broke may have broken after the commit: see what the journal says."""
         if not isinstance(error, Unavailable):
             await self.journal.load()
 
-    def _note(self, step: Step) -> Callable[[Exception, int], Awaitable[None]]:
-        async def note(error: Exception, attempts: int) -> None:
+    def _note(self, step: Step) -> Callable[[Exception, int, float], Awaitable[None]]:
+        async def note(error: Exception, attempts: int, wait_s: float) -> None:
             known = self.journal.steps.get(step.name, step)
+            known = msgspec.structs.replace(
+                known,
+                attempts=attempts,
+                error=sentence(error),
+                next_attempt_at=clock.now() + timedelta(seconds=wait_s),
+            )
             with contextlib.suppress(*PASSING):  # a note for the trace; the step itself goes on without it
-                await self.journal.record(msgspec.structs.replace(known, attempts=attempts, error=sentence(error)))
+                await self.journal.record(known)
 
         return note

@@ -6,7 +6,7 @@ Rule: whatever it holds in memory can be lost; the rows say what is left to do.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
@@ -25,6 +25,8 @@ log = logging.getLogger("pileus.operations")
 
 MOST_RESTING = 40
 """How many times its limit a worker holds, counting operations that wait."""
+MOST_WAITED_FOR = 10_000
+"""How many a worker remembers that are waited for: some end in other processes, and polling finds their followers."""
 WAKE = "operations.ready"
 """The topic on which processes without a worker say that there is something to do."""
 
@@ -54,7 +56,8 @@ class Worker:
         """Hears of every event of every operation: the seam for tests and simulation."""
         self._is_dead = is_dead
         self._running: dict[str, tuple[Execution, asyncio.Task[None]]] = {}
-        self._followers: dict[str, list[str]] = {}
+        self._waited_for: set[str] = set()
+        """Operations after whose end another one's turn may have come."""
         self._engine: Engine | None = None
         self._look = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
@@ -110,10 +113,11 @@ class Worker:
         if self._accepting:
             self._run(claimed)
 
-    def waiting(self, operation_id: str, after: str | None) -> None:
-        if after is not None and after in self._running:
-            self._followers.setdefault(after, []).append(operation_id)
-        else:
+    def waiting(self, operation_id: str, waits_for: Sequence[str]) -> None:
+        if len(self._waited_for) > MOST_WAITED_FOR:
+            self._waited_for.clear()
+        self._waited_for.update(waits_for)
+        if not any(id in self._running for id in waits_for):
             self._more = True
             self._look.set()
 
@@ -162,7 +166,8 @@ class Worker:
         finally:
             self._running.pop(id, None)
             telemetry.LIVE.dec()
-            if self._followers.pop(id, None) or self._more:
+            if self._more or id in self._waited_for:
+                self._waited_for.discard(id)
                 self._look.set()
 
     async def _poll(self) -> None:
@@ -193,6 +198,7 @@ class Worker:
         ready = [(id, epoch) for id, epoch in ready if id not in self._running]
         if ready:
             for claimed in await self._db.write(claims.claim, ready, self.owner, now + self._lease):
+                self._waited_for.add(claimed.id)  # begun before a crash, or elsewhere: who waits for it is not known
                 self._run(claimed)
 
     async def _keep_leases(self) -> None:

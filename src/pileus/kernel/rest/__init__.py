@@ -1,6 +1,6 @@
 """REST: what a service author imports to declare routes, bodies and views."""
 
-from pileus.kernel.rest.binding import InTransaction
+from pileus.kernel.rest.binding import InTransaction, WhenEnded
 from pileus.kernel.rest.bounds import (
     Count,
     Extra,
@@ -56,6 +56,7 @@ __all__ = [
     "StrictQuery",
     "Text",
     "View",
+    "WhenEnded",
     "at_most",
     "changes",
     "compute_error",

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from sqlalchemy.exc import DataError, IntegrityError
 
 from pileus.kernel import ids, telemetry
@@ -25,6 +24,7 @@ from pileus.kernel.rest.limits import LimitSettings, Rates, Room
 from pileus.kernel.rest.mounts import Mounted
 from pileus.kernel.rest.proxies import Proxies
 from pileus.kernel.rest.routing import Api
+from pileus.kernel.rest.synchronous import when_ended
 from pileus.kernel.rest.tree import Node, Tree, tree_of
 from pileus.kernel.rest.versions import LAST, Version
 from pileus.kernel.rest.writes import as_asked, asked
@@ -143,6 +143,8 @@ class App:
                 raw = request.json()
             endpoint = _select(endpoints, ctx.version if api.microversions else LAST, raw)
             response = await self._call(endpoint, request, ctx, raw)
+            if response.when_ended is not None:
+                response = await when_ended(self.runtime.db, endpoint, request, ctx, response)
         except Disconnected:
             raise
         except Exception as error:
@@ -286,7 +288,8 @@ def _select(endpoints: list[Endpoint], version: Version, raw: Any) -> Endpoint:
                 raise Invalid(f"The request body must have one member, the action; it has {', '.join(sorted(raw))}.")
             return endpoint
     known = ", ".join(sorted(str(endpoint.route.action) for endpoint in there))
-    raise Invalid(f"There is no such action: {msgspec.json.encode(list(raw)).decode()}. Possible: {known}.")
+    named = ", ".join(sorted(raw)) or "none is named"
+    raise Invalid(f"There is no such action: {named}. Possible: {known}.")
 
 
 def _check_project_in_path(project: str, ctx: Context) -> None:

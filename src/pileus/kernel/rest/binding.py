@@ -25,6 +25,8 @@ from pileus.kernel.rest.http import Request, Response, json_response
 from pileus.kernel.rest.references import Refers, load_references, places, structs_in
 from pileus.kernel.rest.routing import About, Api, Route
 from pileus.kernel.rest.schema import decode, trim
+from pileus.kernel.rest.versions import Version
+from pileus.kernel.rest.versions import version as parse_version
 
 T = TypeVar("T")
 Work = Callable[[Tx], Response]
@@ -44,6 +46,21 @@ class InTransaction(Generic[T]):
     work: Callable[[Tx], T]
 
 
+@dataclass(frozen=True, slots=True)
+class WhenEnded(Generic[T]):
+    """What a plain handler returns to be answered when the operation that it began has ended.
+
+    Then ``view(tx)`` is answered; an operation that failed is answered with its reason and status 500.  After
+    ``timeout_s`` the answer is ``now``, and the operation goes on: a client's patience is not the operation's.
+    """
+
+    operation_id: str
+    now: T
+    view: Callable[[Tx], T]
+    timeout_s: float = 50.0
+    """Below the minute after which proxies and clients commonly hang up."""
+
+
 @dataclass(slots=True)
 class Endpoint:
     """A route made ready to be called."""
@@ -56,7 +73,7 @@ class Endpoint:
     texts: tuple[str, ...]
     loads: tuple[tuple[str, type, Callable[..., Any]], ...]
     body_kind: Any
-    query: Callable[[Request], Any] | None
+    query: Callable[[Request, Version], Any] | None
     query_kind: type[msgspec.Struct] | None = None
     referring: tuple[str, ...] = ()
     """Which of ``body`` and ``query`` hold references."""
@@ -102,7 +119,7 @@ class Endpoint:
         if self.body_kind is not None:
             arguments["body"] = self._decode_body(raw, ctx)
         if self.query is not None:
-            arguments["query"] = self.query(request)
+            arguments["query"] = self.query(request, ctx.version)
         for name in self.referring:
             load_references(tx, ctx, arguments[name], self.api.references, self.api.missing)
         for name in self.named:
@@ -163,6 +180,10 @@ class Endpoint:
             raise RuntimeError(f"{route.handler.__qualname__} answers without having asked {route.rule}")
         if isinstance(result, Response):
             return result
+        if isinstance(result, WhenEnded):
+            response = self.respond(result.now, ctx, request)
+            response.when_ended = result
+            return response
         if result is None:
             return Response(route.status or 204, media_type=None)
         if self.api.microversions is not None:
@@ -262,7 +283,7 @@ def _is_list(hint: Any) -> bool:
     return origin in (typing.Union, types.UnionType) and any(_is_list(part) for part in typing.get_args(hint))
 
 
-def _parse_query(kind: type[msgspec.Struct], lists: frozenset[str], request: Request) -> Any:
+def _parse_query(kind: type[msgspec.Struct], lists: frozenset[str], request: Request, version: Version) -> Any:
     found: dict[str, Any] = {}
     if request.query_string:
         for name, value in request.query_items():
@@ -270,4 +291,9 @@ def _parse_query(kind: type[msgspec.Struct], lists: frozenset[str], request: Req
                 found.setdefault(name, []).append(value)
             else:
                 found[name] = value
+    since = getattr(kind, "strict_since", None)
+    if since is not None and version >= parse_version(since):
+        unknown = sorted(found.keys() - {info.encode_name for info in msgspec.structs.fields(kind)})
+        if unknown:
+            raise Invalid(f"Additional properties are not allowed in the query string: {', '.join(unknown)}.")
     return decode(found, kind, "the query string", strict=False)

@@ -147,6 +147,8 @@ class Response:
     media_type: str | None = "application/json"
     length: int | None = None
     """Content-Length of a streamed body, when known."""
+    when_ended: Any = None
+    """A ``WhenEnded`` whose operation is awaited before anything is sent."""
 
     async def send(self, send: Send, *, head: bool = False, receive: Receive | None = None) -> None:
         """Send it; for HEAD only its headers.  A streamed body ends when the client leaves, and is always closed."""

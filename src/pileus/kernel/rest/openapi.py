@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pileus import __version__
-from pileus.kernel.rest.binding import Endpoint
+from pileus.kernel.rest.binding import Endpoint, WhenEnded
 from pileus.kernel.rest.versions import FIRST, LAST
 
 if TYPE_CHECKING:
@@ -137,6 +137,8 @@ def _parameters(schema: dict[str, Any], components: dict[str, Any]) -> list[dict
 
 def _answer(endpoint: Endpoint) -> Any:
     kind = typing.get_type_hints(endpoint.route.handler).get("return")
+    if typing.get_origin(kind) is WhenEnded:
+        (kind,) = typing.get_args(kind)
     return kind if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind.__name__ != "Page" else None
 
 

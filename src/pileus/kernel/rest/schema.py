@@ -28,7 +28,12 @@ class OpenBody(msgspec.Struct, kw_only=True):
 
 
 class Query(msgspec.Struct, kw_only=True):
-    """The parameters of a URL.  A field of list type collects repeated ones; unknown ones are ignored."""
+    """The parameters of a URL.  A field of list type collects repeated ones; unknown ones are ignored.
+
+    From version ``strict_since`` ("2.75") on unknown ones are refused.
+    """
+
+    strict_since: typing.ClassVar[str | None] = None
 
 
 class StrictQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

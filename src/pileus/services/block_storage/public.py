@@ -126,6 +126,11 @@ def create_snapshot(
     return SnapshotFacts(row.id, row.project_id, row.volume_id, row.size, row.status), live.id
 
 
+def require_type(tx: Tx, ctx: Context, name_or_id: str) -> None:
+    """Raise NotFound unless there is a volume type of that name or id that the caller may use."""
+    access.find_type(tx, ctx, name_or_id)
+
+
 def delete_volume(tx: Tx, ctx: Context, volume_id: str) -> None:
     """Begin to delete a volume; raise Invalid when its status or its snapshots forbid it."""
     volumes_app.delete_volume(tx, ctx, access.get_volume(tx, ctx, volume_id))

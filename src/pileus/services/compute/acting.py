@@ -1,10 +1,15 @@
-"""In whose name an operation asks other services for things: its server's project and user, with every right."""
+"""In whose name an operation asks other services for things.
 
-from pileus.kernel.context import Context, internal
+Rule: what is made or read for a user is made with that user's sight (``seeing_as``); only the upkeep of what the
+server has already is done with every right (``acting``).
+"""
+
+from pileus.kernel.context import Caller, Context, internal
 from pileus.kernel.policy import Policy
 from pileus.services.compute.model import Server
 
 _POLICY = Policy()
+_MEMBER = frozenset({"member", "reader"})
 
 
 def acting_for(project_id: str | None, user_id: str | None) -> Context:
@@ -15,3 +20,9 @@ def acting_for(project_id: str | None, user_id: str | None) -> Context:
 def acting(server: Server) -> Context:
     """Return the context of work done for a server's owner."""
     return acting_for(server.project_id, server.user_id)
+
+
+def seeing_as(server: Server, *, admin: bool) -> Context:
+    """Return the context of who asked for a server: a member of its project, or ``admin``, who sees everything."""
+    roles = _MEMBER | {"admin", "manager"} if admin else _MEMBER
+    return Context(Caller(user_id=server.user_id, project_id=server.project_id, roles=roles), _POLICY)

@@ -10,7 +10,8 @@ import msgspec
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, NotFound
 from pileus.services.compute import metadata, ports
-from pileus.services.compute.commands import Disk, DiskSource, FromImage, GuestSpec, Nic
+from pileus.services.compute.commands import Blank, Disk, DiskSource, FromImage, GuestSpec, Nic
+from pileus.services.compute.local_disks import EPHEMERAL, SWAP
 from pileus.services.compute.model import BlockDevice, Flavor, Server
 from pileus.services.compute.ports import EnsureNetworks, Wire
 from pileus.services.compute.store import servers as store
@@ -45,6 +46,8 @@ class GuestPlan(msgspec.Struct, frozen=True, kw_only=True):
     root_gib: int
     image_id: str | None
     image_format: str
+    ephemeral_gib: int = 0
+    swap_mib: int = 0
     disks: tuple[PlannedDisk, ...] = ()
     nics: tuple[PlannedNic, ...] = ()
     wiring: EnsureNetworks | None = None
@@ -80,6 +83,8 @@ def plan_guest(
         root_gib=root_size(server),
         image_id=server.image_id,
         image_format=str(server.image.get("disk_format", "raw")),
+        ephemeral_gib=server.flavor["ephemeral"],
+        swap_mib=server.flavor["swap"],
         disks=tuple(_disk(device) for device in store.list_devices(tx, server_id) if device.connection),
         nics=tuple(PlannedNic(port_id=nic.port_id, mac=nic.mac) for nic in nics),
         wiring=(ports.bind if bind else ports.again)(tx, port_ids, server.host),
@@ -145,14 +150,32 @@ def wires_by_port(wires: list[Wire], wanted: list[str], host: str) -> dict[str, 
     return found
 
 
+def _local_disks(plan: GuestPlan) -> list[Disk]:
+    """Return the disks that the flavor gives beside the root."""
+    found: list[Disk] = []
+    bus: dict[str, Any] = {"bus": plan.bus}
+    if plan.ephemeral_gib:
+        source = Blank(size_mib=plan.ephemeral_gib << 10, format="ext4", label=EPHEMERAL)
+        found.append(Disk(id=EPHEMERAL, source=source, serial=EPHEMERAL, **bus))
+    if plan.swap_mib:
+        found.append(Disk(id=SWAP, source=Blank(size_mib=plan.swap_mib, format="swap"), serial=SWAP, **bus))
+    return found
+
+
 def spec_of(plan: GuestPlan, wires: list[Wire], image_path: str | None, disks: list[PlannedDisk]) -> GuestSpec:
-    """Return the whole guest; ``disks`` are connected now, beside those of the plan."""
+    """Return the whole guest; ``disks`` are connected now, beside those of the plan.
+
+    Guests name their disks by their order: the root, the flavor's own, the volumes.
+    """
     found: list[Disk] = []
     if plan.image_id is not None:
         root: dict[str, Any] = {"image_id": plan.image_id, "path": image_path or "", "format": plan.image_format}
         source = FromImage(**root, size_gib=plan.root_gib)
         found.append(Disk(id="root", source=source, serial=plan.server_id, boot_index=0, bus=plan.bus))  # type: ignore[arg-type]
-    found += [volume_disk(disk.volume_id, disk.source, disk.boot_index, plan.bus) for disk in (*plan.disks, *disks)]
+    volumes = [volume_disk(disk.volume_id, disk.source, disk.boot_index, plan.bus) for disk in (*plan.disks, *disks)]
+    found += [disk for disk in volumes if disk.boot_index == 0]
+    found += _local_disks(plan)
+    found += [disk for disk in volumes if disk.boot_index != 0]
     by_port = wires_by_port(wires, [nic.port_id for nic in plan.nics], plan.host)
     return GuestSpec(
         id=plan.server_id,

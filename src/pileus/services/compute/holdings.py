@@ -13,7 +13,7 @@ import msgspec
 
 from pileus.kernel import clock
 from pileus.kernel.db import Tx
-from pileus.kernel.operations import OperationRow, begin, find_live
+from pileus.kernel.operations import begin
 from pileus.services.compute.acting import acting
 from pileus.services.compute.commands import GuestFacts
 from pileus.services.compute.lifecycle import DETACH_INTERFACE
@@ -28,12 +28,13 @@ INPUTS: dict[str, type[NicInput | VolumeInput]] = {
     UNPLUG: NicInput,
     "server.detach_volume": VolumeInput,
 }
+PARTS = {UNPLUG: "port", "server.detach_volume": "volume"}
 PATIENCE = timedelta(minutes=10)
 """How long a guest that held on to a card is left alone before it is asked again."""
 
 
 def settle(tx: Tx, servers: Sequence[Server], guests: Mapping[str, GuestFacts]) -> None:
-    """Compare what idle servers' guests hold with their rows; each server has one thing mended at a time."""
+    """Compare what idle servers' guests hold with their rows; what is missing is settled before what is too much."""
     held = store.plugged(tx, [server.id for server in servers if server.id in guests])
     for server in servers:
         guest = guests.get(server.id)
@@ -42,52 +43,49 @@ def settle(tx: Tx, servers: Sequence[Server], guests: Mapping[str, GuestFacts]) 
         wanted = held.get(server.id, set())
         if missing := wanted - {*guest.nics, *guest.disks}:
             _carry_through(tx, server, missing)
-        elif lost := sorted(set(guest.nics) - wanted):
-            take_out(tx, server, lost[0])
+            continue
+        for lost in sorted(set(guest.nics) - wanted):
+            take_out(tx, server, lost)
 
 
 def take_out(tx: Tx, server: Server, port_id: str) -> None:
     """Have a server's guest let go of the card of a port that is gone, unless it is not the time for it."""
-    resource = store.resource_of(server.id)
-    if (
-        server.host is None
-        or not DETACH_INTERFACE.allowed(server.vm_state, server.task_state)
-        or find_live(tx, resource)
-    ):
+    if server.host is None or not DETACH_INTERFACE.allowed(server.vm_state, server.task_state):
         return
-    failed = _failed_detachment(tx, server)
-    if failed is not None and failed.device == port_id and failed.row.created_at > clock.now() - PATIENCE:
-        return
-    begin(tx, None, UNPLUG, resource, NicInput(server_id=server.id, host=server.host, port_id=port_id))
+    given = NicInput(server_id=server.id, host=server.host, port_id=port_id)
+    last = store.last_action(tx, server.id, given.part())
+    if last is not None and last.kind == UNPLUG and last.part == given.part():
+        recently = last.created_at > clock.now() - PATIENCE
+        if last.live_resource is not None or (last.state == "failed" and recently):
+            return
+    begin(tx, None, UNPLUG, store.resource_of(server.id), given)
     log.info("port %s is gone: server %s loses its card", port_id, server.id, extra={"server_id": server.id})
 
 
 def _carry_through(tx: Tx, server: Server, missing: set[str]) -> None:
-    """Begin a detachment again that failed, and whose guest let go all the same."""
-    failed = _failed_detachment(tx, server)
-    if failed is None or failed.device not in missing:
-        told = ", ".join(sorted(missing))
-        log.warning("the guest of server %s lacks %s", server.id, told, extra={"server_id": server.id})
-        return
-    if isinstance(failed.input, VolumeInput):
-        begin_detaching(tx, acting(server), failed.device, server.id)
-    begin(tx, None, failed.row.kind, failed.row.resource, failed.input)
-    log.info("%s of server %s is carried through", failed.row.kind, server.id, extra={"server_id": server.id})
+    """Begin detachments again that failed, and whose guest let go all the same."""
+    for device in sorted(missing):
+        failed = _failed_detachment(tx, server, device)
+        if failed is None:
+            log.warning("the guest of server %s lacks %s", server.id, device, extra={"server_id": server.id})
+            continue
+        if isinstance(failed.input, VolumeInput):
+            begin_detaching(tx, acting(server), device, server.id)
+        begin(tx, None, failed.kind, store.resource_of(server.id), failed.input)
+        log.info("%s of server %s is carried through", failed.kind, server.id, extra={"server_id": server.id})
 
 
 class Detachment(NamedTuple):
-    """A detachment that failed, and the port or volume it was to take out."""
+    """A detachment that failed."""
 
-    row: OperationRow
+    kind: str
     input: NicInput | VolumeInput
-    device: str
 
 
-def _failed_detachment(tx: Tx, server: Server) -> Detachment | None:
-    """Return the last thing done to a server, if that was a detachment and failed."""
-    last = store.last_action(tx, server.id)
-    told = INPUTS.get(last.kind) if last is not None else None
-    if last is None or told is None or last.state != "failed":
-        return None
-    input = msgspec.json.decode(last.input, type=told)
-    return Detachment(last, input, input.volume_id if isinstance(input, VolumeInput) else input.port_id)
+def _failed_detachment(tx: Tx, server: Server, device: str) -> Detachment | None:
+    """Return the last thing done to a server's port or volume, if that was a detachment and failed."""
+    for kind, found in INPUTS.items():
+        last = store.last_action(tx, server.id, f"{PARTS[kind]}/{device}")
+        if last is not None and last.kind == kind and last.state == "failed":
+            return Detachment(kind, msgspec.json.decode(last.input, type=found))
+    return None

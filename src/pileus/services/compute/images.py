@@ -15,8 +15,6 @@ from pileus.services.image.public import Image
 __all__ = ["Image"]
 
 CHUNK = 1 << 20
-KEPT = ("hw_", "os_", "img_")
-"""Prefixes of the properties that say how a guest is built, copied with the server."""
 
 
 def find(tx: Tx, ctx: Context, image_id: str) -> Image:

@@ -31,11 +31,18 @@ DELETE = SERVER.verb("delete", ANY, "deleting", DELETED)
 START = SERVER.verb("start", {STOPPED}, "powering-on", ACTIVE)
 STOP = SERVER.verb("stop", {ACTIVE, ERROR}, "powering-off", STOPPED)
 REBOOT = SERVER.verb("reboot", {ACTIVE}, "rebooting", ACTIVE)
-REBOOT_HARD = SERVER.verb("reboot_hard", _RUNS | {ERROR}, "rebooting_hard", ACTIVE)
 PAUSE = SERVER.verb("pause", {ACTIVE}, "pausing", PAUSED)
 UNPAUSE = SERVER.verb("unpause", {PAUSED}, "unpausing", ACTIVE)
 SUSPEND = SERVER.verb("suspend", {ACTIVE}, "suspending", SUSPENDED)
 RESUME = SERVER.verb("resume", {SUSPENDED}, "resuming", ACTIVE)
+REBOOT_HARD = SERVER.verb(
+    "reboot_hard",
+    _RUNS | {ERROR},
+    "rebooting_hard",
+    ACTIVE,
+    over=frozenset({"rebooting_hard", *(verb.label for verb in (REBOOT, PAUSE, UNPAUSE, SUSPEND, RESUME))}),
+)
+"""As upstream's it may follow a verb at work that waits for the guest: whoever asks for it has lost patience."""
 REBUILD = SERVER.verb("rebuild", {ACTIVE, STOPPED, ERROR}, "rebuilding")
 RESIZE = SERVER.verb("resize", {ACTIVE, STOPPED}, "resize_migrating", RESIZED)
 MIGRATE = SERVER.verb("migrate", {ACTIVE, STOPPED}, "resize_migrating", RESIZED)
@@ -47,8 +54,8 @@ DETACH_VOLUME = SERVER.verb("detach_volume", _RUNS, "detaching_volume")
 ATTACH_INTERFACE = SERVER.verb("attach_interface", _PLUGGABLE, "attaching_interface")
 DETACH_INTERFACE = SERVER.verb("detach_interface", _PLUGGABLE, "detaching_interface")
 QUIET = frozenset({"attach_volume", "detach_volume", "attach_interface", "detach_interface"})
-"""Verbs that set no label, since upstream's have none and clients wait for ``task_state`` null; the operation is
-the lock."""
+"""Verbs that set no label, since upstream's have none and clients wait for ``task_state`` null.  Any number of them
+run side by side, each on a device of its own; what changes the whole guest waits for them (``operations/``)."""
 
 ACTION = {
     "confirm_resize": "confirmResize",
@@ -93,7 +100,7 @@ def status_of(vm_state: str, task_state: str | None) -> str:
 def claim(tx: Tx, verb: Verb, server: Server) -> None:
     """Begin ``verb`` on the server's row; raise Conflict, naming the state, when it may not begin now.
 
-    A verb of ``QUIET`` only checks: the operation that follows is its lock.
+    A verb of ``QUIET`` only checks: what it must wait for, the operation that follows does.
     """
     if verb.name not in QUIET:
         verb.begin(tx, server.id)

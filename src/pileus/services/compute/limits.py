@@ -30,8 +30,17 @@ LIMITS = {
     )
 }
 """By name.  ``key_pairs`` belong to users: their count takes the user's id, their limit is the project's."""
-NETWORK_LIMITS = {"floating_ips": 10, "fixed_ips": -1, "security_groups": 10, "security_group_rules": 20}
-"""What old versions of the API also show; the network service decides about these."""
+NETWORK_LIMITS = {
+    name: Limit(SERVICE, name, default, _nothing)
+    for name, default in {
+        "floating_ips": 10,
+        "fixed_ips": -1,
+        "security_groups": 10,
+        "security_group_rules": 20,
+    }.items()
+}
+"""What old versions of the API also show and keep; as upstream they bound nothing: the network's own limits do."""
+SHOWN = {**LIMITS, **NETWORK_LIMITS}
 
 
 def claim_key_pair(tx: Tx, project_id: str, user_id: str) -> None:

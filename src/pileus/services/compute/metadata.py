@@ -11,6 +11,7 @@ import msgspec
 from pileus.kernel import ids
 from pileus.kernel.db import Tx
 from pileus.services.compute import guest_network
+from pileus.services.compute.local_disks import local_devices
 from pileus.services.compute.model import Nic, Server
 from pileus.services.compute.store import servers as store
 from pileus.services.compute.wanted import WantedFile
@@ -106,7 +107,7 @@ def ec2_meta_data(tx: Tx, server: Server) -> dict[str, Any]:
         "ami-id": f"ami-{(server.image_id or server.id).replace('-', '')[:8]}",
         "ami-launch-index": str(server.launch_index),
         "ami-manifest-path": "",
-        "block-device-mapping": {"ami": "vda", "root": "/dev/vda"},
+        "block-device-mapping": {"ami": "vda", "root": "/dev/vda", **local_devices(server.flavor)},
         "hostname": fqdn(server),
         "instance-action": "none",
         "instance-id": f"i-{number:08x}",

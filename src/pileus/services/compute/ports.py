@@ -251,9 +251,8 @@ def carry(tx: Tx, port_ids: Sequence[str], host: str) -> None:
         public.move_ports(tx, port_ids, host)
 
 
-def mark_wired(tx: Tx, server_id: str, host: str) -> None:
-    """Record that a host has plugged a server's ports."""
-    port_ids = store.port_ids(tx, server_id)
+def mark_wired(tx: Tx, port_ids: Sequence[str], host: str) -> None:
+    """Record that a host has plugged ports."""
     if port_ids:
         public.mark_wired(tx, port_ids, host)
 

@@ -31,6 +31,14 @@ def check_snapshot(tx: Tx, ctx: Context, snapshot_id: str) -> None:
         raise Invalid(f"Block Device Mapping is Invalid: failed to get snapshot {snapshot_id}.") from None
 
 
+def check_type(tx: Tx, ctx: Context, name_or_id: str) -> None:
+    """Raise Invalid unless there is a volume type of that name or id that the caller may use."""
+    try:
+        public.require_type(tx, ctx, name_or_id)
+    except NotFound:
+        raise Invalid(f"Volume type {name_or_id} could not be found: choose one of the list of types.") from None
+
+
 def reserve(tx: Tx, ctx: Context, volume_id: str, server_id: str, device: str | None) -> str:
     """Hold a volume for a server; return the attachment's id."""
     return public.reserve(tx, ctx, volume_id, server_id, device=device)

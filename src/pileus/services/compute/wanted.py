@@ -53,6 +53,8 @@ class CreateServer(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[WantedFile, ...] = ()
     host: str | None = None
     forced: bool = False
+    by_admin: bool = False
+    """Whether an administrator asked: then private types and images of others may be used."""
 
 
 class ServerInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +71,8 @@ class RebuildServer(msgspec.Struct, frozen=True, kw_only=True):
     host: str | None
     was: str
     admin_password: str | None = None
+    files: tuple[WantedFile, ...] = ()
+    by_admin: bool = False
 
 
 class ResizeServer(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +103,10 @@ class VolumeInput(msgspec.Struct, frozen=True, kw_only=True):
     source: DiskSource | None = None
     """How the guest has the disk, where it is to be taken out."""
 
+    def part(self) -> str:
+        """Return what of the server it changes."""
+        return f"volume/{self.volume_id}"
+
 
 class NicInput(msgspec.Struct, frozen=True, kw_only=True):
     """Input of ``server.attach_interface`` and ``server.detach_interface``."""
@@ -106,6 +114,10 @@ class NicInput(msgspec.Struct, frozen=True, kw_only=True):
     server_id: str
     host: str | None
     port_id: str
+
+    def part(self) -> str:
+        """Return what of the server it changes."""
+        return f"port/{self.port_id}"
 
 
 class ImageInput(msgspec.Struct, frozen=True, kw_only=True):

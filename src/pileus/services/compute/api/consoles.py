@@ -33,6 +33,7 @@ class RemoteConsole(Body, kw_only=True):
 
 class TokenQuery(Query, kw_only=True):
     token: str = ""
+    path: str = ""
 
 
 @api.action(ACTION, "os-getConsoleOutput", rules.CONSOLE_OUTPUT)
@@ -64,23 +65,27 @@ def create_console(tx: Tx, ctx: Context, server: Server, body: RemoteConsole) ->
 
 
 @api.get("/os-console-auth-tokens/{token}", rules.CONSOLE_TOKEN, wrap="console", since="2.31")
-def show_token(tx: Tx, token: str) -> dict[str, Any]:
+def show_token(tx: Tx, ctx: Context, token: str) -> dict[str, Any]:
     found = check_token(tx, token)
-    return {"instance_uuid": found.server_id, "host": found.host, "port": 0, "internal_access_path": None}
+    view = {"instance_uuid": found.server_id, "host": found.host, "port": 0, "internal_access_path": None}
+    return {**view, "tls_port": None} if ctx.version >= (2, 99) else view
 
 
 def _page_url(ctx: Context, token: str) -> str:
-    return f"{ctx.base_url}{PATH}/console?token={token}"
+    """Return the address of the page; clients without a browser open the websocket that ``path`` names."""
+    return f"{ctx.base_url}{PATH}/console?path={_socket_path(token)}&token={token}"
+
+
+def _socket_path(token: str) -> str:
+    return quote(f"{PATH[1:]}/console/socket?token={token}", safe="")
 
 
 @documents.get("/console", None)
 def open_page(tx: Tx, query: TokenQuery, settings: ComputeSettings) -> Response:
     check_token(tx, query.token)
     _file(settings, PAGE)
-    socket = quote(f"{PATH[1:]}/console/socket?token={query.token}", safe="")
-    return Response(
-        302, headers=[("Location", f"{PATH}/console/novnc/{PAGE}?path={socket}&scale=true")], media_type=None
-    )
+    location = f"{PATH}/console/novnc/{PAGE}?path={_socket_path(query.token)}&scale=true"
+    return Response(302, headers=[("Location", location)], media_type=None)
 
 
 @documents.get("/console/novnc/{rest:path}", None)

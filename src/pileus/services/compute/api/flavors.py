@@ -9,7 +9,7 @@ from pileus.kernel import clock, ids
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, NotFound
-from pileus.kernel.rest import Body, Page, Query, View, page, since, sort_order
+from pileus.kernel.rest import Body, Page, Query, View, page, since, sort_order, until
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api, links, load_flavor
 from pileus.services.compute.model import Flavor, FlavorAccess
@@ -32,7 +32,7 @@ class FlavorCreate(Body, kw_only=True):
     disk: Whole
     ephemeral: Whole = field(name="OS-FLV-EXT-DATA:ephemeral", default=0)
     swap: Whole = 0
-    rxtx_factor: float | str = 1.0
+    rxtx_factor: Annotated[float | str, until("2.101")] = 1.0
     is_public: bool | str = field(name="os-flavor-access:is_public", default=True)
     description: Annotated[Annotated[str, Meta(max_length=65535)] | None, since("2.55")] = None
 
@@ -52,7 +52,7 @@ class FlavorView(View, kw_only=True):
     ephemeral: int = field(name="OS-FLV-EXT-DATA:ephemeral")
     disabled: bool = field(name="OS-FLV-DISABLED:disabled")
     is_public: bool = field(name="os-flavor-access:is_public")
-    rxtx_factor: float
+    rxtx_factor: Annotated[float, until("2.101")]
     description: Annotated[str | None, since("2.55")] = None
     extra_specs: Annotated[dict[str, str] | UnsetType, since("2.61")] = UNSET
 
@@ -65,6 +65,8 @@ class BriefFlavorView(View, kw_only=True):
 
 
 class FlavorQuery(Query, kw_only=True):
+    strict_since = "2.75"
+
     limit: int | None = None
     marker: str | None = None
     sort_key: list[str] = []
@@ -239,7 +241,7 @@ def list_access(tx: Tx, flavor: Flavor) -> list[dict[str, Any]]:
 @api.action("/flavors/{id}/action", "addTenantAccess", rules.FLAVOR_ACCESS_ADD, wrap="flavor_access")
 def add_access(tx: Tx, ctx: Context, id: str, body: ProjectAccess) -> list[dict[str, Any]]:
     flavor = load_flavor(tx, ctx, id)
-    if flavor.is_public:
+    if flavor.is_public and ctx.version >= (2, 7):
         raise Conflict("Can not add access to a public flavor.")
     if catalog.get_access(tx, flavor.id, body.tenant) is not None:
         raise Conflict(f"Flavor access already exists for flavor {flavor.id} and project {body.tenant} combination.")

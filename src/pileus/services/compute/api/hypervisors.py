@@ -48,6 +48,8 @@ class HypervisorView(View, kw_only=True):
 
 
 class HypervisorQuery(Query, kw_only=True):
+    strict_since = "2.53"
+
     limit: int | None = None
     marker: str | None = None
     hypervisor_hostname_pattern: str | None = None

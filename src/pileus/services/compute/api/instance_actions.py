@@ -8,7 +8,7 @@ from pileus.kernel.clock import iso_micro
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
-from pileus.kernel.operations import OperationRow
+from pileus.kernel.operations import OperationRow, alarms
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Page, Query, View, page_size, since
 from pileus.services.compute.api import rules
@@ -45,6 +45,8 @@ class ActionView(View, kw_only=True):
 
 
 class ActionQuery(Query, kw_only=True):
+    strict_since = "2.58"
+
     limit: int | None = None
     marker: str | None = None
     changes_since: str | None = field(name="changes-since", default=None)
@@ -108,11 +110,21 @@ def show_action(tx: Tx, ctx: Context, id: str, request_id: str) -> ActionView:
         raise NotFound(f"Action for request_id {request_id} on instance {id} not found.")
     view = _view(server, found)
     if ctx.version >= (2, 51) or ctx.allows(rules.ACTIONS_EVENTS, server):
-        view.events = [_event(ctx, server, found)]
+        view.events = [_event(ctx, server, found, _present(tx, found))]
     return view
 
 
-def _event(ctx: Context, server: Server, row: OperationRow) -> EventView:
+def _present(tx: Tx, row: OperationRow) -> str | None:
+    """Return why an operation that is at work has not ended: what it waits for, or keeps failing at."""
+    if row.live_resource is None:
+        return None
+    if ahead := alarms.waited_for(tx, [row.id]).get(row.id):
+        return f"It waits for {', '.join(action_of(one.kind) for one in ahead)}."
+    trouble = alarms.troubles_of(tx, [row.id]).get(row.id)
+    return None if trouble is None else f"It is tried again: {trouble}."
+
+
+def _event(ctx: Context, server: Server, row: OperationRow, present: str | None) -> EventView:
     """Return an operation as the one event of its action."""
     admin = ctx.allows(rules.ACTIONS_EVENTS, server)
     return EventView(
@@ -123,5 +135,5 @@ def _event(ctx: Context, server: Server, row: OperationRow) -> EventView:
         traceback=row.error if admin else UNSET,
         host=(server.host or "") if admin else UNSET,
         hostId=host_id_of(server.project_id, server.host),
-        details=row.error if ctx.allows(rules.ACTIONS_DETAILS, server) else UNSET,
+        details=(row.error or present) if ctx.allows(rules.ACTIONS_DETAILS, server) else UNSET,
     )

@@ -1,8 +1,11 @@
 """Key pairs: the public keys that guests shall trust.  Rule: a private key is shown once and never kept."""
 
+import asyncio
+import functools
 import re
 from typing import Annotated
 
+import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from pileus.kernel import clock
@@ -10,7 +13,7 @@ from pileus.kernel.clock import iso_micro
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, NotFound
-from pileus.kernel.rest import Body, Page, Query, Response, View, json_response, page, since
+from pileus.kernel.rest import Body, InTransaction, Page, Query, Response, View, json_response, page, since
 from pileus.services.compute import keys
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api
@@ -46,11 +49,23 @@ class KeyPairView(View, kw_only=True):
     deleted_at: UnsetType | None = UNSET
 
 
+class NewPair(msgspec.Struct, frozen=True, kw_only=True):
+    """A key pair about to be kept; its public key stands as it was sent, to its last line break."""
+
+    user_id: str
+    name: str
+    fingerprint: str
+    public_key: str
+    type: str
+
+
 class Wrapped(View, kw_only=True):
     keypair: KeyPairView
 
 
 class KeyPairQuery(Query, kw_only=True):
+    strict_since = "2.75"
+
     user_id: str | None = None
     limit: int | None = None
     marker: str | None = None
@@ -92,26 +107,29 @@ def list_paged(tx: Tx, ctx: Context, query: KeyPairQuery) -> Page:
 
 
 @api.post("/os-keypairs", rules.KEYS_CREATE, wrap="keypair", by_handler=True)
-def create(tx: Tx, ctx: Context, body: KeyPairCreate) -> Response | KeyPairView:
+async def create(ctx: Context, body: KeyPairCreate) -> InTransaction[Response]:
     owner = _owner(ctx, body.user_id)
     ctx.require(rules.KEYS_CREATE, {"user_id": owner})
     _check(ctx, body)
-    if catalog.get_key_pair(tx, owner, body.name) is not None:
-        raise Conflict(f"Key pair '{body.name}' already exists.")
-    claim_key_pair(tx, ctx.project_id, owner)
-    private: str | UnsetType = UNSET
-    public = body.public_key.strip() if body.public_key is not None else ""
+    public, private = body.public_key or "", None
     if body.public_key is None:
-        if ctx.version >= (2, 92):
-            raise Invalid("Invalid input for keypair: since version 2.92 the 'public_key' must be sent.")
-        public, private = keys.generate_certificate(owner) if body.type == "x509" else keys.generate_ssh()
+        generate = keys.generate_ssh if body.type == "ssh" else functools.partial(keys.generate_certificate, owner)
+        public, private = await asyncio.to_thread(generate)
     mark = keys.certificate_fingerprint(public) if body.type == "x509" else keys.ssh_fingerprint(public)
-    pair = KeyPair(user_id=owner, name=body.name, fingerprint=mark, public_key=public, type=body.type)
-    pair.created_at = clock.now()
+    new = NewPair(user_id=owner, name=body.name, fingerprint=mark, public_key=public, type=body.type)
+    return InTransaction(lambda tx: _create(tx, ctx, new, private))
+
+
+def _create(tx: Tx, ctx: Context, new: NewPair, private: str | None) -> Response:
+    owner = new.user_id
+    if catalog.get_key_pair(tx, owner, new.name) is not None:
+        raise Conflict(f"Key pair '{new.name}' already exists.")
+    claim_key_pair(tx, ctx.project_id, owner)
+    pair = KeyPair(**msgspec.structs.asdict(new), created_at=clock.now())
     tx.add(pair)
     tx.flush()
     view = _view(pair)
-    view.user_id, view.private_key = owner, private
+    view.user_id, view.private_key = owner, UNSET if private is None else private
     if ctx.version < (2, 2):
         view.type = UNSET  # type: ignore[assignment]
     return json_response({"keypair": view}, 200 if ctx.version < (2, 2) else 201)
@@ -123,6 +141,8 @@ def _check(ctx: Context, body: KeyPairCreate) -> None:
         raise Invalid(f"Invalid input for name: '{body.name}' may hold letters, digits, spaces, '-' and '_' only.")
     if body.type not in ("ssh", "x509"):
         raise Invalid(f"Invalid input for type: '{body.type}' is not one of ssh, x509.")
+    if body.public_key is None and ctx.version >= (2, 92):
+        raise Invalid("Invalid input for keypair: since version 2.92 the 'public_key' must be sent.")
 
 
 @api.get("/os-keypairs/{id}", rules.KEYS_SHOW, wrap="keypair", by_handler=True)

@@ -9,7 +9,7 @@ from pileus.kernel.errors import Invalid
 from pileus.kernel.rest import Extra, Query
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api
-from pileus.services.compute.limits import LIMITS, NETWORK_LIMITS, SERVICE
+from pileus.services.compute.limits import LIMITS, NETWORK_LIMITS, SERVICE, SHOWN
 
 INJECTED = ("injected_files", "injected_file_content_bytes", "injected_file_path_bytes")
 PATH = "/os-quota-sets/{id}"
@@ -17,10 +17,14 @@ CLASS = f"class:{quota.DEFAULT_CLASS}"
 
 
 class QuotaQuery(Query, kw_only=True):
+    strict_since = "2.75"
+
     user_id: str | None = None
 
 
 class UsageQuery(Query, kw_only=True):
+    strict_since = "2.75"
+
     tenant_id: str | None = None
     reserved: str | None = None
 
@@ -38,7 +42,7 @@ def _shown(ctx: Context, *, classes: bool = False) -> list[str]:
 
 
 def _limits(tx: Tx, ctx: Context, project_id: str, *, classes: bool = False) -> dict[str, int]:
-    found = {**NETWORK_LIMITS, **quota.limits_of(tx, project_id, LIMITS)}
+    found = quota.limits_of(tx, project_id, SHOWN)
     return {name: found[name] for name in _shown(ctx, classes=classes)}
 
 
@@ -80,7 +84,7 @@ def update(tx: Tx, ctx: Context, id: str, body: Extra) -> dict[str, Any]:
                 f"Quota limit {value} for {name} must be greater than or equal to already used and reserved "
                 f"{used[name]}; use force to set it all the same."
             )
-    quota.set_limits(tx, id, SERVICE, {name: value for name, value in values.items() if name in LIMITS})
+    quota.set_limits(tx, id, SERVICE, values)
     return _limits(tx, ctx, id)
 
 
@@ -113,7 +117,7 @@ def update_class(tx: Tx, ctx: Context, id: str, body: Extra) -> dict[str, Any]:
     if id != quota.DEFAULT_CLASS:
         raise Invalid(f"There is one quota class, '{quota.DEFAULT_CLASS}': its limits hold for every project.")
     values = _checked(ctx, body, _shown(ctx, classes=True))
-    quota.set_limits(tx, CLASS, SERVICE, {name: value for name, value in values.items() if name in LIMITS})
+    quota.set_limits(tx, CLASS, SERVICE, values)
     return _limits(tx, ctx, CLASS, classes=True)
 
 
@@ -123,7 +127,7 @@ def show_limits(tx: Tx, ctx: Context, query: UsageQuery) -> dict[str, Any]:
     if query.tenant_id and query.tenant_id != project_id:
         ctx.require(rules.LIMITS_OTHER)
         project_id = query.tenant_id
-    limits = {**NETWORK_LIMITS, **quota.limits_of(tx, project_id, LIMITS)}
+    limits = quota.limits_of(tx, project_id, SHOWN)
     used = quota.usage(tx, project_id, {name: LIMITS[name] for name in ("instances", "cores", "ram", "server_groups")})
     absolute = {
         "maxTotalInstances": limits["instances"],

@@ -27,12 +27,18 @@ from pileus.services.compute.api.server_bodies import (
 from pileus.services.compute.api.server_views import rebuild_view, server_view
 from pileus.services.compute.api.servers import new_password
 from pileus.services.compute.app import verbs
-from pileus.services.compute.app.create import canonical_addresses, check_name, check_user_data
+from pileus.services.compute.app.create import (
+    canonical_addresses,
+    check_files,
+    check_hostname,
+    check_name,
+    check_user_data,
+)
 from pileus.services.compute.limits import claim_per_server
 from pileus.services.compute.model import Server
 from pileus.services.compute.store import catalog
 from pileus.services.compute.store import servers as store
-from pileus.services.compute.wanted import ImageInput
+from pileus.services.compute.wanted import ImageInput, WantedFile
 
 PATH = "/servers/{server}/action"
 Nothing = Extra | str | None
@@ -137,7 +143,11 @@ def migrate(tx: Tx, ctx: Context, server: Server, body: Migrate | None) -> None:
 def rebuild(tx: Tx, ctx: Context, server: Server, body: Rebuild) -> Response:
     require_unlocked(ctx, server)
     password = body.admin_password or new_password()
-    verbs.rebuild_server(tx, ctx, server, body.image, password, _rebuild_changes(tx, ctx, body))
+    changes = _rebuild_changes(tx, ctx, body)
+    files = tuple(WantedFile(path=file.path, contents=file.contents) for file in body.personality)
+    check_files(files)
+    claim_per_server(tx, ctx.project_id, "injected_files", len(files))
+    verbs.rebuild_server(tx, ctx, server, body.image, password, changes, files)
     headers = [("Location", url(ctx, "servers", server.id))]
     if ctx.version < (2, 75):
         return _answer(ctx, rebuild_view(ctx, server, password), headers)
@@ -167,6 +177,7 @@ def _rebuild_changes(tx: Tx, ctx: Context, body: Rebuild) -> dict[str, Any]:
     changes = {column: value for column, value in sent.items() if value is not msgspec.UNSET}
     if "name" in changes:
         check_name(changes["name"], "name")
+    check_hostname(ctx, changes.get("hostname"))
     canonical_addresses(changes)
     check_user_data(changes.get("user_data"))
     claim_per_server(tx, ctx.project_id, "metadata_items", len(changes.get("meta", {})))

@@ -90,6 +90,8 @@ class MigrationView(View, kw_only=True):
 
 
 class MigrationQuery(Query, kw_only=True):
+    strict_since = "2.59"
+
     instance_uuid: str | None = None
     status: str | None = None
     migration_type: str | None = None

@@ -40,6 +40,8 @@ class GroupView(View, kw_only=True):
 
 
 class GroupQuery(Query, kw_only=True):
+    strict_since = "2.75"
+
     all_projects: str | None = None
     limit: int | None = None
     offset: int = 0

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, String, or_, select, type_coerce
+from sqlalchemy import Select, String, literal, or_, select, type_coerce
 from sqlalchemy.orm import load_only
 
 from pileus.kernel.context import Context
@@ -25,6 +25,8 @@ field = msgspec.field
 
 
 class ServerQuery(Query, kw_only=True):
+    strict_since = "2.75"
+
     limit: int | None = None
     marker: str | None = None
     sort_key: list[str] = []
@@ -61,6 +63,14 @@ class ServerQuery(Query, kw_only=True):
     access_ip_v6: str | None = None
     hostname: str | None = None
     description: str | None = None
+    display_description: str | None = None
+    image_ref: str | None = None
+    kernel_id: str | None = None
+    ramdisk_id: str | None = None
+    root_device_name: str | None = None
+    locked_by: str | None = None
+    launch_index: int | None = None
+    progress: int | None = None
 
 
 SORT: dict[str, Any] = {
@@ -106,6 +116,14 @@ EXACT: dict[str, Any] = {
     "user_id": Server.user_id,
     "hostname": Server.hostname,
     "description": Server.description,
+    "display_description": Server.description,
+    "image_ref": Server.image_id,
+    "kernel_id": literal(""),
+    "ramdisk_id": literal(""),
+    "root_device_name": Server.root_device,
+    "locked_by": Server.locked_by,
+    "launch_index": Server.launch_index,
+    "progress": Server.progress,
 }
 ADMIN_ONLY = ("host", "node", "deleted", "vm_state", "task_state", "power_state")
 """Filters that are ignored for those whom ``servers:allow_all_filters`` does not allow them, as upstream does."""

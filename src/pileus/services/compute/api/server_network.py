@@ -7,7 +7,7 @@ import msgspec
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
-from pileus.kernel.rest import Body, View, since
+from pileus.kernel.rest import Body, View, WhenEnded, since
 from pileus.services.compute import lifecycle, ports
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api, require_unlocked
@@ -90,7 +90,8 @@ def show_interface(tx: Tx, server: Server, port: str) -> InterfaceView:
 
 
 @api.post(PATH, rules.INTERFACES_CREATE, wrap="interfaceAttachment", status=200)
-def attach_interface(tx: Tx, ctx: Context, server: Server, body: InterfaceBody | None) -> InterfaceView:
+def attach_interface(tx: Tx, ctx: Context, server: Server, body: InterfaceBody | None) -> WhenEnded[InterfaceView]:
+    """Answer when the guest has the card, as upstream does: scripts go on inside the guest at once."""
     require_unlocked(ctx, server)
     wanted = body or InterfaceBody()
     if wanted.net_id and wanted.port_id:
@@ -99,7 +100,8 @@ def attach_interface(tx: Tx, ctx: Context, server: Server, body: InterfaceBody |
         raise Invalid("Must input network_id when request IP address.")
     fixed_ip = wanted.fixed_ips[0].ip_address if wanted.fixed_ips else None
     request = ports.Request(wanted.net_id, wanted.port_id, fixed_ip, wanted.tag)
-    return _views(tx, [interfaces.attach(tx, ctx, server, request)])[0]
+    nic, operation_id = interfaces.attach(tx, ctx, server, request)
+    return WhenEnded(operation_id, _views(tx, [nic])[0], lambda tx: _views(tx, [_find(tx, server, nic.port_id)])[0])
 
 
 @api.delete(PATH + "/{port}", rules.INTERFACES_DELETE, status=202)

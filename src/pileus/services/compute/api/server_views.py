@@ -125,9 +125,10 @@ def _flavor(ctx: Context, server: Server) -> dict[str, Any]:
 
 
 def _image(ctx: Context, server: Server) -> dict[str, Any] | str:
-    if server.image_id is None:
+    image_id = server.image_id or server.image.get("named")
+    if image_id is None:
         return ""
-    image: dict[str, Any] = {"id": server.image_id, "links": bookmark(ctx, "images", server.image_id)}
+    image: dict[str, Any] = {"id": image_id, "links": bookmark(ctx, "images", image_id)}
     if ctx.version >= (2, 98):
         image["properties"] = server.image.get("properties", {})
     return image

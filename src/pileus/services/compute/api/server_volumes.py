@@ -48,6 +48,8 @@ class AttachmentView(View, kw_only=True):
 
 
 class AttachmentQuery(Query, kw_only=True):
+    strict_since = "2.75"
+
     limit: int | None = None
     offset: int = 0
 

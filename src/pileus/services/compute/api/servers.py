@@ -16,7 +16,13 @@ from pileus.services.compute.api.flavors import as_bool
 from pileus.services.compute.api.server_bodies import CreateRequest, DeviceBody, NetworkBody, ServerCreate, ServerUpdate
 from pileus.services.compute.api.server_listing import ServerQuery, list_servers
 from pileus.services.compute.api.server_views import CommonView, ServerView, brief_view, server_view, update_view
-from pileus.services.compute.app.create import NewServer, canonical_addresses, check_name, create_servers
+from pileus.services.compute.app.create import (
+    NewServer,
+    canonical_addresses,
+    check_hostname,
+    check_name,
+    create_servers,
+)
 from pileus.services.compute.app.devices import WantedDevice
 from pileus.services.compute.app.verbs import delete_server
 from pileus.services.compute.model import Server
@@ -190,6 +196,7 @@ def _update(ctx: Context, server: Server, body: ServerUpdate) -> None:
     }
     if "name" in changes:
         check_name(changes["name"], "name")
+    check_hostname(ctx, changes.get("hostname"))
     canonical_addresses(changes)
     store.touch(server, **changes)
 

@@ -39,6 +39,8 @@ class ServiceView(View, kw_only=True):
 
 
 class ServiceQuery(Query, kw_only=True):
+    strict_since = "2.75"
+
     host: str | None = None
     binary: str | None = None
 

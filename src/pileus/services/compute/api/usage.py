@@ -19,6 +19,8 @@ DEFAULT_SPAN = timedelta(weeks=4)
 
 
 class UsageQuery(Query, kw_only=True):
+    strict_since = "2.75"
+
     start: str | None = None
     end: str | None = None
     detailed: str | None = None

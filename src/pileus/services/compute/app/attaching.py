@@ -10,6 +10,7 @@ from pileus.services.compute import lifecycle, volumes
 from pileus.services.compute.app.devices import ROOT, next_device
 from pileus.services.compute.app.verbs import require_built, run
 from pileus.services.compute.commands import DiskSource
+from pileus.services.compute.local_disks import local_devices
 from pileus.services.compute.model import BlockDevice, Server
 from pileus.services.compute.store import servers as store
 from pileus.services.compute.wanted import VolumeInput
@@ -22,7 +23,8 @@ def attach(
     require_built(server, lifecycle.ATTACH_VOLUME)
     if store.get_device(tx, server.id, volume_id) is not None:
         raise Invalid(f"Invalid volume: volume {volume_id} is attached to instance {server.id} already.")
-    taken = {ROOT, *(device.device for device in store.list_devices(tx, server.id))}
+    taken = {ROOT, *local_devices(server.flavor).values()}
+    taken |= {device.device for device in store.list_devices(tx, server.id)}
     wanted = None if name is None else name if name.startswith("/dev/") else f"/dev/{name}"
     if wanted is None or wanted in taken:
         wanted = next_device(taken)

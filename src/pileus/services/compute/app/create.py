@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Any
@@ -113,6 +114,7 @@ def _begin(
         files=new.files,
         host=host,
         forced=forced,
+        by_admin=ctx.is_admin,
     )
     begin(tx, ctx, "server.create", store.resource_of(server.id), wanted)
     events.emit(tx, "compute.server.created", server.id, ctx=ctx, name=server.name)
@@ -137,9 +139,11 @@ def _find_key(tx: Tx, ctx: Context, name: str | None) -> KeyPair | None:
 
 def _check(tx: Tx, ctx: Context, new: NewServer) -> None:
     check_name(new.name, "name")
+    check_hostname(ctx, new.hostname)
     check_user_data(new.user_data)
     if new.metadata:
         claim_per_server(tx, ctx.project_id, "metadata_items", len(new.metadata))
+    check_files(new.files)
     if new.files:
         claim_per_server(tx, ctx.project_id, "injected_files", len(new.files))
     if len(set(new.tags)) != len(new.tags):
@@ -156,6 +160,15 @@ def check_name(name: str, what: str) -> None:
         )
 
 
+def check_hostname(ctx: Context, hostname: str | None) -> None:
+    """Raise Invalid for a host name with a domain before 2.94, which brought them."""
+    if hostname is not None and ctx.version < (2, 94) and ("." in hostname or len(hostname) > 63):
+        raise Invalid(
+            f"Invalid input for field hostname: '{hostname}' must be one label of at most 63 letters, digits and "
+            "hyphens; names with a domain came with version 2.94."
+        )
+
+
 def check_user_data(data: str | None) -> None:
     """Raise Invalid unless user data is base64."""
     if data is None:
@@ -164,6 +177,15 @@ def check_user_data(data: str | None) -> None:
         base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError) as error:
         raise Invalid("Invalid input for field user_data: it must be base64.") from error
+
+
+def check_files(files: Sequence[WantedFile]) -> None:
+    """Raise Invalid unless the contents of files for a config drive are base64."""
+    for file in files:
+        try:
+            base64.b64decode("".join(file.contents.split()), validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise Invalid(f"Personality content for {file.path} cannot be decoded: it must be base64.") from error
 
 
 def check_address(address: str | None, version: int, what: str) -> str | None:
@@ -240,7 +262,7 @@ def _row(
         memory_mb=flavor.memory_mb,
         quota_vcpus=flavor.vcpus,
         quota_memory_mb=flavor.memory_mb,
-        image=images.copy_of(image) if image else {},
+        image={**images.copy_of(image), "named": image.id} if image else {},
         key_name=key.name if key else None,
         public_key=key.public_key if key else None,
         user_data=new.user_data,

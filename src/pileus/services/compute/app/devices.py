@@ -8,6 +8,8 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.services.compute import images, volumes
+from pileus.services.compute.guests import flavor_copy
+from pileus.services.compute.local_disks import local_devices
 from pileus.services.compute.model import Flavor
 from pileus.services.compute.wanted import WantedVolume
 
@@ -63,15 +65,16 @@ def plan_devices(
         raise Invalid("Block Device Mapping is Invalid: two entries have boot_index 0; one device can boot.")
     local = [device for device in wanted if _is_image_root(device)]
     rest = [device for device in wanted if device not in local]
-    if image is not None and boots and not local:
-        raise Invalid("Block Device Mapping is Invalid: both imageRef and an entry with boot_index 0 are given.")
-    if image is None and local and local[0].id:
+    if boots and not local:
+        image = None  # the volume boots, whatever image is named beside it
+    elif image is None and local and local[0].id:
         image = images.find(tx, ctx, local[0].id)
     if image is None and not boots:
         raise Invalid("Invalid imageRef provided: give an image, or a block device with boot_index 0.")
     if image is not None:
         check_fit(image, flavor)
-    planned = _name_devices(rest, root_taken=image is not None)
+    own = set(local_devices(flavor_copy(flavor)).values())
+    planned = _name_devices(rest, own | {ROOT} if image is not None else own)
     return Devices(
         image.id if image is not None else None,
         ROOT,
@@ -98,9 +101,8 @@ def check_fit(image: images.Image, flavor: Flavor) -> None:
         )
 
 
-def _name_devices(wanted: list[WantedDevice], *, root_taken: bool) -> list[WantedDevice]:
+def _name_devices(wanted: list[WantedDevice], taken: set[str]) -> list[WantedDevice]:
     """Give every volume a device name; the root is vda, names asked for are kept where they are free."""
-    taken = {ROOT} if root_taken else set()
     named = []
     for device in sorted(wanted, key=lambda d: (d.boot_index != 0, d.boot_index is None, d.boot_index or 0)):
         name = ROOT if device.boot_index == 0 else device.device
@@ -151,6 +153,8 @@ def _check_device(tx: Tx, ctx: Context, device: WantedDevice, count: int) -> Non
         raise Invalid("Block Device Mapping is Invalid: a blank volume needs volume_size.")
     if device.source == "image" and device.size_gib is None and device.boot_index != 0:
         raise Invalid("Block Device Mapping is Invalid: a volume made from an image needs volume_size.")
+    if device.volume_type is not None:
+        volumes.check_type(tx, ctx, device.volume_type)
     if device.source == "image":
         images.find(tx, ctx, str(device.id))
     elif device.source == "snapshot":

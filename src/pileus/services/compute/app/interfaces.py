@@ -9,8 +9,8 @@ from pileus.services.compute.model import Nic, Server
 from pileus.services.compute.wanted import NicInput
 
 
-def attach(tx: Tx, ctx: Context, server: Server, request: ports.Request) -> Nic:
-    """Make or take the port, bind it to the server's host, and begin to plug it in; return the card."""
+def attach(tx: Tx, ctx: Context, server: Server, request: ports.Request) -> tuple[Nic, str]:
+    """Make or take the port, bind it to the server's host, and begin to plug it in; return card and operation."""
     require_built(server, lifecycle.ATTACH_INTERFACE)
     asked = [request] if request.network_id or request.port_id else "auto"
     wanted = ports.resolve(tx, ctx, asked, count=1)
@@ -19,5 +19,4 @@ def attach(tx: Tx, ctx: Context, server: Server, request: ports.Request) -> Nic:
     nic = ports.plug(tx, server, wanted[0], group_ids=())
     ports.refresh_addresses(tx, server)
     given = NicInput(server_id=server.id, host=server.host, port_id=nic.port_id)
-    run(tx, ctx, lifecycle.ATTACH_INTERFACE, server, given)
-    return nic
+    return nic, run(tx, ctx, lifecycle.ATTACH_INTERFACE, server, given)

@@ -23,10 +23,11 @@ from pileus.services.compute.lifecycle import (
     claim,
 )
 from pileus.services.compute.limits import LIMITS
+from pileus.services.compute.local_disks import keeps_data
 from pileus.services.compute.model import Migration, Server
 from pileus.services.compute.store import hosts
 from pileus.services.compute.store import servers as store
-from pileus.services.compute.wanted import MigrationInput, RebuildServer, ResizeServer, ServerInput
+from pileus.services.compute.wanted import MigrationInput, RebuildServer, ResizeServer, ServerInput, WantedFile
 
 
 def run(tx: Tx, ctx: Context, verb: Verb, server: Server, input: msgspec.Struct | None = None) -> str:
@@ -53,7 +54,13 @@ def delete_server(tx: Tx, ctx: Context, server: Server) -> None:
 
 
 def rebuild_server(
-    tx: Tx, ctx: Context, server: Server, image_id: str, admin_password: str, changes: dict[str, Any]
+    tx: Tx,
+    ctx: Context,
+    server: Server,
+    image_id: str,
+    admin_password: str,
+    changes: dict[str, Any],
+    files: tuple[WantedFile, ...] = (),
 ) -> None:
     """Begin to rebuild a server from an image, with further columns changed."""
     image = images.find(tx, ctx, image_id)
@@ -63,7 +70,14 @@ def rebuild_server(
     if image.min_ram > flavor["ram"] or (flavor["disk"] and image.min_disk > flavor["disk"]):
         raise Invalid(f"Flavor's memory or disk is too small for requested image {image.id}.")
     was = server.vm_state
-    given = RebuildServer(server_id=server.id, host=server.host, was=was, admin_password=admin_password)
+    given = RebuildServer(
+        server_id=server.id,
+        host=server.host,
+        was=was,
+        admin_password=admin_password,
+        files=files,
+        by_admin=ctx.is_admin,
+    )
     run(tx, ctx, REBUILD, server, given)
     tx.refresh(server)
     store.touch(server, image_id=image.id, image=images.copy_of(image), **changes)
@@ -80,6 +94,11 @@ def resize_server(tx: Tx, ctx: Context, server: Server, flavor_id: str) -> None:
             f"Flavor {flavor.name} has a smaller disk ({flavor.disk_gib} GB) than the server "
             f"({server.flavor['disk']} GB): a root disk cannot shrink."
         )
+    if flavor.ephemeral_gib < server.flavor["ephemeral"]:
+        raise Invalid(
+            f"Flavor {flavor.name} has a smaller ephemeral disk ({flavor.ephemeral_gib} GB) than the server "
+            f"({server.flavor['ephemeral']} GB): a disk cannot shrink."
+        )
     more = {"cores": flavor.vcpus - server.vcpus, "ram": flavor.memory_mb - server.memory_mb}
     quota.claim(tx, server.project_id, LIMITS, {name: amount for name, amount in more.items() if amount > 0})
     require_built(server, RESIZE)
@@ -94,10 +113,10 @@ def resize_server(tx: Tx, ctx: Context, server: Server, flavor_id: str) -> None:
 def migrate_server(tx: Tx, ctx: Context, server: Server, target: str | None) -> None:
     """Begin to move a server to another host, stopped."""
     require_built(server, MIGRATE)
-    if server.image_id is not None:
+    if keeps_data(server):
         raise Conflict(
-            f"Instance {server.id} has its root disk on host {server.host}, which cannot be moved yet: only servers "
-            "booted from a volume can be migrated."
+            f"Instance {server.id} has a disk on host {server.host}, which cannot be moved yet: only servers booted "
+            "from a volume, without an ephemeral disk, can be migrated."
         )
     if target is not None and hosts.get_host(tx, target) is None:
         raise Invalid(f"Compute host {target} could not be found.")

@@ -225,6 +225,14 @@ class FakeHypervisor:
         spec = self._kept[guest_id].spec
         return spec.vcpus, spec.memory_mib
 
+    def has(self, guest_id: str) -> bool:
+        """Tell whether a guest is here."""
+        return guest_id in self._kept
+
+    def spec_of(self, guest_id: str) -> GuestSpec:
+        """Return a guest as it was last told to be."""
+        return self._kept[guest_id].spec
+
     async def ensure_all_gone(self) -> None:
         self._called("ensure_all_gone", "")
         self._kept.clear()

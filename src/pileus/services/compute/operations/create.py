@@ -8,12 +8,13 @@ import msgspec
 
 from pileus.kernel import clock, ids
 from pileus.kernel.agent import hosts as kernel_hosts
+from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import NotFound
 from pileus.kernel.operations import Operation, operation
 from pileus.kernel.runtime import runtime_of
 from pileus.services.compute import images, inventory, ports, volumes
-from pileus.services.compute.acting import acting
+from pileus.services.compute.acting import acting, seeing_as
 from pileus.services.compute.commands import EnsureGuest, EnsureGuestGone
 from pileus.services.compute.ending import fail, finish
 from pileus.services.compute.guests import GuestPlan, PlannedDisk, plan_guest, spec_of
@@ -69,7 +70,7 @@ def create_failed(tx: Tx, input: CreateServer, reason: str) -> None:
     fail(tx, CREATE, server.id, reason, broken=True)
 
 
-@operation("server.create", input=CreateServer, deadline_s=1800, on_failure=create_failed)
+@operation("server.create", input=CreateServer, deadline_s=1800, on_failure=create_failed, queues=True)
 async def create_server(op: Operation, input: CreateServer) -> None:
     """Build a server on the best host there is."""
     settings = runtime_of(op.db).config.get(ComputeSettings)
@@ -117,7 +118,10 @@ def claim(tx: Tx, input: CreateServer, settings: ComputeSettings) -> Claimed:
         raise NotFound(f"Instance {input.server_id} could not be found: it was deleted.")
     place(tx, server, settings, host=input.host, forced=input.forced)
     ports.plug_all(tx, server, input.nics, input.group_ids)
-    pending = tuple(_claim_volume(tx, server, volume) for volume in input.volumes)
+    sight = seeing_as(server, admin=input.by_admin)
+    if server.image_id is not None:
+        images.find(tx, sight, server.image_id)
+    pending = tuple(_claim_volume(tx, sight, server, volume) for volume in input.volumes)
     tx.flush()
     plan = plan_guest(tx, server.id, input.admin_password, input.files, bind=True)
     return Claimed(plan=plan, volumes=pending)
@@ -141,12 +145,12 @@ def claim_next(tx: Tx, input: CreateServer, settings: ComputeSettings, refusals:
     return plan_guest(tx, server.id, input.admin_password, input.files, bind=True)
 
 
-def _claim_volume(tx: Tx, server: Server, wanted: WantedVolume) -> Pending:
+def _claim_volume(tx: Tx, sight: Context, server: Server, wanted: WantedVolume) -> Pending:
     found = {"boot_index": wanted.boot_index, "device": wanted.device}
     if wanted.attachment_id is not None and wanted.id is not None:
         _add_device(tx, server.id, wanted, wanted.id, wanted.attachment_id)
         return Pending(volume_id=wanted.id, attachment_id=wanted.attachment_id, **found)
-    volume_id, operation_id = volumes.create(tx, acting(server), wanted, server.availability_zone)
+    volume_id, operation_id = volumes.create(tx, sight, wanted, server.availability_zone)
     _add_device(tx, server.id, wanted, volume_id, "")
     return Pending(volume_id=volume_id, operation_id=operation_id, **found)
 
@@ -200,5 +204,5 @@ def built(tx: Tx, server_id: str, host: str, monitor: str | None, disks: list[Pl
         if device is not None:
             device.connection = msgspec.to_builtins(disk.source)
             volumes.attached(tx, device.attachment_id, device.device, monitor)
-    ports.mark_wired(tx, server_id, host)
+    ports.mark_wired(tx, store.port_ids(tx, server_id), host)
     finish(tx, CREATE, server_id, power_state=RUNNING, launched_at=clock.now(), progress=100)

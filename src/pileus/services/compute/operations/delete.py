@@ -27,7 +27,7 @@ def delete_failed(tx: Tx, input: ServerInput, reason: str) -> None:
     fail(tx, DELETE, input.server_id, reason, broken=True)
 
 
-@operation("server.delete", input=ServerInput, deadline_s=600, cancellable=False, on_failure=delete_failed)
+@operation("server.delete", input=ServerInput, deadline_s=600, cancellable=False, on_failure=delete_failed, queues=True)
 async def delete_server(op: Operation, input: ServerInput) -> None:
     """Remove the guest, then everything the server had."""
     remains = await op.commit("find", find_remains, input.server_id)

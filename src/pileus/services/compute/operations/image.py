@@ -20,7 +20,7 @@ def image_failed(tx: Tx, input: ImageInput, reason: str) -> None:
     fail(tx, CREATE_IMAGE, input.server_id, reason)
 
 
-@operation("server.create_image", input=ImageInput, deadline_s=3600, on_failure=image_failed)
+@operation("server.create_image", input=ImageInput, deadline_s=3600, on_failure=image_failed, queues=True)
 async def create_image(op: Operation, input: ImageInput) -> None:
     """Have the host copy the disk to a file, and fill the image from it."""
     runtime = runtime_of(op.db)

@@ -19,7 +19,7 @@ def attach_failed(tx: Tx, input: NicInput, reason: str) -> None:
     changed(tx, input.server_id, "attach_interface")
 
 
-@operation("server.attach_interface", input=NicInput, deadline_s=300, on_failure=attach_failed)
+@operation("server.attach_interface", input=NicInput, deadline_s=300, on_failure=attach_failed, part=NicInput.part)
 async def attach_interface(op: Operation, input: NicInput) -> None:
     """Wire the port on the server's host and plug it in."""
     if input.host is None:
@@ -53,7 +53,7 @@ def find_nic(tx: Tx, input: NicInput) -> Card:
 def attached(tx: Tx, input: NicInput) -> None:
     """The port is active."""
     if input.host is not None:
-        ports.mark_wired(tx, input.server_id, input.host)
+        ports.mark_wired(tx, [input.port_id], input.host)
     changed(tx, input.server_id, "attach_interface")
 
 
@@ -62,7 +62,14 @@ def detach_failed(tx: Tx, input: NicInput, reason: str) -> None:
     changed(tx, input.server_id, "detach_interface")
 
 
-@operation("server.detach_interface", input=NicInput, deadline_s=300, cancellable=False, on_failure=detach_failed)
+@operation(
+    "server.detach_interface",
+    input=NicInput,
+    deadline_s=300,
+    cancellable=False,
+    on_failure=detach_failed,
+    part=NicInput.part,
+)
 async def detach_interface(op: Operation, input: NicInput) -> None:
     """Unplug the card, then give back its port; if that fails, the guest gets it back."""
     if input.host is not None:

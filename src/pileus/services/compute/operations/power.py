@@ -44,7 +44,7 @@ def end(tx: Tx, verb_name: str, server_id: str, power_state: int) -> None:
     finish(tx, lifecycle.SERVER.verbs[verb_name], server_id, power_state=power_state)
 
 
-@operation("server.start", input=ServerInput, deadline_s=300, on_failure=_failed(lifecycle.START))
+@operation("server.start", input=ServerInput, deadline_s=300, on_failure=_failed(lifecycle.START), queues=True)
 async def start(op: Operation, input: ServerInput) -> None:
     """Make the guest as its rows say, and run it."""
     _host(input)
@@ -52,21 +52,23 @@ async def start(op: Operation, input: ServerInput) -> None:
     await op.finish(end, "start", input.server_id, RUNNING)
 
 
-@operation("server.stop", input=ServerInput, deadline_s=300, on_failure=_failed(lifecycle.STOP))
+@operation("server.stop", input=ServerInput, deadline_s=300, on_failure=_failed(lifecycle.STOP), queues=True)
 async def stop(op: Operation, input: ServerInput) -> None:
     """Ask the guest to shut down, then pull its plug."""
     await op.command("guest", _host(input), PowerGuestOff(guest_id=input.server_id, timeout_s=SOFT_TIMEOUT_S))
     await op.finish(end, "stop", input.server_id, SHUT_DOWN)
 
 
-@operation("server.reboot", input=ServerInput, deadline_s=300, on_failure=_failed(lifecycle.REBOOT))
+@operation("server.reboot", input=ServerInput, deadline_s=300, on_failure=_failed(lifecycle.REBOOT), queues=True)
 async def reboot(op: Operation, input: ServerInput) -> None:
     """Ask the guest to shut down, then start it."""
     await op.command("guest", _host(input), RebootGuest(guest_id=input.server_id, timeout_s=SOFT_TIMEOUT_S))
     await op.finish(end, "reboot", input.server_id, RUNNING)
 
 
-@operation("server.reboot_hard", input=ServerInput, deadline_s=300, on_failure=_failed(lifecycle.REBOOT_HARD))
+@operation(
+    "server.reboot_hard", input=ServerInput, deadline_s=300, on_failure=_failed(lifecycle.REBOOT_HARD), queues=True
+)
 async def reboot_hard(op: Operation, input: ServerInput) -> None:
     """Pull the guest's plug, make it anew from its rows, and run it; a guest that is not there is made again."""
     host = _host(input)
@@ -80,14 +82,14 @@ async def _pull_plug(op: Operation, host: str, server_id: str) -> None:
     await op.command("plug", host, PowerGuestOff(guest_id=server_id))
 
 
-@operation("server.pause", input=ServerInput, deadline_s=120, on_failure=_failed(lifecycle.PAUSE))
+@operation("server.pause", input=ServerInput, deadline_s=120, on_failure=_failed(lifecycle.PAUSE), queues=True)
 async def pause(op: Operation, input: ServerInput) -> None:
     """Stop the guest's processors."""
     await op.command("guest", _host(input), PauseGuest(guest_id=input.server_id))
     await op.finish(end, "pause", input.server_id, PAUSED)
 
 
-@operation("server.suspend", input=ServerInput, deadline_s=600, on_failure=_failed(lifecycle.SUSPEND))
+@operation("server.suspend", input=ServerInput, deadline_s=600, on_failure=_failed(lifecycle.SUSPEND), queues=True)
 async def suspend(op: Operation, input: ServerInput) -> None:
     """Write the guest's memory to disk."""
     await op.command("guest", _host(input), SuspendGuest(guest_id=input.server_id))
@@ -99,13 +101,13 @@ async def _go_on(verb_name: str, op: Operation, input: ServerInput) -> None:
     await op.finish(end, verb_name, input.server_id, RUNNING)
 
 
-@operation("server.unpause", input=ServerInput, deadline_s=120, on_failure=_failed(lifecycle.UNPAUSE))
+@operation("server.unpause", input=ServerInput, deadline_s=120, on_failure=_failed(lifecycle.UNPAUSE), queues=True)
 async def unpause(op: Operation, input: ServerInput) -> None:
     """Let the guest's processors go on."""
     await _go_on("unpause", op, input)
 
 
-@operation("server.resume", input=ServerInput, deadline_s=600, on_failure=_failed(lifecycle.RESUME))
+@operation("server.resume", input=ServerInput, deadline_s=600, on_failure=_failed(lifecycle.RESUME), queues=True)
 async def resume(op: Operation, input: ServerInput) -> None:
     """Wake the guest from disk."""
     await _go_on("resume", op, input)

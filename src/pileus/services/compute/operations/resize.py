@@ -16,6 +16,7 @@ from pileus.services.compute.commands import EnsureGuestGone, PowerGuestOff
 from pileus.services.compute.ending import fail, finish
 from pileus.services.compute.guests import GuestPlan, flavor_copy, plan_guest
 from pileus.services.compute.lifecycle import ACTIVE, CONFIRM_RESIZE, RESIZE, REVERT_RESIZE, STOPPED
+from pileus.services.compute.local_disks import keeps_data
 from pileus.services.compute.model import RUNNING, SHUT_DOWN, Migration, Server
 from pileus.services.compute.operations.candidates import best_host
 from pileus.services.compute.operations.placing import allocate, demand_of, resources_of
@@ -39,7 +40,7 @@ def resize_failed(tx: Tx, input: ResizeServer, reason: str) -> None:
     fail(tx, RESIZE, input.server_id, reason)
 
 
-@operation("server.resize", input=ResizeServer, deadline_s=900, on_failure=resize_failed)
+@operation("server.resize", input=ResizeServer, deadline_s=900, on_failure=resize_failed, queues=True)
 async def resize_server(op: Operation, input: ResizeServer) -> None:
     """Stop the guest and make it anew in its new size, here or on another host.
 
@@ -86,7 +87,8 @@ def place_again(tx: Tx, input: ResizeServer) -> Move:
     )
     inventory.release(tx, server.id)
     allocate(tx, migration.uuid, input.host, resources_of(old, local_root=local_root), server)
-    demand = demand_of(tx, server, flavor, host=input.target or (input.host if local_root else None))
+    stays = input.host if keeps_data(server) else None
+    demand = demand_of(tx, server, flavor, host=input.target or stays)
     target = best_host(tx, demand).name
     allocate(tx, server.id, target, demand.resources, server)
     migration.target_host = target
@@ -149,7 +151,7 @@ def confirm_failed(tx: Tx, input: MigrationInput, reason: str) -> None:
     fail(tx, CONFIRM_RESIZE, input.server_id, reason)
 
 
-@operation("server.confirm_resize", input=MigrationInput, deadline_s=300, on_failure=confirm_failed)
+@operation("server.confirm_resize", input=MigrationInput, deadline_s=300, on_failure=confirm_failed, queues=True)
 async def confirm_resize(op: Operation, input: MigrationInput) -> None:
     """Give up the way back."""
     left = await op.commit("find", find_left, input)
@@ -188,7 +190,7 @@ class WayBack(msgspec.Struct, frozen=True, kw_only=True):
     running: bool
 
 
-@operation("server.revert_resize", input=MigrationInput, deadline_s=900, on_failure=revert_failed)
+@operation("server.revert_resize", input=MigrationInput, deadline_s=900, on_failure=revert_failed, queues=True)
 async def revert_resize(op: Operation, input: MigrationInput) -> None:
     """Stop the guest and make it anew in its old size, where it was."""
     here = await op.commit("find", find_target, input)

@@ -27,7 +27,7 @@ def attach_failed(tx: Tx, input: VolumeInput, reason: str) -> None:
     changed(tx, input.server_id, "attach_volume")
 
 
-@operation("server.attach_volume", input=VolumeInput, deadline_s=300, on_failure=attach_failed)
+@operation("server.attach_volume", input=VolumeInput, deadline_s=300, on_failure=attach_failed, part=VolumeInput.part)
 async def attach_volume(op: Operation, input: VolumeInput) -> None:
     """Connect the volume to the server's host and plug it in."""
     if input.host is None:
@@ -58,7 +58,14 @@ def detach_failed(tx: Tx, input: VolumeInput, reason: str) -> None:
     changed(tx, input.server_id, "detach_volume")
 
 
-@operation("server.detach_volume", input=VolumeInput, deadline_s=300, cancellable=False, on_failure=detach_failed)
+@operation(
+    "server.detach_volume",
+    input=VolumeInput,
+    deadline_s=300,
+    cancellable=False,
+    on_failure=detach_failed,
+    part=VolumeInput.part,
+)
 async def detach_volume(op: Operation, input: VolumeInput) -> None:
     """Unplug the volume, then let go of it; if that fails, the guest gets it back."""
     if input.host is not None:

@@ -173,10 +173,11 @@ def list_actions(tx: Tx, server_id: str) -> list[OperationRow]:
     return list(tx.scalars(statement.order_by(OperationRow.created_at.desc(), OperationRow.id)))
 
 
-def last_action(tx: Tx, server_id: str) -> OperationRow | None:
-    """Return the newest operation of a server."""
-    statement = select(OperationRow).where(OperationRow.resource == resource_of(server_id))
-    return tx.scalar(statement.order_by(OperationRow.created_at.desc(), OperationRow.id).limit(1))
+def last_action(tx: Tx, server_id: str, part: str) -> OperationRow | None:
+    """Return the newest operation that changed one device of a server, alone or with all of it."""
+    of_part = or_(OperationRow.part == part, OperationRow.part.is_(None))
+    statement = select(OperationRow).where(OperationRow.resource == resource_of(server_id), of_part)
+    return tx.scalar(statement.order_by(OperationRow.created_at.desc(), OperationRow.turn.desc()).limit(1))
 
 
 def insert_console_token(tx: Tx, token: ConsoleToken) -> None:

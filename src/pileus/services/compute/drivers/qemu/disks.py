@@ -17,7 +17,7 @@ from uuid import uuid4
 from pileus.kernel import clock
 from pileus.kernel.agent.children import TOOL_USER, bounds, confined, readable
 from pileus.kernel.agent.images import refuse_references
-from pileus.kernel.errors import Invalid, OutOfSpace, Unavailable
+from pileus.kernel.errors import Failed, Invalid, OutOfSpace, Unavailable
 from pileus.services.compute.commands import Blank, FromImage
 
 FORMATS = {
@@ -65,7 +65,7 @@ async def run(*command: str | Path, timeout_s: float = TIME_LIMIT_S, within: tup
             env=os.environ | {"LC_ALL": "C"},
         )
     except FileNotFoundError as error:
-        raise Unavailable("The program 'prlimit' is not here; install the Debian package util-linux.") from error
+        raise Failed("The program 'prlimit' is not here; install the Debian package util-linux.") from error
     try:
         out, said = await asyncio.wait_for(process.communicate(), timeout_s)
     except TimeoutError as error:
@@ -75,7 +75,7 @@ async def run(*command: str | Path, timeout_s: float = TIME_LIMIT_S, within: tup
             process.kill()
             await process.wait()
     if process.returncode == 127:
-        raise Unavailable(f"The program '{command[0]}' is not on this host; 'pileus doctor' names its Debian package.")
+        raise Failed(f"The program '{command[0]}' is not on this host; 'pileus doctor' names its Debian package.")
     if process.returncode:
         words = said.decode(errors="replace").strip().splitlines()[-1:] or [f"exit status {process.returncode}"]
         if "No space left" in words[0]:

@@ -42,6 +42,7 @@ class Guest:
         self._report = report
         self._told_to_end = self._connected = False
         self._closing: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._waiters: list[tuple[Callable[[Event], bool], asyncio.Future[Event]]] = []
 
     @property
@@ -120,7 +121,7 @@ class Guest:
         if event["event"] == "BLOCK_IO_ERROR" and event["data"]["action"] == "stop":
             self._lost_its_disk(event["data"])
         if event["event"] == "SHUTDOWN" and not self._told_to_end:
-            asyncio.get_running_loop().create_task(self._powered_itself_off())
+            self._ending = asyncio.get_running_loop().create_task(self._powered_itself_off())
 
     def _lost_its_disk(self, data: Event) -> None:
         """Tell that QEMU has paused the guest, rather than let it see a failed write."""

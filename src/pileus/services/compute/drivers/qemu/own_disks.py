@@ -4,7 +4,7 @@ a specification that merely differs in size.
 
 import asyncio
 
-from pileus.kernel.errors import Unavailable
+from pileus.kernel.errors import Failed
 from pileus.services.compute.commands import Blank, DiskSource, FromImage, GuestSpec
 from pileus.services.compute.drivers import config_drive
 from pileus.services.compute.drivers.qemu import disks
@@ -46,7 +46,7 @@ async def make_disk(guest: Guest, disk_id: str, source: FromImage | Blank, image
             await disks.make_blank(file, source)
         guest.folder.give(file)
     elif not file.exists():
-        raise Unavailable(f"Disk {disk_id} of guest {guest.id} is lost: there is no file {file}.")
+        raise Failed(f"Disk {disk_id} of guest {guest.id} is lost: there is no file {file}.")
     elif _size_mib(source) <= _size_mib(before):
         return  # a disk never shrinks: what is on it is worth more than a specification
     else:
@@ -56,10 +56,15 @@ async def make_disk(guest: Guest, disk_id: str, source: FromImage | Blank, image
 
 
 def _same_origin(made: object, wanted: FromImage | Blank) -> bool:
-    """Say whether a disk made from one source serves for another: same image or same kind of blank, any size."""
+    """Say whether a disk made from one source serves for another: same image or same kind of blank, any size.
+
+    A swap area serves at its own size only.
+    """
     if isinstance(made, FromImage) and isinstance(wanted, FromImage):
         return made.image_id == wanted.image_id
-    return isinstance(made, Blank) and isinstance(wanted, Blank) and made.format == wanted.format
+    if isinstance(made, Blank) and isinstance(wanted, Blank) and made.format == wanted.format:
+        return made.format != "swap" or made == wanted  # it says its size itself, and nothing on it outlives a boot
+    return False
 
 
 def _size_mib(source: DiskSource) -> int:

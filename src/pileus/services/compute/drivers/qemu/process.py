@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from pileus.kernel import clock
-from pileus.kernel.errors import Unavailable
+from pileus.kernel.errors import Failed, Unavailable
 from pileus.services.compute.drivers.qemu.host import kvm_groups
 
 PID_FILE, LOCK_FILE, LOG_FILE = "pid", "lock", "qemu.log"
@@ -115,7 +115,7 @@ def start(
             env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C"},
         )
     except FileNotFoundError as error:
-        raise Unavailable(
+        raise Failed(
             f"{arguments[0]} is not installed on this host; install the Debian package qemu-system-x86."
         ) from error
     finally:
