@@ -261,7 +261,7 @@ async def test_guests_reach_nothing_that_listens_on_the_host(
 ) -> None:
     guest = await guests.boot(port_of(network, "10.7.0.5", anyone), "10.7.0.5/24", "10.7.0.1")
     direct = await guests.boot(port_of(outside, "198.51.100.20", anyone), "198.51.100.20/24", "198.51.100.1")
-    run("ip", "link", "add", "pnt-lan", "type", "dummy")
+    run("ip", "link", "add", "pnt-lan", "type", "veth", "peer", "name", "pnt-lan-far")
     guests.links.append("pnt-lan")
     run("ip", "address", "add", "203.0.113.9/32", "dev", "pnt-lan")
     router = RouterSpec(

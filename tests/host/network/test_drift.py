@@ -196,4 +196,5 @@ def picture(settings: Settings) -> tuple[object, ...]:
     table = names.Names(settings.cloud_id).table
     rules = sum(len(run("nft", "list", "table", family, table).splitlines()) for family in ("inet", "bridge"))
     state = host_state()
-    return state["links"], state["namespaces"], rules
+    links = [link.partition("@")[0] for link in state["links"]]  # what a pair's other end is numbered may change
+    return links, state["namespaces"], rules
