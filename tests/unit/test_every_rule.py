@@ -140,6 +140,10 @@ ADMINISTRATORS = {
         "network.app.groups:delete_group",  # a default group
         "network.app.sharing:update_share",  # everybody as the target
     },
+    "tells the operation whose sight it has later, as upstream hands its context on": {
+        "compute.app.create:_begin",
+        "compute.app.verbs:rebuild_server",
+    },
 }
 """Where services ask whether the caller is the administrator, by the reason why no rule of upstream's is asked."""
 
