@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,8 @@ def cloud(tmp_path, monkeypatch) -> tuple[Path, str]:
     return tmp_path, asyncio.run(get_stuck())
 
 
-def say(state: Path, verb: str, id: str | None = None, *, all: bool = False) -> None:
-    operations.run(argparse.Namespace(state=state, verb=verb, id=id, all=all))
+def say(state: Path, verb: str, id: str | None = None, *, all: bool = False, as_json: bool = False) -> None:
+    operations.run(argparse.Namespace(state=state, verb=verb, id=id, all=all, json=as_json))
 
 
 def test_a_stuck_operation_is_found_explained_and_ended(cloud, capsys):
@@ -93,3 +94,15 @@ def test_what_waits_is_listed_with_what_it_waits_for(tmp_path, capsys):
     assert f"waits for house.paint ({first}) until " in listed
     say(tmp_path, "show", first)
     assert "part: room/kitchen" in capsys.readouterr().out
+
+
+def test_programs_read_the_same_as_json(cloud, capsys):
+    state, id = cloud
+    say(state, "list", as_json=True)
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["id"], row["state"]) == (id, "stuck")
+    assert "stuck fast" in row["alarm"]
+    say(state, "show", id, as_json=True)
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["steps"][0]["started_at"].endswith("Z")
+    assert "lease_owner" not in shown
