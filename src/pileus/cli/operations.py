@@ -37,7 +37,7 @@ async def show_list(url: str, words: argparse.Namespace) -> None:
     if not rows:
         say("Nothing is under way.")
         return
-    lines = [(row.id, row.kind, row.resource, row.state, _age(row.created_at), row.error or "") for row in rows]
+    lines = [(row.id, row.kind, row.resource, row.state, _age(row.created_at), _why(row)) for row in rows]
     table(lines, ("operation", "kind", "resource", "state", "age", "why"))
     for row in rows:
         if row.alarm:
@@ -52,7 +52,7 @@ async def show_one(url: str, words: argparse.Namespace) -> None:
 
     row, steps = await _in_database(url, find)
     say(f"{row.kind} on {row.resource}: {row.state}, begun {row.created_at:%Y-%m-%d %H:%M:%S} UTC")
-    for label, value in (("request", row.request_id), ("progress", row.progress), ("why", row.error)):
+    for label, value in (("request", row.request_id), ("progress", row.progress), ("why", _why(row))):
         if value:
             say(f"  {label}: {value}")
     if row.alarm:
@@ -94,6 +94,15 @@ async def _in_database(url: str, work: Callable[[Tx], Any], *, write: bool = Fal
         return await (db.write(work) if write else db.read(work))
     finally:
         await db.close()
+
+
+def _why(row: OperationRow) -> str:
+    """Return why an operation failed or is being undone, and what it is waiting for while it is tried again."""
+    words = [row.error] if row.error else []
+    if row.next_at is not None:
+        wait_s = max(0, round((row.next_at - clock.now()).total_seconds()))
+        words.append(f"refused {row.tries} times, tried again in {wait_s} s: {row.last_refusal}")
+    return "; ".join(words)
 
 
 def _age(since: datetime) -> str:

@@ -1,7 +1,18 @@
 """The few ways in which a request can fail, by meaning; the sentence comes from the service.
 
 Rule: every sentence names the thing, the cause and what to do.  Each API dresses these in its own body format.
+What a host's driver says is for operators; a sentence that a user may read has been through ``without_paths``.
 """
+
+import re
+
+# A path has two parts or more; URLs, fractions and the devices that a guest sees (/dev/vdb) are none of the host's.
+_PATH = re.compile(r"(?<![\w:/.~-])/(?!dev/)[\w@%+=~-][\w@%+=~.,-]*(?:/[\w@%+=~.,-]+)+/?")
+
+
+def without_paths(text: str) -> str:
+    """Return a sentence with every path of a host's file system replaced: users are not told how a host is laid out."""
+    return _PATH.sub(lambda found: "(a file of the host)" + ("." if found[0].endswith(".") else ""), text)
 
 
 class ApiError(Exception):
@@ -13,6 +24,9 @@ class ApiError(Exception):
 
     status = 500
     title = "Internal Server Error"
+
+    told_by_host: str | None = None
+    """The sentence as a host's driver put it, for operators alone; ``message`` says the same without its paths."""
 
     def __init__(
         self,
@@ -102,6 +116,10 @@ class Unavailable(ApiError):
     """Something needed is not there now (a host, an engine, a time limit); trying again later may help."""
 
     status, title = 503, "Service Unavailable"
+
+
+class DriverRefused(ApiError):
+    """A host's driver, or a tool it runs, said no and would say so again: trying again does not help."""
 
 
 class OutOfSpace(ApiError):

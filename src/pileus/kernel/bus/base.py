@@ -163,8 +163,12 @@ def no_answer(host: str, command: Command[Any], timeout_s: float) -> errors.Unav
 
 
 def _failure(answer: Answer, host: str) -> errors.ApiError:
+    """Return a host's failure with a sentence that users may read, and the host's own words for operators."""
     kind = _FAILURES.get(answer.error, CommandFailed)
-    return kind(answer.message or f"Host {host} failed without saying why.", status=answer.status or None)
+    told = answer.message or f"Host {host} failed without saying why."
+    error = kind(errors.without_paths(told), status=answer.status or None)
+    error.told_by_host = told
+    return error
 
 
 _NIL = msgspec.Raw(_encode(None))

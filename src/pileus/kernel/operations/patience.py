@@ -7,7 +7,7 @@ from typing import TypeVar
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from pileus.kernel import clock, ids
-from pileus.kernel.errors import ApiError, Unavailable
+from pileus.kernel.errors import ApiError, Unavailable, without_paths
 
 T = TypeVar("T")
 
@@ -28,11 +28,11 @@ async def insist(
     *,
     pause: Callable[[float], Awaitable[None]],
     passing: tuple[type[Exception], ...] = PASSING,
-    failed: Callable[[Exception, int], Awaitable[None]] | None = None,
+    failed: Callable[[Exception, int, float], Awaitable[None]] | None = None,
 ) -> T:
     """Return what ``once()`` returns, trying again after failures in ``passing`` until ``until``.
 
-    ``failed(error, attempts)`` hears of each failure; ``pause(seconds)`` waits.  At the limit the last failure is
+    ``failed(error, attempts, wait)`` hears of each failure and of the seconds until the next try; ``pause(seconds)`` waits.  At the limit the last failure is
     wrapped in ``GaveUp``, which names it.
     """
     delay, attempts, began = FIRST_DELAY_S, 0, clock.monotonic()
@@ -47,13 +47,23 @@ async def insist(
                 took = clock.monotonic() - began
                 raise GaveUp(f"{sentence(error)} (gave up after {attempts} attempts in {took:.0f} s)") from error
             if failed is not None:
-                await failed(error, attempts)
+                await failed(error, attempts, wait)
         await pause(wait)
         delay = min(delay * 2, LONGEST_DELAY_S)
 
 
 def sentence(error: BaseException) -> str:
-    """Return a failure in words for a user; a defect of ours also names its class."""
+    """Return a failure in words for a user, who learns no host's paths; a defect of ours also names its class."""
+    return without_paths(_words(error))
+
+
+def full_sentence(error: BaseException) -> str:
+    """Return a failure in words for an operator, as the host told it."""
+    told = error.told_by_host if isinstance(error, ApiError) else None
+    return told or _words(error)
+
+
+def _words(error: BaseException) -> str:
     if isinstance(error, ApiError):
         return error.message
     text = str(error)
