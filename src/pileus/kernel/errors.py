@@ -7,12 +7,12 @@ What a host's driver says is for operators; a sentence that a user may read has 
 import re
 
 # A path has two parts or more; URLs, fractions and the devices that a guest sees (/dev/vdb) are none of the host's.
-_PATH = re.compile(r"(?<![\w:/.~-])/(?!dev/)[\w@%+=~-][\w@%+=~.,-]*(?:/[\w@%+=~.,-]+)+/?")
+_PATH = re.compile(r"(?<![\w/.~-])/(?!dev/)[\w@%+=~-][\w@%+=~.,-]*(?:/[\w@%+=~.,-]+)+/?")
 
 
 def without_paths(text: str) -> str:
     """Return a sentence with every path of a host's file system replaced: users are not told how a host is laid out."""
-    return _PATH.sub(lambda found: "(a file of the host)" + ("." if found[0].endswith(".") else ""), text)
+    return _PATH.sub(lambda found: "(a file of the host)" + found[0][len(found[0].rstrip(".,")) :], text)
 
 
 class ApiError(Exception):

@@ -46,6 +46,41 @@ async def test_a_refusal_of_the_host_is_not_tried_again(site):
     assert [call for call in site.yard.calls if call.startswith("EnsureBlock ")] == ["EnsureBlock t"]
 
 
+async def test_while_it_tries_again_an_operation_says_why_how_often_and_when_next(site):
+    refusing = True
+
+    def refuse(command):
+        if isinstance(command, EnsureBlock) and refusing:
+            raise errors.Unavailable("The lock /run/yard/lock is taken.")
+
+    site.yard.before = refuse
+    await site.start_worker()
+    id = await site.begin(Errand("t"))
+    for _ in range(500):
+        row = await site.db.read(alarms.get_operation, id)
+        if row.tries >= 2:
+            break
+        await asyncio.sleep(0.01)
+    assert row.last_refusal == "The lock (a file of the host) is taken."
+    assert row.next_at > row.created_at
+    (step,) = [step for step in await site.db.read(alarms.list_steps, id) if step.error]
+    assert step.error == "The lock /run/yard/lock is taken."
+    refusing = False
+    assert (await site.ended(id)).state == "succeeded"
+    row = await site.db.read(alarms.get_operation, id)
+    assert row.next_at is None
+
+
+async def test_what_an_undo_waits_for_is_told_too(site, monkeypatch):
+    monkeypatch.setattr(steps, "UNDO_PATIENCE_S", 0.5)
+    site.at = {"before finish": errors.Conflict("no ground left"), "undo base": RuntimeError("stuck fast")}
+    await site.start_worker()
+    id = await build_row(site.db, "t")
+    row = await site.ended(id, "stuck")
+    assert row.last_refusal == "RuntimeError: stuck fast"
+    assert row.tries >= 1
+
+
 async def test_a_defect_in_a_driver_is_named(site):
     def stumble(command):
         raise KeyError("mortar")

@@ -32,8 +32,8 @@ async def insist(
 ) -> T:
     """Return what ``once()`` returns, trying again after failures in ``passing`` until ``until``.
 
-    ``failed(error, attempts, wait)`` hears of each failure and of the seconds until the next try; ``pause(seconds)`` waits.  At the limit the last failure is
-    wrapped in ``GaveUp``, which names it.
+    ``failed(error, attempts, wait)`` hears of each failure and of the seconds until the next try; ``pause(seconds)``
+    waits.  At the limit the last failure is wrapped in ``GaveUp``, which names it.
     """
     delay, attempts, began = FIRST_DELAY_S, 0, clock.monotonic()
     while True:

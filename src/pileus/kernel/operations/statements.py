@@ -78,6 +78,7 @@ PARK = (
             alarm=bindparam("new_alarm"),
             attempts=_operations.c.attempts + 1,
             next_attempt_at=bindparam("next_attempt_at"),
+            next_at=bindparam("next_attempt_at"),
             updated_at=bindparam("now"),
         )
     )

@@ -1,7 +1,7 @@
 """Who holds a volume.  One rule: a volume's status follows from its attachments, here and nowhere else.
 
-A hold that Compute has made is Compute's to change and to end: every verb here refuses it with 409, as Cinder does since
-OSSA-2023-003, unless the caller is Compute (``managed=True``, which only ``public.py`` says).
+A hold that Compute has made is Compute's to change and to end: every verb here refuses it with 409, as Cinder does
+since OSSA-2023-003, unless the caller is Compute (``managed=True``, which only ``public.py`` says).
 """
 
 from typing import Any
@@ -90,9 +90,7 @@ def complete(
     events.emit(tx, "block_storage.volume.updated", volume.id, project_id=volume.project_id)
 
 
-def release(
-    tx: Tx, attachment: Attachment, volume: Volume, *, force: bool = False, managed: bool = False
-) -> None:
+def release(tx: Tx, attachment: Attachment, volume: Volume, *, force: bool = False, managed: bool = False) -> None:
     """End a hold; the volume is available again when it was the last, with ``force`` whatever its status was."""
     _refuse(attachment, managed)
     tx.delete(attachment)
