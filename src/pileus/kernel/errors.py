@@ -5,6 +5,7 @@ What a host's driver says is for operators; a sentence that a user may read has 
 """
 
 import re
+from http import HTTPStatus
 
 # A path has two parts or more; URLs, fractions and the devices that a guest sees (/dev/vdb) are none of the host's.
 _PATH = re.compile(r"(?<![\w/.~-])/(?!dev/)[\w@%+=~-][\w@%+=~.,-]*(?:/[\w@%+=~.,-]+)+/?")
@@ -13,6 +14,14 @@ _PATH = re.compile(r"(?<![\w/.~-])/(?!dev/)[\w@%+=~-][\w@%+=~.,-]*(?:/[\w@%+=~.,
 def without_paths(text: str) -> str:
     """Return a sentence with every path of a host's file system replaced: users are not told how a host is laid out."""
     return _PATH.sub(lambda found: "(a file of the host)" + found[0][len(found[0].rstrip(".,")) :], text)
+
+
+def title_of(status: int) -> str:
+    """Return the reason phrase of a status, as HTTP calls it (RFC 9110)."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
 
 
 class ApiError(Exception):
@@ -42,8 +51,8 @@ class ApiError(Exception):
         self.kind = kind
         self.headers = headers or {}
         self.details = details
-        if status is not None:
-            self.status = status
+        if status is not None and status != self.status:
+            self.status, self.title = status, title_of(status)
 
 
 class Invalid(ApiError):

@@ -44,6 +44,20 @@ async def test_a_volume_from_an_image_boots_and_remembers(cloud: Cloud) -> None:
     assert list((cloud.runtime.config.state / "block_storage" / "images").iterdir()) == []
 
 
+async def test_an_image_names_the_type_of_its_volumes(cloud: Cloud) -> None:
+    for name, public in (("gold", True), ("hidden", False)):
+        wish = {"name": name, "os-volume-type-access:is_public": public}
+        assert (await cloud.admin.post("/volume/v3/types", json={"volume_type": wish})).status_code == 200
+    image = await make_image(cloud, cinder_img_volume_type="gold")
+    assert (await cloud.volume(imageRef=image))["volume_type"] == "gold"
+    assert (await cloud.volume(imageRef=image, volume_type="__DEFAULT__"))["volume_type"] == "__DEFAULT__"
+    for name in ("hidden", "absent"):
+        image = await make_image(cloud, cinder_img_volume_type=name)
+        answer = await cloud.http.post("/volume/v3/volumes", json={"volume": {"size": 1, "imageRef": image}})
+        assert answer.status_code == 404
+        assert name in answer.text
+
+
 async def test_the_image_may_go_while_the_volume_stays(cloud: Cloud) -> None:
     image = await make_image(cloud)
     volume = await cloud.volume(imageRef=image)

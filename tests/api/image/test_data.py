@@ -34,6 +34,17 @@ QCOW2 = b"QFI\xfb" + (3).to_bytes(4, "big") + bytes(16) + (1 << 30).to_bytes(8, 
 BACKED = QCOW2[:8] + (104).to_bytes(8, "big") + QCOW2[16:]
 
 
+async def test_refusals_bear_the_name_of_their_status(http: httpx.AsyncClient) -> None:
+    id = (await create(http))["id"]
+    answer = await http.put(f"images/{id}/file", content=b"x", headers={"Content-Type": "text/plain"})
+    told = answer.json()
+    assert (answer.status_code, told["code"], told["title"]) == (
+        415,
+        "415 Unsupported Media Type",
+        "Unsupported Media Type",
+    )
+
+
 async def test_upload_and_download(http: httpx.AsyncClient, data_files) -> None:
     data = os.urandom(5_000_001)
     id = (await create(http))["id"]

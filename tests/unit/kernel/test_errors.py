@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from pileus.kernel.errors import without_paths
+from pileus.kernel.errors import ApiError, Invalid, without_paths
 
 GONE = "(a file of the host)"
 
@@ -32,3 +32,9 @@ def test_it_takes_time_in_proportion_to_the_sentence(text: str) -> None:
     started = time.process_time()
     without_paths(text)
     assert time.process_time() - started < 0.5
+
+
+@pytest.mark.parametrize(("status", "title"), [(415, "Unsupported Media Type"), (410, "Gone"), (299, "Error")])
+def test_a_status_of_its_own_brings_its_title(status: int, title: str) -> None:
+    assert ApiError("x", status=status).title == title
+    assert Invalid("x").title == Invalid("x", status=400).title == "Bad Request"
