@@ -86,9 +86,7 @@ def _moment(text: str, name: str) -> tuple[str, datetime]:
     compared, _, time = text.strip().partition(":")
     if compared not in _COMPARED:
         known = ", ".join(_COMPARED)
-        raise Invalid(
-            f"Invalid {name} operator '{compared[:40]}': compare as in 'gt:2030-01-01T00:00:00', with {known}."
-        )
+        raise Invalid(f"Invalid {name} operator '{compared[:40]}': say 'gt:2030-01-01T00:00:00' or so, with {known}.")
     try:
         found = datetime.fromisoformat(time)
     except ValueError as error:
