@@ -507,7 +507,7 @@ class TestNothingInsideIsConnectedTo:
         answers = iter(["93.184.216.34", "127.0.0.1"])
         dialled: list[tuple[str, int]] = []
 
-        def dial(address: tuple[str, int], *_: object) -> None:
+        def dial(address: tuple[str, int], **_: object) -> None:
             dialled.append(address)
             raise OSError("not in a test")
 

@@ -83,7 +83,7 @@ class WebSource:
         failure: OSError | None = None
         for address in found:
             try:
-                return socket.create_connection((str(address), port), TIMEOUT_S), parts, port
+                return socket.create_connection((str(address), port), timeout=TIMEOUT_S), parts, port
             except OSError as error:
                 failure = error
         raise Unavailable(f"The server of {uri} cannot be reached: {failure}.") from failure
