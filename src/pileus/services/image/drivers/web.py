@@ -41,9 +41,7 @@ class WebSource:
         """Return a URI's parts and its port."""
         shown = uri[:200]
         if len(uri) > LONGEST_URI or not uri.isascii() or not uri.isprintable() or " " in uri:
-            raise Invalid(
-                f"The URI '{shown}' must be at most {LONGEST_URI} printable ASCII characters."
-            )
+            raise Invalid(f"The URI '{shown}' must be at most {LONGEST_URI} printable ASCII characters.")
         try:
             parts = urlsplit(uri)
             port = _PORTS.get(parts.scheme) if parts.port is None else parts.port
