@@ -65,7 +65,7 @@ async def test_rubbish_is_named(images: disks.Images, tmp_path: Path) -> None:
     (tmp_path / "rubbish").write_bytes(b"no disk" * 1000)
     with pytest.raises(Invalid, match="not a readable qcow2"):
         await images.ensure(source(tmp_path / "rubbish"))
-    with pytest.raises(Invalid, match="cannot be run"):
+    with pytest.raises(Invalid, match="cannot become a disk"):
         await images.ensure(source(tmp_path / "rubbish", "ploop"))
     with pytest.raises(Unavailable, match="not on this host"):
         await images.ensure(source(tmp_path / "absent"))

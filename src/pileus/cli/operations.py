@@ -78,7 +78,7 @@ async def show_one(url: str, words: argparse.Namespace) -> None:
     if row.alarm:
         say(f"  alarm: {row.alarm}")
     lines = [
-        (step.name, "undone" if step.undone else step.state, _took(step), str(step.attempts or ""), _failure(step))
+        (step.name, "undone" if step.undone else step.state, _took(step), str(step.attempts or ""), step.error or "")
         for step in steps
     ]
     if lines:
@@ -126,24 +126,20 @@ async def _in_database(url: str, work: Callable[[Tx], Any], *, write: bool = Fal
 def _reasons(tx: Tx, rows: list[OperationRow]) -> dict[str, str]:
     """Return why operations failed or turn back, what they wait for, or what they keep failing at, by id."""
     live = [row.id for row in rows if row.live_resource is not None]
-    waiting, troubles = alarms.waited_for(tx, live), alarms.troubles_of(tx, live)
-    found: dict[str, str] = {id: str(trouble) for id, trouble in troubles.items()}
+    waiting, found = alarms.waited_for(tx, live), dict[str, str]()
     for row in rows:
+        if (trouble := alarms.trouble_of(row)) is not None:
+            found[row.id] = trouble
         if row.id in waiting:
             found[row.id] = f"waits for {alarms.names_of(waiting[row.id])} until {row.deadline:%H:%M:%S} UTC"
         if row.error:
-            found[row.id] = row.error
+            found[row.id] = f"{row.error}; {trouble}" if trouble is not None else row.error
     return found
 
 
 def _age(since: datetime) -> str:
     seconds = int((clock.now() - since).total_seconds())
     return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
-
-
-def _failure(step: StepRow) -> str:
-    when = f" (next try at {step.next_attempt_at:%H:%M:%S} UTC)" if step.next_attempt_at else ""
-    return f"{step.error}{when}" if step.error else ""
 
 
 def _took(step: StepRow) -> str:

@@ -1,7 +1,27 @@
 """The few ways in which a request can fail, by meaning; the sentence comes from the service.
 
 Rule: every sentence names the thing, the cause and what to do.  Each API dresses these in its own body format.
+What a host's driver says is for operators; a sentence that a user may read has been through ``without_paths``.
 """
+
+import re
+from http import HTTPStatus
+
+# A path has two parts or more; URLs, fractions and the devices that a guest sees (/dev/vdb) are none of the host's.
+_PATH = re.compile(r"(?<![\w/.~-])/(?!dev/)[\w@%+=~-][\w@%+=~.,-]*(?:/[\w@%+=~.,-]+)+/?")
+
+
+def without_paths(text: str) -> str:
+    """Return a sentence with every path of a host's file system replaced: users are not told how a host is laid out."""
+    return _PATH.sub(lambda found: "(a file of the host)" + found[0][len(found[0].rstrip(".,")) :], text)
+
+
+def title_of(status: int) -> str:
+    """Return the reason phrase of a status, as HTTP calls it (RFC 9110)."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
 
 
 class ApiError(Exception):
@@ -13,6 +33,9 @@ class ApiError(Exception):
 
     status = 500
     title = "Internal Server Error"
+
+    told_by_host: str | None = None
+    """The sentence as a host's driver put it, for operators alone; ``message`` says the same without its paths."""
 
     def __init__(
         self,
@@ -28,8 +51,8 @@ class ApiError(Exception):
         self.kind = kind
         self.headers = headers or {}
         self.details = details
-        if status is not None:
-            self.status = status
+        if status is not None and status != self.status:
+            self.status, self.title = status, title_of(status)
 
 
 class Invalid(ApiError):
@@ -107,7 +130,7 @@ class Unavailable(ApiError):
 
 
 class Failed(ApiError):
-    """It cannot be done, and trying again would not help: a program is missing, a file is lost or unreadable."""
+    """It cannot be done, and trying again would not help: a tool said no, a program is missing, a file is lost."""
 
 
 class OutOfSpace(ApiError):

@@ -11,6 +11,8 @@ import pytest
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import find_services
 from pileus.kernel.testing import client, running
+from pileus.services.block_storage.agent import BlockStoragePart
+from pileus.services.block_storage.drivers.fake import FakeVolumeDriver
 from pileus.services.identity.testing import login
 
 LATEST = "volume 3.71"
@@ -21,6 +23,15 @@ class Cloud:
 
     def __init__(self, runtime: Runtime, http: httpx.AsyncClient, admin: httpx.AsyncClient, other: httpx.AsyncClient):
         self.runtime, self.http, self.admin, self.other = runtime, http, admin, other
+
+    @property
+    def driver(self) -> FakeVolumeDriver:
+        """The driver of the one host."""
+        hosts = self.runtime.local_hosts
+        assert hosts is not None
+        part = next(part for part in hosts.hosts["fake-1"].parts if isinstance(part, BlockStoragePart))
+        assert isinstance(part.driver, FakeVolumeDriver)
+        return part.driver
 
     async def make(self, kind: str, http: httpx.AsyncClient | None = None, **body: Any) -> dict[str, Any]:
         """Create a volume or snapshot and wait until it is available."""

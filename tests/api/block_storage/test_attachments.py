@@ -1,5 +1,9 @@
 """The attachments API, and what Compute does through ``public.py``."""
 
+from typing import Any
+
+from pileus.kernel.db import Tx
+from pileus.services.block_storage import public
 from tests.api.block_storage.conftest import Cloud
 
 SERVER = "99999999-2222-4333-8444-555555555555"
@@ -17,7 +21,6 @@ async def test_reserve_connect_complete_delete(cloud: Cloud) -> None:
     assert (await cloud.show("volume", volume["id"]))["status"] == "reserved"
     assert (await cloud.http.post(PATH, json=wish)).status_code == 400
     one = f"{PATH}/{made['id']}"
-    assert (await cloud.http.post(f"{one}/action", json={"os-complete": {}})).status_code == 400
     answer = await cloud.http.put(one, json={"attachment": {"connector": {"host": "fake-1", "mountpoint": "/dev/vdb"}}})
     assert answer.status_code == 200, answer.text
     connected = answer.json()["attachment"]
@@ -33,6 +36,68 @@ async def test_reserve_connect_complete_delete(cloud: Cloud) -> None:
     assert (await cloud.http.delete(one)).json() == {"attachments": []}
     assert (await cloud.show("volume", volume["id"]))["status"] == "available"
     assert (await cloud.http.get(one)).status_code == 404
+
+
+async def test_a_hold_is_completed_without_a_connector(cloud: Cloud) -> None:
+    volume = await cloud.volume()
+    wish = {"attachment": {"volume_uuid": volume["id"], "instance_uuid": SERVER}}
+    made = (await cloud.http.post(PATH, json=wish)).json()["attachment"]
+    assert (await cloud.http.post(f"{PATH}/{made['id']}/action", json={"os-complete": {}})).status_code == 204
+    assert (await cloud.show("volume", volume["id"]))["status"] == "in-use"
+    assert (await cloud.http.get(f"{PATH}/{made['id']}")).json()["attachment"]["status"] == "attached"
+
+
+async def test_what_compute_holds_is_computes_to_end(cloud: Cloud) -> None:
+    """OSSA-2023-003: no call of Block Storage's API takes a guest's disk from under it, not even an admin's."""
+    volume = await cloud.volume()
+    id = volume["id"]
+    ctx = cloud.runtime.internal(project_id=volume["os-vol-tenant-attr:tenant_id"])
+    attachment = await cloud.runtime.db.write(public.reserve, ctx, id, SERVER)
+    one = f"{PATH}/{attachment}"
+    connector = {"connector": {"host": "fake-1"}}
+    told: list[str] = []
+    for verb in ("ensure_export", "ensure_export_gone"):
+        _listen(cloud.driver, verb, told)
+
+    async def refused() -> None:
+        for http in (cloud.http, cloud.admin):
+            answers = [
+                await cloud.act(id, "os-terminate_connection", connector, http),
+                await cloud.act(id, "os-detach", {}, http),
+                await cloud.act(id, "os-detach", {"attachment_id": attachment}, http),
+                await cloud.act(id, "os-unreserve", {}, http),
+                await http.delete(one),
+                await http.put(one, json={"attachment": connector}),
+                await http.post(f"{one}/action", json={"os-complete": {}}),
+            ]
+            assert [answer.status_code for answer in answers] == [409] * len(answers)
+            assert f"from instance {SERVER} using the Compute API" in answers[0].text
+        assert (await cloud.act(id, "os-force_detach", {}, cloud.admin)).status_code == 409
+        reset = {"attach_status": "detached", "status": "available"}
+        assert (await cloud.act(id, "os-reset_status", reset, cloud.admin)).status_code == 409
+        assert told == []
+
+    await refused()
+    await cloud.runtime.db.write(_attach, attachment)
+    await refused()
+    assert (await cloud.show("volume", id))["status"] == "in-use"
+    await cloud.runtime.db.write(public.release, attachment)
+    assert (await cloud.act(id, "os-terminate_connection", connector)).status_code == 202
+    assert told == ["ensure_export_gone"]
+
+
+def _attach(tx: Tx, attachment_id: str) -> None:
+    public.attached(tx, attachment_id, "/dev/vdb")
+
+
+def _listen(driver: Any, verb: str, told: list[str]) -> None:
+    asked = getattr(driver, verb)
+
+    async def listening(*args: Any, **more: Any) -> Any:
+        told.append(verb)
+        return await asked(*args, **more)
+
+    setattr(driver, verb, listening)
 
 
 async def test_a_connector_at_once(cloud: Cloud) -> None:

@@ -5,18 +5,18 @@ import base64
 
 import pytest
 
-from pileus.services.block_storage.drivers.fake import FakeVolumeDriver
+from pileus.kernel.errors import Failed
+from pileus.services.block_storage.drivers.fake import FakeVolumeDriver, _empty_qcow2
 from tests.api.block_storage.conftest import Cloud
 
 MISSING = "11111111-2222-4333-8444-555555555555"
 
 
-async def make_image(cloud: Cloud, **more: object) -> str:
+async def make_image(cloud: Cloud, data: bytes = b"boot me" + bytes(1 << 20), **more: object) -> str:
     wish = {"name": "base", "disk_format": "raw", "container_format": "bare", "visibility": "private", **more}
     answer = await cloud.http.post("/image/v2/images", json=wish)
     assert answer.status_code == 201, answer.text
     id = answer.json()["id"]
-    data = b"boot me" + bytes(1 << 20)
     headers = {"Content-Type": "application/octet-stream"}
     answer = await cloud.http.put(f"/image/v2/images/{id}/file", content=data, headers=headers)
     assert answer.status_code == 204, answer.text
@@ -42,6 +42,20 @@ async def test_a_volume_from_an_image_boots_and_remembers(cloud: Cloud) -> None:
     clone = await cloud.volume(source_volid=volume["id"], size=2)
     assert clone["volume_image_metadata"] == about
     assert list((cloud.runtime.config.state / "block_storage" / "images").iterdir()) == []
+
+
+async def test_an_image_names_the_type_of_its_volumes(cloud: Cloud) -> None:
+    for name, public in (("gold", True), ("hidden", False)):
+        wish = {"name": name, "os-volume-type-access:is_public": public}
+        assert (await cloud.admin.post("/volume/v3/types", json={"volume_type": wish})).status_code == 200
+    image = await make_image(cloud, cinder_img_volume_type="gold")
+    assert (await cloud.volume(imageRef=image))["volume_type"] == "gold"
+    assert (await cloud.volume(imageRef=image, volume_type="__DEFAULT__"))["volume_type"] == "__DEFAULT__"
+    for name in ("hidden", "absent"):
+        image = await make_image(cloud, cinder_img_volume_type=name)
+        answer = await cloud.http.post("/volume/v3/volumes", json={"volume": {"size": 1, "imageRef": image}})
+        assert answer.status_code == 404
+        assert name in answer.text
 
 
 async def test_the_image_may_go_while_the_volume_stays(cloud: Cloud) -> None:
@@ -71,6 +85,47 @@ async def test_images_nobody_can_use_are_refused(cloud: Cloud) -> None:
     assert "queued" in answer.json()["badRequest"]["message"]
     wish["volume"]["imageRef"] = await make_image(cloud)
     assert (await cloud.other.post("/volume/v3/volumes", json=wish)).status_code == 404
+
+
+def encrypted_qcow2() -> bytes:
+    """Return an empty qcow2 image that says it is encrypted with LUKS (QEMU docs/interop/qcow2.txt)."""
+    image = bytearray(_empty_qcow2(1))
+    image[32:36] = (2).to_bytes(4, "big")
+    return bytes(image)
+
+
+async def test_an_image_that_no_driver_takes_ends_the_creation_at_once(cloud: Cloud) -> None:
+    """It is in error within moments, nothing is left of it, and its owner reads why, without a path of the host."""
+    image = await make_image(cloud, encrypted_qcow2(), disk_format="qcow2")
+    answer = await cloud.http.post("/volume/v3/volumes", json={"volume": {"size": 1, "imageRef": image}})
+    id = answer.json()["volume"]["id"]
+    await cloud.until("volume", id, "error")
+    (message,) = (await cloud.http.get(f"/volume/v3/messages?resource_uuid={id}")).json()["messages"]
+    assert "encrypted" in message["user_message"]
+    driver = cloud.driver
+    assert (await driver.inventory()).volumes == []
+    assert list((cloud.runtime.config.state / "block_storage" / "images").iterdir()) == []
+    assert (await cloud.http.delete(f"/volume/v3/volumes/{id}")).status_code == 202
+
+
+async def test_what_a_driver_says_of_its_files_is_for_operators(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = "qemu-img convert failed: Could not open '/var/lib/pileus/block_storage/work/x.1f': broken"
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise Failed(words)
+
+    monkeypatch.setattr(cloud.driver, "ensure_volume", refuse)
+    answer = await cloud.http.post("/volume/v3/volumes", json={"volume": {"size": 1}})
+    id = answer.json()["volume"]["id"]
+    await cloud.until("volume", id, "error")
+    (message,) = (await cloud.http.get("/volume/v3/messages")).json()["messages"]
+    assert message["user_message"].endswith("Could not open '(a file of the host)': broken")
+    request = answer.headers["x-openstack-request-id"]
+    mine = (await cloud.http.get(f"/v1/requests/{request}")).text
+    assert "broken" in mine
+    assert "/var/lib" not in mine
+    steps = (await cloud.admin.get(f"/v1/requests/{request}")).json()["request"]["operations"][0]["steps"]
+    assert words in [step["error"] for step in steps]
 
 
 @pytest.mark.parametrize("format", ["raw", "qcow2"])

@@ -1,5 +1,6 @@
 """Volume types, extra specs and private types."""
 
+import httpx
 import pytest
 
 from tests.api.block_storage.conftest import Cloud
@@ -144,3 +145,29 @@ async def test_a_type_no_pool_offers_ends_in_an_error_with_a_message(cloud: Clou
     assert (await cloud.other.get(one)).status_code == 404
     assert (await cloud.http.delete(one)).status_code == 204
     assert (await cloud.http.get(one)).status_code == 404
+
+
+async def test_types_are_found_by_their_extra_specs(cloud: Cloud) -> None:
+    for name, specs in (
+        ("fast", {"tier": "gold", "RESKEY:availability_zones": "nova, mars"}),
+        ("slow", {"tier": "tin", "multiattach": "<is> True"}),
+    ):
+        wish = {"volume_type": {"name": name, "extra_specs": specs}}
+        assert (await cloud.admin.post("/volume/v3/types", json=wish)).status_code == 200
+
+    async def names(query: str, http: httpx.AsyncClient = cloud.admin, version: str = "3.52") -> list[str] | int:
+        headers = {"OpenStack-API-Version": f"volume {version}"}
+        answer = await http.get(f"/volume/v3/types?{query}", headers=headers)
+        return (
+            [one["name"] for one in answer.json()["volume_types"]] if answer.status_code == 200 else answer.status_code
+        )
+
+    assert await names("extra_specs={'tier':'gold'}") == ["fast"]
+    assert await names("extra_specs={'tier':'gold','RESKEY:availability_zones':'mars'}") == ["fast"]
+    assert await names("extra_specs={'tier':'gold','RESKEY:availability_zones':'venus'}") == []
+    assert await names("extra_specs={'multiattach':'<is> True'}", cloud.http) == ["slow"]
+    assert await names("extra_specs={'tier':'gold'}", cloud.http) == []  # he may not see it, so he does not learn it
+    assert await names("extra_specs=gold") == 400
+    assert await names("extra_specs={'tier':'gold'}", version="3.51") == 400
+    assert await names("bogus=1", cloud.http) == 400
+    assert "fast" in await names("bogus=1", cloud.http, "3.51")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pileus.kernel.testing import client
 from tests.api.block_storage.conftest import Cloud
 
 MISSING = "11111111-2222-4333-8444-555555555555"
@@ -75,6 +76,69 @@ async def test_lists_are_filtered_sorted_and_paged(cloud: Cloud) -> None:
     assert await names(f"sort=name:asc&marker={made[0]['id']}") == ["v1", "v2"]
     assert await names("sort=name:asc&offset=1&limit=1") == ["v1"]
     assert await names("limit=0") == []
+
+
+async def test_lists_compare_times(cloud: Cloud) -> None:
+    volume = await cloud.volume(name="v")
+    await cloud.http.put(f"/volume/v3/volumes/{volume['id']}", json={"volume": {"name": "w"}})
+    made = volume["created_at"]
+
+    async def count(query: str, version: str = "3.60") -> int:
+        headers = {"OpenStack-API-Version": f"volume {version}"}
+        answer = await cloud.http.get(f"/volume/v3/volumes?{query}", headers=headers)
+        return len(answer.json()["volumes"]) if answer.status_code == 200 else -answer.status_code
+
+    for query, found in (
+        ("created_at=gt:2040-01-01T00:00:00", 0),
+        ("created_at=lt:2040-01-01T00:00:00Z", 1),
+        ("created_at=gte:2020-01-01T00:00:00%2B02:00,lt:2040-01-01", 1),
+        (f"created_at=gt:{made},lt:2020-01-01", 0),
+        ("updated_at=lte:2040-01-01", 1),
+        ("created_at=neq:2020-01-01", 1),
+        ("created_at=eq:2020-01-01", 0),
+        ("created_at=2020-01-01", -400),
+        ("created_at=gt:soon", -400),
+        ("created_at=gt:", -400),
+        ("updated_at=like:2020-01-01", -400),
+    ):
+        assert await count(query) == found, query
+    assert await count("created_at=lt:2040-01-01", "3.59") == -400
+    paged = await cloud.http.get("/volume/v3/volumes?created_at=gt:2040-01-01&with_count=true")
+    assert paged.json()["count"] == 0
+
+
+async def test_unknown_members_are_refused_from_3_53_on(cloud: Cloud) -> None:
+    wish = {"volume": {"size": 1, "bogus": 1}}
+
+    async def status(version: str) -> int:
+        headers = {"OpenStack-API-Version": f"volume {version}"}
+        return (await cloud.http.post("/volume/v3/volumes", json=wish, headers=headers)).status_code
+
+    assert (await status("3.53"), await status("3.71")) == (400, 400)
+    assert (await cloud.http.get("/volume/v3/volumes")).json() == {"volumes": []}
+    assert await status("3.52") == 202
+    volume = await cloud.volume(display_name="n", display_description="d", consistencygroup_id=None)
+    assert (volume["name"], volume["description"]) == ("n", "d")
+    body = {"volume": {"name": "x", "bogus": 1}}
+    assert (await cloud.http.put(f"/volume/v3/volumes/{volume['id']}", json=body)).status_code == 400
+
+
+async def test_a_volume_that_never_had_a_host_is_deleted_at_once(cloud: Cloud) -> None:
+    wish = {"name": "far", "extra_specs": {"volume_backend_name": "mars"}}
+    made = (await cloud.admin.post("/volume/v3/types", json={"volume_type": wish})).json()["volume_type"]
+    answer = await cloud.http.post("/volume/v3/volumes", json={"volume": {"size": 1, "volume_type": "far"}})
+    id = answer.json()["volume"]["id"]
+    await cloud.until("volume", id, "error")
+    assert (await cloud.http.delete(f"/volume/v3/volumes/{id}")).status_code == 202
+    assert (await cloud.admin.delete(f"/volume/v3/types/{made['id']}")).status_code == 202
+    assert (await cloud.http.get(f"/volume/v3/volumes/{id}")).status_code == 404
+
+
+async def test_a_mistyped_path_is_no_version_document(cloud: Cloud) -> None:
+    project = (await cloud.volume())["os-vol-tenant-attr:tenant_id"]
+    async with client(cloud.runtime) as http:  # whose token is of another project than the path's is told so, with 400
+        for path, status in (("", 200), ("/", 200), (f"/{project}", 200), ("/bogus", 404), ("/volumes.xml", 404)):
+            assert (await http.get(f"/volume/v3{path}")).status_code == status, path
 
 
 async def test_following_the_links_visits_every_volume_once(cloud: Cloud) -> None:

@@ -1,25 +1,48 @@
 """The bytes of images over HTTP: uploaded, checked, staged, imported, downloaded."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
+import socket
+import ssl
 import threading
+import time
 from collections.abc import Iterator, MutableMapping
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from pileus.kernel import addresses
+from pileus.kernel.errors import Invalid, Unavailable
 from pileus.kernel.runtime import Runtime
 from pileus.services.image import public
+from pileus.services.image.drivers.web import WebSource
 from pileus.services.object_store.app.blobs import blobs_of
 from pileus.services.object_store.drivers.fake import FakeDriver
 from tests.api.image.conftest import BINARY, PATCH, create, upload
 
 QCOW2 = b"QFI\xfb" + (3).to_bytes(4, "big") + bytes(16) + (1 << 30).to_bytes(8, "big") + bytes(100)
 BACKED = QCOW2[:8] + (104).to_bytes(8, "big") + QCOW2[16:]
+
+
+async def test_refusals_bear_the_name_of_their_status(http: httpx.AsyncClient) -> None:
+    id = (await create(http))["id"]
+    answer = await http.put(f"images/{id}/file", content=b"x", headers={"Content-Type": "text/plain"})
+    told = answer.json()
+    assert (answer.status_code, told["code"], told["title"]) == (
+        415,
+        "415 Unsupported Media Type",
+        "Unsupported Media Type",
+    )
 
 
 async def test_upload_and_download(http: httpx.AsyncClient, data_files) -> None:
@@ -254,6 +277,16 @@ async def test_stage_and_import(http: httpx.AsyncClient, admin: httpx.AsyncClien
         ({"method": {"name": "web-download", "uri": "ftp://example.com/x"}}, 400),
         ({"method": {"name": "web-download", "uri": "http://example.com:22/x"}}, 400),
         ({"method": {"name": "web-download", "uri": "http://example.com:x/x"}}, 400),
+        ({"method": {"name": "web-download", "uri": "http://example.com:0/x"}}, 400),
+        ({"method": {"name": "web-download", "uri": "http://" + "a" * 70 + ".com/x"}}, 400),
+        ({"method": {"name": "web-download", "uri": "http://a..b/x"}}, 400),
+        ({"method": {"name": "web-download", "uri": "http://[::1/x"}}, 400),
+        ({"method": {"name": "web-download", "uri": "http://example.com/\u00e9"}}, 400),
+        ({"method": {"name": "web-download", "uri": "http://example.com/a b"}}, 400),
+        ({"method": {"name": "web-download", "uri": "http://example.com/\r\nX: y"}}, 400),
+        ({"method": {"name": "web-download", "uri": "http://user:word@example.com/x"}}, 400),
+        ({"method": {"name": "web-download", "uri": "http://example.com/" + "x" * 2048}}, 400),
+        ({"method": {"name": "web-download", "uri": "http:///x"}}, 400),
         ({"method": {"name": "glance-direct"}, "stores": ["none"]}, 400),
         ({"method": {"name": "glance-direct"}}, 409),
     ],
@@ -276,6 +309,19 @@ class Web(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "3000000")
             self.end_headers()
             self.wfile.write(b"w" * 3_000_000)
+        elif self.path.startswith("/to/"):
+            self.send_response(302)
+            self.send_header("Location", self.path[4:])
+            self.end_headers()
+        elif self.path == "/dribble":
+            self.send_response(200)
+            self.send_header("Content-Length", "3000000")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for _ in range(400):
+                    self.wfile.write(b"w")
+                    self.wfile.flush()
+                    time.sleep(0.02)
         elif self.path == "/short":
             self.send_response(200)
             self.send_header("Content-Length", "3000000")
@@ -289,12 +335,17 @@ class Web(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def web() -> Iterator[int]:
+def web_server() -> Iterator[ThreadingHTTPServer]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Web)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_port
+    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
+    yield server
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def web(web_server: ThreadingHTTPServer) -> int:
+    return web_server.server_port
 
 
 class TestWebDownload:
@@ -318,7 +369,18 @@ class TestWebDownload:
         task, image = await self.fetch(http, f"http://127.0.0.1:{web}/moved")
         assert (task["status"], image["status"], image["size"]) == ("success", "active", 3_000_000)
 
-    @pytest.mark.parametrize(("path", "words"), [("none", "404"), ("short", "broke off")])
+    @pytest.mark.parametrize(
+        ("path", "words"),
+        [
+            ("none", "404"),
+            ("short", "broke off"),
+            ("to/http://" + "a" * 70 + ".com/x", "cannot be read"),
+            ("to/http://[::1/x", "no URI"),
+            ("to/ftp://127.0.0.1/x", "must be http or https"),
+            ("to/http://127.0.0.1:1/x", "names port 1"),
+            ("to//to//to//to//to//to//to//image", "redirected more than"),
+        ],
+    )
     async def test_failures_are_told(
         self, http: httpx.AsyncClient, web: int, path: str, words: str, data_files
     ) -> None:
@@ -343,6 +405,119 @@ class TestWebDownloadOfInsides(TestWebDownload):
         assert "no public address" in task["message"]
 
     test_failures_are_told = None  # type: ignore[assignment]
+
+
+async def test_a_server_with_a_certificate_is_believed_by_name(web_server, tmp_path: Path, monkeypatch) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(1))
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+    certificate = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "both.pem").write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(tmp_path / "both.pem")
+    web_server.socket = serving.wrap_socket(web_server.socket, server_side=True)
+    trusting = ssl.create_default_context(cadata=certificate.public_bytes(Encoding.PEM).decode())
+    monkeypatch.setattr(ssl, "create_default_context", lambda: trusting)
+    source = WebSource(frozenset({web_server.server_port}), private=True, total_s=30.0)
+
+    async def fetch(host: str) -> int:
+        uri = f"https://{host}:{web_server.server_port}/image"
+        return len(b"".join([block async for block in source.chunks(uri)]))
+
+    assert await fetch("localhost") == 3_000_000
+    with pytest.raises(Unavailable, match="certificate verify failed"):
+        await fetch("127.0.0.1")
+
+
+async def test_a_server_that_dribbles_does_not_hold_an_import_for_ever(web: int) -> None:
+    source = WebSource(frozenset({web}), private=True, total_s=0.3)
+    started = time.monotonic()
+    with pytest.raises(Unavailable, match="time limit of a web-download"):
+        async for _ in source.chunks(f"http://127.0.0.1:{web}/dribble"):
+            pass
+    assert time.monotonic() - started < 5
+
+
+async def test_an_import_that_meets_a_defect_of_ours_ends(http: httpx.AsyncClient, monkeypatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr(addresses, "resolve", broken)
+    id = (await create(http))["id"]
+    body = {"method": {"name": "web-download", "uri": "http://example.com/x"}}
+    assert (await http.post(f"images/{id}/import", json=body)).status_code == 202
+    for _ in range(200):
+        [task] = (await http.get(f"images/{id}/tasks")).json()["tasks"]
+        if task["status"] == "failure":
+            break
+        await asyncio.sleep(0.02)
+    assert "RuntimeError" in task["message"]
+    assert "planted" not in task["message"]
+    assert (await http.get(f"images/{id}")).json()["status"] == "queued"
+
+
+class TestNothingInsideIsConnectedTo:
+    """A listener on loopback that must hear nothing, whatever leads to it."""
+
+    @pytest.fixture
+    def heard(self) -> Iterator[list[object]]:
+        heard: list[object] = []
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.setblocking(False)
+        self.port = listener.getsockname()[1]
+        yield heard
+        with contextlib.suppress(BlockingIOError):
+            heard.append(listener.accept())
+        listener.close()
+        assert heard == []
+
+    @pytest.mark.parametrize(
+        "answers",
+        [
+            ["127.0.0.1"],
+            ["93.184.216.34", "127.0.0.1"],
+            ["::ffff:127.0.0.1"],
+            ["64:ff9b::7f00:1"],
+            ["2002:7f00:1::"],
+            ["169.254.169.254"],
+            ["224.0.0.1"],
+            ["0.0.0.0"],
+            ["fd00::1"],
+        ],
+    )
+    async def test_a_name_is_judged_by_all_its_addresses(self, heard, monkeypatch, answers: list[str]) -> None:
+        asked: list[str] = []
+
+        def resolver(host: str, port: int, **_: object) -> list[tuple]:
+            asked.append(host)
+            return [(0, 0, 0, "", (address, port)) for address in answers]
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolver)
+        source = WebSource(frozenset({self.port}), private=False, total_s=5.0)
+        with pytest.raises(Invalid, match="no public address"):
+            async for _ in source.chunks(f"http://image.example:{self.port}/x"):
+                pass
+        assert asked == ["image.example"]
+
+    async def test_the_connection_goes_to_the_address_that_was_judged(self, heard, monkeypatch) -> None:
+        """A name that is public when it is asked for and the cloud's own when it is asked for again."""
+        answers = iter(["93.184.216.34", "127.0.0.1"])
+        dialled: list[tuple[str, int]] = []
+
+        def dial(address: tuple[str, int], **_: object) -> None:
+            dialled.append(address)
+            raise OSError("not in a test")
+
+        monkeypatch.setattr(socket, "getaddrinfo", lambda host, port, **_: [(0, 0, 0, "", (next(answers), port))])
+        monkeypatch.setattr(socket, "create_connection", dial)
+        source = WebSource(frozenset({self.port}), private=False, total_s=5.0)
+        with pytest.raises(Unavailable, match="cannot be reached"):
+            async for _ in source.chunks(f"http://image.example:{self.port}/x"):
+                pass
+        assert dialled == [("93.184.216.34", self.port)]
 
 
 async def test_what_other_services_use(cloud: Runtime, http: httpx.AsyncClient, tmp_path: Path) -> None:

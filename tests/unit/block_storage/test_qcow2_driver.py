@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pileus.kernel.errors import Conflict, Invalid, OutOfSpace, Unavailable
+from pileus.kernel.errors import Conflict, Failed, Invalid, OutOfSpace
 from pileus.services.block_storage.drivers.base import Blank, FromSnapshot, FromVolume, ImageFile, LocalFile
 from pileus.services.block_storage.drivers.contract import OLDER, OTHER, SNAPSHOT, VOLUME, VolumeDriverContract
 from pileus.services.block_storage.drivers.fake import FakeVolumeDriver
@@ -249,15 +249,63 @@ async def test_an_image_that_points_at_host_files_is_refused(pool: Qcow2Pool, tm
             await pool.driver.ensure_volume(VOLUME, 1, ImageFile(path=str(image), format="qcow2"))
     flat = tmp_path / "flat.vmdk"
     await command("qemu-img", "create", "-f", "vmdk", "-o", "subformat=monolithicFlat", str(flat), "1M")
-    with pytest.raises(Invalid, match="monolithicFlat"):
+    with pytest.raises(Invalid, match="points at other files"):
         await pool.driver.ensure_volume(VOLUME, 1, ImageFile(path=str(flat), format="vmdk"))
     assert (await pool.driver.inventory()).volumes == []
+
+
+async def test_an_encrypted_image_is_refused_for_good(pool: Qcow2Pool, tmp_path: Path) -> None:
+    """Invalid, which ends an operation; a failure of the tool would be tried again for an hour."""
+    image = tmp_path / "secret.qcow2"
+    await command("qemu-img", "create", "-q", "-f", "qcow2", str(image), "1M")
+    with image.open("r+b") as file:
+        file.seek(32)
+        file.write((2).to_bytes(4, "big"))  # LUKS
+    with pytest.raises(Invalid, match="encrypted"):
+        await pool.driver.ensure_volume(VOLUME, 1, ImageFile(path=str(image), format="qcow2"))
+
+
+async def test_what_a_tool_refuses_is_refused_for_good(tmp_path: Path) -> None:
+    with pytest.raises(Failed, match="qemu-img info failed"):
+        await qemu_img.info(str(tmp_path / "absent"), "qcow2")
+
+
+async def test_a_volume_whose_header_names_another_file_is_not_opened(pool: Qcow2Pool, tmp_path: Path) -> None:
+    """As who broke out of a guest could write it: no verb follows it."""
+    driver = pool.driver
+    await driver.ensure_volume(VOLUME, 1, Blank())
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret" * 100)
+    await command(
+        "qemu-img",
+        "rebase",
+        "-u",
+        "-f",
+        "qcow2",
+        "-F",
+        "raw",
+        "-b",
+        str(secret),
+        str(driver.pool.path("volume", VOLUME)),
+    )
+    verbs = (
+        driver.write_image("volume", VOLUME, str(tmp_path / "out.raw"), "raw"),
+        driver.ensure_snapshot(SNAPSHOT, VOLUME),
+        driver.ensure_volume(OTHER, 1, FromVolume(VOLUME)),
+        driver.ensure_export(VOLUME),
+        driver.ensure_export(VOLUME, nbd=True),
+        driver.extend(VOLUME, 2),
+    )
+    for verb in verbs:
+        with pytest.raises(Failed, match="backing file"):
+            await verb
+    assert not (tmp_path / "out.raw").exists()
 
 
 async def test_a_file_that_is_not_the_format_it_claims_is_refused(pool: Qcow2Pool, tmp_path: Path) -> None:
     image = tmp_path / "image.qcow2"
     image.write_bytes(b"not a disk")
-    with pytest.raises(Invalid, match="not a readable qcow2"):
+    with pytest.raises(Invalid, match="its content is raw"):
         await pool.driver.ensure_volume(VOLUME, 1, ImageFile(path=str(image), format="qcow2"))
 
 
@@ -284,12 +332,12 @@ async def test_the_fake_driver_writes_images_that_qemu_can_read(tmp_path: Path) 
 async def test_a_damaged_volume_is_named(pool: Qcow2Pool) -> None:
     await pool.driver.ensure_volume(VOLUME, 1, Blank())
     pool.driver.pool.path("volume", VOLUME).write_bytes(b"")
-    with pytest.raises(Unavailable, match="damaged"):
+    with pytest.raises(Failed, match="damaged"):
         await pool.driver.ensure_export(VOLUME)
 
 
 async def test_an_id_cannot_leave_the_pool(pool: Qcow2Pool) -> None:
-    with pytest.raises(Unavailable, match="not the id"):
+    with pytest.raises(Failed, match="not the id"):
         await pool.driver.ensure_volume_gone("../../etc/passwd")
 
 
@@ -314,7 +362,7 @@ async def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
 async def test_qemu_img_is_stopped_when_it_takes_too_long(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    with pytest.raises(Unavailable, match="did not finish within"):
+    with pytest.raises(Failed, match="did not finish within"):
         await qemu_img.run("info", "-f", "raw", str(fifo), timeout_s=0.3)
 
 

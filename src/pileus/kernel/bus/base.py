@@ -165,8 +165,11 @@ def no_answer(host: str, command: Command[Any], timeout_s: float) -> errors.Unav
 
 
 def _failure(answer: Answer, host: str) -> errors.ApiError:
+    """Return a host's failure with a sentence that users may read, and the host's own words for operators."""
     kind = _FAILURES.get(answer.error, CommandFailed)
-    failure = kind(answer.message or f"Host {host} failed without saying why.", status=answer.status or None)
+    told = answer.message or f"Host {host} failed without saying why."
+    failure = kind(errors.without_paths(told), status=answer.status or None)
+    failure.told_by_host = told
     if isinstance(failure, errors.Unavailable):
         failure.refused = answer.refused
     return failure

@@ -1,6 +1,6 @@
 """Durable operations: straight-line code whose steps are journalled, undone on failure, resumed after a crash."""
 
-from pileus.kernel.operations.begin import Live, begin, cancel, find_live, outcome
+from pileus.kernel.operations.begin import Live, begin, cancel, find_live, note_done, outcome
 from pileus.kernel.operations.body import DeadlinePassed, Operation, Outcome
 from pileus.kernel.operations.declare import Declaration, declared, operation
 from pileus.kernel.operations.model import OperationRow, StepRow
@@ -19,6 +19,7 @@ __all__ = [
     "cancel",
     "declared",
     "find_live",
+    "note_done",
     "operation",
     "outcome",
 ]

@@ -3,8 +3,6 @@
 Rule: nothing here runs an operation; it only changes what the next worker finds.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
 from functools import partial
 
 import msgspec
@@ -16,19 +14,18 @@ from pileus.kernel.errors import Conflict, NotFound
 from pileus.kernel.operations.declare import declaration
 from pileus.kernel.operations.journal import read_steps
 from pileus.kernel.operations.listeners import listener_of
-from pileus.kernel.operations.model import FAILED, LIVE, STARTED, STUCK, OperationRow, StepRow
+from pileus.kernel.operations.model import FAILED, LIVE, STUCK, OperationRow, StepRow
 from pileus.kernel.operations.turns import InLine, names_of, waited_for
 
 __all__ = [
     "InLine",
-    "Trouble",
     "abandon",
     "get_operation",
     "list_operations",
     "list_steps",
     "names_of",
     "retry",
-    "troubles_of",
+    "trouble_of",
     "waited_for",
 ]
 
@@ -60,28 +57,13 @@ def list_steps(tx: Tx, id: str) -> list[StepRow]:
     return list(tx.scalars(select(StepRow).where(StepRow.operation_id == id).order_by(StepRow.position)))
 
 
-class Trouble(msgspec.Struct, frozen=True):
-    """A step that keeps failing."""
-
-    step: str
-    attempts: int
-    error: str
-    next_attempt_at: datetime | None
-
-    def __str__(self) -> str:
-        times = "once" if self.attempts == 1 else f"{self.attempts} times"
-        when = f"; next try at {self.next_attempt_at:%H:%M:%S} UTC" if self.next_attempt_at else ""
-        return f"step '{self.step}' has failed {times}, last: {self.error}{when}"
-
-
-def troubles_of(tx: Tx, ids: Sequence[str]) -> dict[str, Trouble]:
-    """Return what each of some live operations has failed at and tries again, by id."""
-    failing = (StepRow.state == STARTED, StepRow.attempts > 0, StepRow.error.is_not(None))
-    statement = select(StepRow).where(StepRow.operation_id.in_(list(ids)), *failing).order_by(StepRow.position)
-    return {
-        row.operation_id: Trouble(row.name, row.attempts, row.error or "", row.next_attempt_at)
-        for row in (tx.scalars(statement) if ids else ())
-    }
+def trouble_of(row: OperationRow) -> str | None:
+    """Return what a live operation fails at and tries again, in words that a user may read; None when nothing."""
+    if row.live_resource is None or row.next_at is None:
+        return None
+    times = "once" if row.tries == 1 else f"{row.tries} times"
+    told = f"failed {times}, last: {row.last_refusal.rstrip('.')}; " if row.last_refusal else ""
+    return f"{told}next try at {row.next_at:%H:%M:%S} UTC"
 
 
 def retry(tx: Tx, id: str) -> None:

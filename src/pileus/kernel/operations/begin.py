@@ -18,7 +18,7 @@ from pileus.kernel.errors import Conflict
 from pileus.kernel.operations import turns
 from pileus.kernel.operations.declare import Declaration, declaration
 from pileus.kernel.operations.listeners import Claimed, listener_of
-from pileus.kernel.operations.model import FAILED, LIVE, RUNNING, UNDOING, OperationRow
+from pileus.kernel.operations.model import FAILED, LIVE, RUNNING, SUCCEEDED, UNDOING, OperationRow
 
 _table: Any = OperationRow.__table__
 _NEXT = "#next"
@@ -100,6 +100,9 @@ def begin(
         "after": after,
         "progress": None,
         "error": None,
+        "last_refusal": None,
+        "tries": 0,
+        "next_at": None,
         "alarm": None,
         "request_id": ctx and ctx.request_id,
         "user_id": ctx and ctx.user_id,
@@ -115,6 +118,32 @@ def begin(
         else:
             after_commit(tx, partial(listener.waiting, row["id"], waits_for))
     return row["id"]
+
+
+def note_done(tx: Tx, ctx: Requester | None, kind: str, resource: str, *, begun_at: datetime | None = None) -> str:
+    """Write down what has been done to ``resource`` by something else, as an operation that is over; return its id.
+
+    It takes no lock and needs no declaration: a history that is read from the operations (instance actions) has it.
+    """
+    now = clock.now()
+    row = OperationRow(
+        id=ids.new_id(),
+        kind=kind,
+        resource=resource,
+        input="{}",
+        state=SUCCEEDED,
+        epoch=0,
+        deadline=now,
+        next_attempt_at=now,
+        request_id=ctx and ctx.request_id,
+        user_id=ctx and ctx.user_id,
+        project_id=ctx and ctx.project_id,
+        created_at=begun_at or now,
+        updated_at=now,
+        finished_at=now,
+    )
+    tx.add(row)
+    return row.id
 
 
 class _Place(msgspec.Struct, frozen=True, kw_only=True):

@@ -59,7 +59,6 @@ class Step(msgspec.Struct):
     finished_at: datetime | None = None
     command: str | None = None
     host: str | None = None
-    next_attempt_at: datetime | None = None
     stored: bool = False
 
 
@@ -75,6 +74,9 @@ class Journal:
         self.pending: list[Step] = []
         """Host steps done but not written yet: the next transaction takes them along."""
         self._writing = asyncio.Lock()
+        self._refused: str | None = None
+        """The step whose refusal stands with the operation, until it is done."""
+        self._settled = False
         self.resumed = not claimed.fresh
         """Whether somebody has run it before: steps without an entry may have been begun."""
         self.undoing = claimed.state != RUNNING
@@ -119,9 +121,26 @@ class Journal:
         for step in steps:
             self._keep(step)
 
+    async def refused(self, step: Step, refusal: str, next_at: datetime, *, forward: bool = True) -> None:
+        """Record that a step was refused and is tried again; ``refusal`` is for users, ``step.error`` for operators."""
+
+        def transaction(tx: Tx) -> None:
+            if forward:
+                self._write(tx, [step], forward=True)
+            self._note_refusal(tx, refusal, step.attempts, next_at)
+
+        self._refused, self._settled = step.name, False
+        await self._transact(transaction, forward=forward)
+        if forward:
+            self._keep(step)
+
+    def _note_refusal(self, tx: Tx, refusal: str | None, tries: int, next_at: datetime | None) -> None:
+        self._execute(tx, statements.NOTE_REFUSAL, refusal=refusal, times=tries, again_at=next_at, now=clock.now())
+
     def done_later(self, step: Step, result: str) -> None:
         """Take note of a finished host step, to be written with whatever comes next."""
         done = _done(step, result)
+        self._settled = self._settled or self._refused == step.name
         self.steps[done.name] = done
         self.pending.append(done)
 
@@ -192,15 +211,19 @@ class Journal:
     async def _transact(self, transaction: Callable[[Tx], T], *, forward: bool = True) -> T:
         """Commit ``transaction`` together with the host steps that wait to be written."""
         async with self._writing:
-            carried = list(self.pending)
+            carried, settled = list(self.pending), self._settled
 
             def whole(tx: Tx) -> T:
                 tx.info["request_id"] = self._request_id  # what its steps tell is that request's doing
                 if carried:
                     self._write(tx, carried, forward=forward)
+                if settled:
+                    self._note_refusal(tx, None, 0, None)
                 return transaction(tx)
 
             result = await self._write_out(whole)
+            if settled:
+                self._refused, self._settled = None, False
             for step in carried:
                 step.stored = True
             if carried:
@@ -269,7 +292,6 @@ def read_steps(tx: Tx, id: str) -> dict[str, Step]:
             row.finished_at,
             row.command,
             row.host,
-            row.next_attempt_at,
             stored=True,
         )
         for row in rows
@@ -277,9 +299,7 @@ def read_steps(tx: Tx, id: str) -> dict[str, Step]:
 
 
 def _done(step: Step, result: str) -> Step:
-    return msgspec.structs.replace(
-        step, state=DONE, result=result, error=None, next_attempt_at=None, finished_at=clock.now()
-    )
+    return msgspec.structs.replace(step, state=DONE, result=result, error=None, finished_at=clock.now())
 
 
 def _parameters(id: str, step: Step) -> dict[str, Any]:
@@ -294,7 +314,6 @@ def _parameters(id: str, step: Step) -> dict[str, Any]:
         "s_error": step.error,
         "s_command": step.command,
         "s_host": step.host,
-        "s_next_attempt_at": step.next_attempt_at,
         "s_started_at": step.started_at,
         "s_finished_at": step.finished_at,
     }

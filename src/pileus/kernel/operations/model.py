@@ -50,6 +50,12 @@ class OperationRow(Row):
     after: Mapped[str | None] = mapped_column(String(36))
     progress: Mapped[str | None] = mapped_column(Text)
     error: Mapped[str | None] = mapped_column(Text)
+    last_refusal: Mapped[str | None] = mapped_column(Text)
+    """Why the step under way was refused when it was last tried, in words that a user may read."""
+    tries: Mapped[int] = mapped_column(default=0)
+    """How often that step has been refused in this run."""
+    next_at: Mapped[datetime | None]
+    """When it is tried again; null when nothing is being tried again."""
     alarm: Mapped[str | None] = mapped_column(Text)
     request_id: Mapped[str | None] = mapped_column(String(64), index=True)
     user_id: Mapped[str | None] = mapped_column(String(64))
@@ -76,7 +82,6 @@ class StepRow(Row):
     attempts: Mapped[int] = mapped_column(default=0)
     """How often it has failed so far."""
     error: Mapped[str | None] = mapped_column(Text)
-    next_attempt_at: Mapped[datetime | None]
     command: Mapped[str | None] = mapped_column(String(120))
     host: Mapped[str | None] = mapped_column(String(255))
     started_at: Mapped[datetime]

@@ -7,7 +7,7 @@ from typing import TypeVar
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from pileus.kernel import clock, ids
-from pileus.kernel.errors import ApiError, Unavailable
+from pileus.kernel.errors import ApiError, Unavailable, without_paths
 
 T = TypeVar("T")
 
@@ -72,7 +72,17 @@ def _given_up(error: Exception, attempts: int, began: float) -> str:
 
 
 def sentence(error: BaseException) -> str:
-    """Return a failure in words for a user; a defect of ours also names its class."""
+    """Return a failure in words for a user, who learns no host's paths; a defect of ours also names its class."""
+    return without_paths(_words(error))
+
+
+def full_sentence(error: BaseException) -> str:
+    """Return a failure in words for an operator, as the host told it."""
+    told = error.told_by_host if isinstance(error, ApiError) else None
+    return told or _words(error)
+
+
+def _words(error: BaseException) -> str:
     if isinstance(error, ApiError):
         return error.message
     text = str(error)

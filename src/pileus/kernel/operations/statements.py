@@ -5,7 +5,7 @@ Rule: each names the lease it is written under; its row count says whether that 
 
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, literal_column, select, update
+from sqlalchemy import bindparam, func, insert, literal_column, null, select, update
 
 from pileus.kernel.operations.begin import release
 from pileus.kernel.operations.model import RUNNING, UNDOING, OperationRow, StepRow
@@ -52,6 +52,7 @@ CONCLUDE = (
             live_resource=None,
             error=func.coalesce(_operations.c.error, bindparam("new_error")),
             alarm=None,
+            next_at=null(),
             updated_at=bindparam("now"),
             finished_at=bindparam("now"),
         )
@@ -77,8 +78,19 @@ PARK = (
             alarm=bindparam("new_alarm"),
             attempts=_operations.c.attempts + 1,
             next_attempt_at=bindparam("next_attempt_at"),
+            next_at=bindparam("next_attempt_at"),
             updated_at=bindparam("now"),
         )
+    )
+)
+NOTE_REFUSAL = (
+    update(_operations)
+    .where(*_mine)
+    .values(
+        last_refusal=bindparam("refusal"),
+        tries=bindparam("times"),
+        next_at=bindparam("again_at", type_=_operations.c.next_at.type),
+        updated_at=bindparam("now"),
     )
 )
 RAISE_EPOCH = update(_operations).where(*_mine).values(epoch=bindparam("new_epoch"))

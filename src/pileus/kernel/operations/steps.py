@@ -21,7 +21,7 @@ from pileus.kernel.operations import patience
 from pileus.kernel.operations.journal import Journal, Step, Unwind
 from pileus.kernel.operations.listeners import Claimed
 from pileus.kernel.operations.model import DONE
-from pileus.kernel.operations.patience import PASSING, GaveUp, StillRefused, insist, sentence
+from pileus.kernel.operations.patience import PASSING, GaveUp, StillRefused, full_sentence, insist, sentence
 from pileus.kernel.operations.results import decode, encoder
 from pileus.kernel.operations.scopes import Frame, Scope, Undo, current
 
@@ -107,7 +107,8 @@ class Steps:
 
             try:
                 until = clock.now() + timedelta(seconds=self.undo_patience_s)
-                await insist(once, until, pause=self._rest, passing=(Exception,))
+                noted = self._note(step, forward=False)
+                await insist(once, until, pause=self._rest, passing=(Exception,), failed=noted)
             except Exception as error:
                 raise UndoFailed(undo.step, sentence(error)) from error
             self._observe(f"undone {undo.step}", self)
@@ -170,6 +171,9 @@ class Steps:
                 if until < self.deadline or isinstance(error, StillRefused):
                     raise
                 raise DeadlinePassed(f"{error.message}; that was the time limit of {self.kind}") from error
+            except ApiError as error:
+                await self._keep_words(step, error)
+                raise
             begun = True
             self._observe(f"after {name}", self)
             self.journal.done_later(self.journal.steps.get(name, step), result)
@@ -245,21 +249,24 @@ class Steps:
             sleep.cancel()
             woken.cancel()
 
-    async def _look_again(self, error: Exception, attempts: int, wait_s: float) -> None:
+    async def _look_again(self, error: Exception, attempts: int, wait: float) -> None:
         """A connection that broke may have broken after the commit: see what the journal says."""
         if not isinstance(error, Unavailable):
             await self.journal.load()
 
-    def _note(self, step: Step) -> Callable[[Exception, int, float], Awaitable[None]]:
-        async def note(error: Exception, attempts: int, wait_s: float) -> None:
+    def _note(self, step: Step, *, forward: bool = True) -> Callable[[Exception, int, float], Awaitable[None]]:
+        async def note(error: Exception, attempts: int, wait: float) -> None:
             known = self.journal.steps.get(step.name, step)
-            known = msgspec.structs.replace(
-                known,
-                attempts=attempts,
-                error=sentence(error),
-                next_attempt_at=clock.now() + timedelta(seconds=wait_s),
-            )
+            tried = msgspec.structs.replace(known, attempts=attempts, error=full_sentence(error))
+            next_at = clock.now() + timedelta(seconds=wait)
             with contextlib.suppress(*PASSING):  # a note for the trace; the step itself goes on without it
-                await self.journal.record(known)
+                await self.journal.refused(tried, sentence(error), next_at, forward=forward)
 
         return note
+
+    async def _keep_words(self, step: Step, error: ApiError) -> None:
+        """Write down for operators what a host said in words that the operation's own reason does not repeat."""
+        if error.told_by_host is not None and error.told_by_host != error.message:
+            known = self.journal.steps.get(step.name, step)
+            with contextlib.suppress(*PASSING):
+                await self.journal.record(msgspec.structs.replace(known, error=error.told_by_host))

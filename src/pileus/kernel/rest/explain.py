@@ -9,7 +9,7 @@ from typing import Any
 from pileus.kernel import policy
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.errors import NotFound
+from pileus.kernel.errors import NotFound, without_paths
 from pileus.kernel.events import Event
 from pileus.kernel.operations.model import OperationRow, StepRow
 from pileus.kernel.policy import Rule
@@ -56,6 +56,11 @@ class OperationView(View):
     progress: str | None
     error: str | None
     alarm: str | None
+    last_refusal: str | None
+    """Why the step under way was last refused, while it is being tried again."""
+    tries: int
+    next_at: datetime | None
+    """When it is tried again."""
     created_at: datetime
     deadline: datetime
     finished_at: datetime | None
@@ -155,6 +160,9 @@ def _operation(row: OperationRow, steps: list[StepRow], hosts: bool) -> Operatio
         deadline=row.deadline,
         finished_at=row.finished_at,
         seconds=_between(row.created_at, row.finished_at),
+        last_refusal=row.last_refusal,
+        tries=row.tries,
+        next_at=row.next_at,
         steps=[_step(step, hosts) for step in steps],
     )
 
@@ -166,7 +174,7 @@ def _step(row: StepRow, hosts: bool) -> StepView:
         command=row.command,
         host=row.host if hosts else None,
         attempts=row.attempts,
-        error=row.error,
+        error=row.error if hosts or row.error is None else without_paths(row.error),
         started_at=row.started_at,
         finished_at=row.finished_at,
         seconds=_between(row.started_at, row.finished_at),

@@ -168,7 +168,7 @@ def attached(tx: Tx, attachment_id: str, device: str | None = None, monitor: str
     """Note that the server has the disk; ``monitor`` is the QMP socket for block storage's own use."""
     row, volume = _get(tx, attachment_id)
     row.connector = {**(row.connector or {}), "monitor": monitor}
-    attachments.complete(tx, row, volume, device)
+    attachments.complete(tx, row, volume, device, managed=True)
 
 
 def begin_detaching(tx: Tx, ctx: Context, volume_id: str, server_id: str) -> str:
@@ -212,7 +212,7 @@ def release(tx: Tx, attachment_id: str) -> None:
     if volume is None:
         tx.delete(row)
     else:
-        attachments.release(tx, row, volume)
+        attachments.release(tx, row, volume, managed=True)
     tx.flush()
 
 
@@ -238,7 +238,7 @@ def _place(tx: Tx, attachment_id: str, host: str) -> _Request:
 
 def _connected(tx: Tx, attachment_id: str, host: str, export: Export) -> None:
     row, volume = _get(tx, attachment_id)
-    attachments.connect(row, volume, {"host": host}, connections.describe(row, export))
+    attachments.connect(row, volume, {"host": host}, connections.describe(row, export), managed=True)
 
 
 def _served(tx: Tx, attachment_id: str) -> _Request | None:

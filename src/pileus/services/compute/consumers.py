@@ -1,11 +1,14 @@
-"""What happens below and concerns servers: a port's addresses change, a port is deleted by its owner.
+"""What happens below and concerns servers: a port's addresses change, its owner deletes it, a volume grows.
 
 Rule: a consumer only renews what the server's row repeats; what is to be done on a host, an operation does.
 """
 
+from typing import NamedTuple
+
 from pileus.kernel import events
 from pileus.kernel.db import Tx
 from pileus.kernel.events import Event
+from pileus.kernel.operations import note_done
 from pileus.services.compute import holdings, ports
 from pileus.services.compute.store import servers as store
 
@@ -36,6 +39,23 @@ def forget_port(tx: Tx, event: Event) -> None:
     if server is not None and server.deleted_at is None:
         ports.refresh_addresses(tx, server)
         holdings.take_out(tx, server, event.resource_id)
+
+
+class _Asked(NamedTuple):
+    """Who asked for what an event tells of."""
+
+    request_id: str | None
+    user_id: str | None
+    project_id: str | None
+
+
+@events.on("block_storage.volume.extended", name="compute.extended_volumes")
+def note_extension(tx: Tx, event: Event) -> None:
+    """Have the servers that have a volume tell among their actions that it grew."""
+    user_id = (event.initiator or {}).get("user_id")
+    for server_id in store.servers_with(tx, event.resource_id):
+        asked = _Asked(event.request_id, user_id, event.project_id)
+        note_done(tx, asked, store.EXTENDED, store.resource_of(server_id), begun_at=event.at)
 
 
 def _renew(tx: Tx, port_id: str) -> None:

@@ -53,6 +53,8 @@ class ImageSettings(Settings, frozen=True):
     """Ports that a web-download may reach."""
     web_download_private: bool = False
     """Whether a web-download may reach loopback, link-local and private addresses."""
+    web_download_seconds: float = 21600.0
+    """How long one web-download may take in all."""
 
 
 class ImageRow(Row):

@@ -5,7 +5,7 @@ from typing import Any
 from pileus.kernel import policy
 from pileus.kernel.context import Context
 from pileus.kernel.db import Database, Tx
-from pileus.kernel.errors import Invalid
+from pileus.kernel.errors import Invalid, NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Extra, OpenBody, Page
 from pileus.kernel.runtime import Runtime
@@ -141,13 +141,18 @@ def complete(tx: Tx, ctx: Context, attachment: Attachment) -> None:
 async def delete(ctx: Context, db: Database, runtime: Runtime, attachment: Attachment) -> list[views.AttachmentSummary]:
     attachments.refuse_if_managed(attachment)
     if (attachment.connection_info or {}).get("driver_volume_type") == "nbd":
-        host = await db.read(_host_of, ctx, attachment.volume_id)
-        await runtime.bus.call(host, commands.EnsureExportGone(volume_id=attachment.volume_id))
+        host, gone = await db.read(_find_own_export, attachment.volume_id)
+        await runtime.bus.call(host, gone)
     return await db.write(_release_and_list, ctx, attachment.id)
 
 
-def _host_of(tx: Tx, ctx: Context, volume_id: str) -> str:
-    return connections.host_of(access.get_volume(tx, ctx, volume_id))
+def _find_own_export(tx: Tx, volume_id: str) -> tuple[str, commands.EnsureExportGone]:
+    """Return the host of a volume and the command that ends its export there, which Compute's guests do not use."""
+    volume = volumes.get_volume(tx, volume_id)
+    if volume is None:
+        raise NotFound(f"Volume {volume_id} could not be found.")
+    attachments.refuse_if_held(tx, volume)
+    return connections.host_of(volume), commands.EnsureExportGone(volume_id=volume.id)
 
 
 def _release_and_list(tx: Tx, ctx: Context, id: str) -> list[views.AttachmentSummary]:
@@ -172,6 +177,7 @@ async def initialize_connection(ctx: Context, runtime: Runtime, volume: Volume, 
 
 
 @api.action("/volumes/{volume}/action", "os-terminate_connection", TERMINATE, status=202)
-async def terminate_connection(runtime: Runtime, volume: Volume, body: Connector) -> None:
-    if volume.host:
-        await runtime.bus.call(connections.host_of(volume), commands.EnsureExportGone(volume_id=volume.id))
+async def terminate_connection(db: Database, runtime: Runtime, volume: Volume, body: Connector) -> None:
+    host, gone = await db.read(_find_own_export, volume.id)
+    if host:
+        await runtime.bus.call(host, gone)

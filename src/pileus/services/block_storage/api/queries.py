@@ -1,6 +1,7 @@
 """What the lists of this API have in common: sorting, windows, filters and who may look beyond their project."""
 
 import ast
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -64,6 +65,37 @@ def boolean(text: str | bool | None, name: str, *, default: T) -> bool | T:
     if lowered in FALSE or lowered == "":
         return False
     raise Invalid(f"Invalid value '{text}' for '{name}': it must be true or false.")
+
+
+_COMPARED = ("gt", "gte", "eq", "neq", "lt", "lte")
+
+
+def moments(ctx: Context, text: str | None, name: str) -> tuple[tuple[str, datetime], ...]:
+    """Read a filter such as ``gt:2030-01-01T00:00:00,lte:2031-01-01T00:00:00``; times without a zone are UTC.
+
+    Raises Invalid, also before 3.60, which does not know it.
+    """
+    if text is None:
+        return ()
+    if ctx.version < (3, 60):
+        raise Invalid(f"Volumes are listed by '{name}' from version 3.60 on, not in {_dotted(ctx)}.")
+    return tuple(_moment(part, name) for part in text.split(","))
+
+
+def _moment(text: str, name: str) -> tuple[str, datetime]:
+    compared, _, time = text.strip().partition(":")
+    if compared not in _COMPARED:
+        known = ", ".join(_COMPARED)
+        raise Invalid(f"Invalid {name} operator '{compared[:40]}': say 'gt:2030-01-01T00:00:00' or so, with {known}.")
+    try:
+        found = datetime.fromisoformat(time)
+    except ValueError as error:
+        raise Invalid(f"Invalid {name} value '{time[:40]}': it must be a time in ISO 8601.") from error
+    return compared, found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def _dotted(ctx: Context) -> str:
+    return f"{ctx.version[0]}.{ctx.version[1]}"
 
 
 def mapping(text: str | None, name: str) -> dict[str, str]:

@@ -11,10 +11,10 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, NotFound
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import OpenBody, Page, View, at_most, changes
+from pileus.kernel.rest import OpenBody, Page, Request, View, at_most, changes
 from pileus.services.block_storage import model
 from pileus.services.block_storage.api.base import api
-from pileus.services.block_storage.api.queries import ListQuery, boolean, window
+from pileus.services.block_storage.api.queries import ListQuery, boolean, mapping, refuse_unknown, window
 from pileus.services.block_storage.app import types as app
 from pileus.services.block_storage.model import VolumeType, VolumeTypeAccess
 from pileus.services.block_storage.store import types
@@ -83,10 +83,21 @@ def visible_specs(ctx: Context, row: VolumeType) -> dict[str, str]:
 class TypeListQuery(ListQuery):
     is_public: str | None = None
     name: str | None = None
+    extra_specs: str | None = None
+
+
+FILTERS = frozenset({"is_public", "name", "extra_specs"})
 
 
 @api.get("/types", LIST, wrap="volume_types")
-def list_all(tx: Tx, ctx: Context, query: TypeListQuery) -> Page:
+def list_all(tx: Tx, ctx: Context, query: TypeListQuery, request: Request) -> Page:
+    if ctx.version >= (3, 52):
+        refuse_unknown(ctx, request, FILTERS)
+    elif query.extra_specs is not None:
+        raise Invalid("Types are listed by 'extra_specs' from version 3.52 on.")
+    specs = mapping(query.extra_specs, "extra_specs")
+    if not ctx.is_admin and not specs.keys() <= USER_VISIBLE:
+        return Page([])  # what the caller may not see is not told by a filter either
     public: bool | None = True
     if ctx.is_admin:
         none = query.is_public is None or query.is_public.lower() == "none"
@@ -94,7 +105,8 @@ def list_all(tx: Tx, ctx: Context, query: TypeListQuery) -> Page:
         public = True if query.is_public is None else public
     project = None if ctx.is_admin else ctx.project_id
     wanted = public if ctx.is_admin else None
-    rows, marker = types.list_types(tx, project, window(query, types.SORT_KEYS), is_public=wanted, name=query.name)
+    part = window(query, types.SORT_KEYS)
+    rows, marker = types.list_types(tx, project, part, is_public=wanted, name=query.name, extra_specs=specs)
     return Page([type_view(ctx, row) for row in rows], marker)
 
 

@@ -1,13 +1,16 @@
 """Version discovery: ``/volume`` and ``/volume/v3``."""
 
+import re
 from typing import Any
 
 from pileus.kernel.context import Context
-from pileus.kernel.rest import Api, Response, json_response
+from pileus.kernel.errors import NotFound
+from pileus.kernel.rest import Api, Request, Response, json_response
 from pileus.services.block_storage.api.base import FIRST, LATEST, api
 
 root = Api("block_storage")
 MEDIA = "application/vnd.openstack.volume+json;version=3"
+_PROJECT = re.compile(r"[0-9a-f-]{32,36}")
 UPDATED = "2026-04-01T00:00:00Z"
 
 
@@ -37,5 +40,8 @@ def list_versions(ctx: Context) -> Response:
 
 
 @api.get("", None)
-def show_version(ctx: Context) -> Response:
+def show_version(ctx: Context, request: Request) -> Response:
+    project_id = request.params.get("project_id")  # the catalog's endpoint has one, and discovery asks there too
+    if project_id is not None and not _PROJECT.fullmatch(project_id):
+        raise NotFound(f"There is nothing at {request.path}: the API is below /volume/v3.")
     return json_response({"versions": [document(ctx)]})

@@ -130,7 +130,8 @@ def reserve(volume: Volume) -> None:
 
 
 @api.action(PATH, "os-unreserve", member("unreserve"), status=202)
-def unreserve(volume: Volume) -> None:
+def unreserve(tx: Tx, volume: Volume) -> None:
+    attachments.refuse_if_held(tx, volume)
     if volume.status == model.ATTACHING:
         attachments.move(volume, frozenset({model.ATTACHING}), model.AVAILABLE, "unreserve")
 
@@ -175,16 +176,12 @@ class Detach(OpenBody):
 
 @api.action(PATH, "os-detach", member("detach"), status=202)
 def detach(tx: Tx, volume: Volume, body: Detach) -> None:
-    attachment = attachments.find(tx, volume, body.attachment_id)
-    attachments.refuse_if_managed(attachment)
-    attachments.release(tx, attachment, volume)
+    attachments.detach(tx, volume, body.attachment_id)
 
 
 @api.action(PATH, "os-force_detach", FORCE_DETACH, status=202)
 def force_detach(tx: Tx, volume: Volume, body: Detach) -> None:
-    attachment = attachments.find(tx, volume, body.attachment_id)
-    attachments.refuse_if_managed(attachment)
-    attachments.release(tx, attachment, volume, force=True)
+    attachments.detach(tx, volume, body.attachment_id, force=True)
 
 
 class SetImageMetadata(OpenBody):

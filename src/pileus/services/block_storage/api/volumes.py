@@ -10,7 +10,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import OpenBody, Page, Query, Request, Response, at_most, changes, link_page, since
+from pileus.kernel.rest import Body, OpenBody, Page, Query, Request, Response, at_most, changes, link_page, since
 from pileus.services.block_storage.api import views
 from pileus.services.block_storage.api.base import api
 from pileus.services.block_storage.api.queries import (
@@ -18,6 +18,7 @@ from pileus.services.block_storage.api.queries import (
     boolean,
     counted,
     mapping,
+    moments,
     project_of,
     refuse_unknown,
     window,
@@ -53,6 +54,8 @@ class VolumeListQuery(ListQuery):
     group_id: str | None = None
     user_id: str | None = None
     host: str | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
 
 
 FILTERS = frozenset(
@@ -63,12 +66,13 @@ FILTERS = frozenset(
 
 
 class VolumeCreate(OpenBody):
-    """What a client wants; unknown members are ignored, as upstream does."""
+    """What a client wants; unknown members are ignored before 3.53, as upstream does."""
 
     size: int | str | None = None
     name: Name | None = None
     display_name: Name | None = None
     description: Name | None = None
+    display_description: Name | None = None
     volume_type: Name | None = None
     availability_zone: Name | None = None
     metadata: Metadata | None = None
@@ -79,9 +83,14 @@ class VolumeCreate(OpenBody):
     image_id: str | None = None
     backup_id: Annotated[str | None, since("3.47")] = None
     group_id: Annotated[str | None, since("3.13")] = None
+    consistencygroup_id: str | None = None
 
 
-class VolumeUpdate(OpenBody):
+class ExactVolumeCreate(VolumeCreate, forbid_unknown_fields=True):
+    """What a client wants from 3.53 on."""
+
+
+class VolumeUpdate(Body):
     name: Name | UnsetType | None = UNSET
     description: Name | UnsetType | None = UNSET
     display_name: Name | UnsetType | None = UNSET
@@ -136,6 +145,8 @@ def _filter(ctx: Context, query: VolumeListQuery) -> volumes.VolumeFilter:
         host=query.host if ctx.is_admin else None,
         metadata=mapping(query.metadata, "metadata"),
         image_metadata=mapping(query.glance_metadata, "glance_metadata"),
+        created_at=moments(ctx, query.created_at, "created_at"),
+        updated_at=moments(ctx, query.updated_at, "updated_at"),
     )
 
 
@@ -169,14 +180,19 @@ def show(tx: Tx, ctx: Context, volume: Volume) -> views.VolumeView:
     return views.volume_view(ctx, volume, types.type_names(tx), held.get(volume.id, ()))
 
 
-@api.post("/volumes", CREATE, wrap="volume", status=202)
+@api.post("/volumes", CREATE, wrap="volume", status=202, since="3.53")
+def create_exactly(tx: Tx, ctx: Context, body: ExactVolumeCreate) -> views.VolumeView:
+    return create(tx, ctx, body)
+
+
+@api.post("/volumes", CREATE, wrap="volume", status=202, until="3.52")
 def create(tx: Tx, ctx: Context, body: VolumeCreate) -> views.VolumeView:
-    if body.group_id:
-        raise Invalid("This cloud has no volume groups yet: leave 'group_id' out.")
+    if body.group_id or body.consistencygroup_id:
+        raise Invalid("This cloud has no volume groups yet: leave 'group_id' and 'consistencygroup_id' out.")
     wanted = app.NewVolume(
         size_gib=read_size(body.size),
         name=body.name if body.name is not None else body.display_name,
-        description=body.description,
+        description=body.description if body.description is not None else body.display_description,
         volume_type=body.volume_type,
         availability_zone=body.availability_zone,
         metadata=body.metadata or {},

@@ -1,4 +1,8 @@
-"""Who holds a volume.  One rule: a volume's status follows from its attachments, here and nowhere else."""
+"""Who holds a volume.  One rule: a volume's status follows from its attachments, here and nowhere else.
+
+A hold that Compute has made is Compute's to change and to end: every verb here refuses it with 409, as Cinder does
+since OSSA-2023-003, unless the caller is Compute (``managed=True``, which only ``public.py`` says).
+"""
 
 from typing import Any
 
@@ -57,8 +61,11 @@ def connect(
     connector: dict[str, Any],
     connection: dict[str, Any],
     mode: str | None = None,
+    *,
+    managed: bool = False,
 ) -> None:
     """Note from where the volume is used and how it is reached there."""
+    _refuse(attachment, managed)
     attachment.connector = connector
     attachment.connection_info = connection
     attachment.mode = _mode(volume, mode or attachment.mode or connector.get("mode"))
@@ -69,14 +76,13 @@ def connect(
         _follow(volume, model.ATTACHING)
 
 
-def complete(tx: Tx, attachment: Attachment, volume: Volume, device: str | None = None) -> None:
+def complete(
+    tx: Tx, attachment: Attachment, volume: Volume, device: str | None = None, *, managed: bool = False
+) -> None:
     """Note that the server has the volume now."""
+    _refuse(attachment, managed)
     if attachment.status == model.ATTACHED:
         return
-    if attachment.connector is None:
-        raise Invalid(
-            f"Invalid volume: attachment {attachment.id} has no connector: update it with one before it is completed."
-        )
     attachment.status = model.ATTACHED
     attachment.device = device or attachment.device
     attachment.attached_at = clock.now()
@@ -84,8 +90,9 @@ def complete(tx: Tx, attachment: Attachment, volume: Volume, device: str | None 
     events.emit(tx, "block_storage.volume.updated", volume.id, project_id=volume.project_id)
 
 
-def release(tx: Tx, attachment: Attachment, volume: Volume, *, force: bool = False) -> None:
+def release(tx: Tx, attachment: Attachment, volume: Volume, *, force: bool = False, managed: bool = False) -> None:
     """End a hold; the volume is available again when it was the last, with ``force`` whatever its status was."""
+    _refuse(attachment, managed)
     tx.delete(attachment)
     rest = [a for a in volumes.attachments_of(tx, [volume.id]).get(volume.id, []) if a.id != attachment.id]
     if any(other.status == model.ATTACHED for other in rest):
@@ -97,9 +104,19 @@ def release(tx: Tx, attachment: Attachment, volume: Volume, *, force: bool = Fal
     events.emit(tx, "block_storage.volume.updated", volume.id, project_id=volume.project_id)
 
 
+def refuse_if_held(tx: Tx, volume: Volume) -> None:
+    """Raise Conflict when Compute holds the volume: what a hold of Compute's relies on stays as it is."""
+    for attachment in volumes.attachments_of(tx, [volume.id]).get(volume.id, []):
+        _refuse(attachment, managed=False)
+
+
 def refuse_if_managed(attachment: Attachment) -> None:
-    """Raise Conflict when ending the hold is Compute's business."""
-    if attachment.managed and attachment.server_id is not None:
+    """Raise Conflict when ending the hold is Compute's business: asked before a host is told anything."""
+    _refuse(attachment, managed=False)
+
+
+def _refuse(attachment: Attachment, managed: bool) -> None:
+    if attachment.managed and not managed and attachment.server_id is not None:
         raise Conflict(
             f"Detach volume {attachment.volume_id} from instance {attachment.server_id} using the Compute API: the "
             "server uses it."
@@ -142,24 +159,30 @@ def attach(
     return attachment
 
 
-def find(tx: Tx, volume: Volume, attachment_id: str | None) -> Attachment:
-    """Return the attachment to end: the one named, or the only one there is."""
+def detach(tx: Tx, volume: Volume, attachment_id: str | None, *, force: bool = False) -> None:
+    """End the hold that is named, or the only one; a volume that nothing holds is available, as Cinder has it."""
+    attachment = _find(tx, volume, attachment_id)
+    if attachment is not None:
+        release(tx, attachment, volume, force=force)
+    elif force or volume.status in (model.IN_USE, model.RESERVED, model.ATTACHING, model.DETACHING):
+        _follow(volume, model.AVAILABLE)
+
+
+def _find(tx: Tx, volume: Volume, attachment_id: str | None) -> Attachment | None:
     held = list(volumes.attachments_of(tx, [volume.id]).get(volume.id, []))
     if attachment_id is not None:
         held = [attachment for attachment in held if attachment.id == attachment_id]
         if not held:
             raise Invalid(f"Invalid volume: volume {volume.id} has no attachment {attachment_id}.")
-    if not held:
-        raise Invalid(f"Invalid volume: Volume {volume.id} is not attached.")
     if len(held) > 1:
         raise Invalid(f"Invalid volume: volume {volume.id} has {len(held)} attachments: say which with attachment_id.")
-    return held[0]
+    return held[0] if held else None
 
 
 def forget_all(tx: Tx, volume: Volume) -> None:
     """Drop every hold that Compute does not answer for, by an administrator's word."""
     for attachment in volumes.attachments_of(tx, [volume.id]).get(volume.id, []):
-        refuse_if_managed(attachment)
+        _refuse(attachment, managed=False)
         tx.delete(attachment)
 
 

@@ -9,12 +9,15 @@ from pileus.kernel import clock, events, ids
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, NotFound
-from pileus.kernel.operations import begin
+from pileus.kernel.operations import begin, find_live
 from pileus.services.block_storage import model, operations
 from pileus.services.block_storage.app import access, images, quotas
 from pileus.services.block_storage.model import Backup, Snapshot, Volume, VolumeType
 from pileus.services.block_storage.operations import scheduling
 from pileus.services.block_storage.store import snapshots, types, volumes
+
+IMAGE_VOLUME_TYPE = "cinder_img_volume_type"
+"""The property of an image that names the type of volumes made from it."""
 
 
 class NewVolume(msgspec.Struct, kw_only=True):
@@ -39,6 +42,8 @@ class _Origin(msgspec.Struct):
     least_gib: int = 0
     size_gib: int | None = None
     volume_type_id: str | None = None
+    type_name: str | None = None
+    """The volume type that an image asks for."""
     bootable: bool = False
     zone: str | None = None
     image_properties: dict[str, str] | None = None
@@ -118,6 +123,7 @@ def _origin(tx: Tx, ctx: Context, wanted: NewVolume) -> _Origin:
             bootable=True,
             image_properties=image.properties,
             image_format=image.format,
+            type_name=image.properties.get(IMAGE_VOLUME_TYPE),
         )
     return _Origin()
 
@@ -167,8 +173,9 @@ def _from_backup(backup: Backup) -> _Origin:
 
 
 def _type_for(tx: Tx, ctx: Context, wanted: NewVolume, origin: _Origin) -> VolumeType:
-    if wanted.volume_type:
-        return access.find_type(tx, ctx, wanted.volume_type)
+    named = wanted.volume_type or origin.type_name
+    if named:
+        return access.find_type(tx, ctx, named)
     inherited = tx.get(VolumeType, origin.volume_type_id) if origin.volume_type_id else None
     return inherited or types.default_type(tx)
 
@@ -210,6 +217,9 @@ def delete_volume(tx: Tx, ctx: Context, volume: Volume, *, cascade: bool = False
             raise Invalid(f"Invalid volume: snapshot {snapshot.id} of volume {volume.id} is {snapshot.status}.")
     if (child := volumes.in_creation_from(tx, volume_id=volume.id)) is not None:
         raise Invalid(f"Invalid volume: volume {child} is being made from volume {volume.id}: wait for it.")
+    if not volume.host and find_live(tx, f"volume/{volume.id}") is None:
+        operations.forget(tx, volume.id, [])  # no host was ever found for it: there is nothing to wait for
+        return
     for snapshot in kept:
         snapshot.status = model.DELETING
     _set(volume, model.DELETING)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from pileus.kernel.disk_formats import check_file
 from pileus.kernel.errors import Invalid, NotFound
 from pileus.services.block_storage.drivers.base import (
     Blank,
@@ -32,7 +33,6 @@ PACKAGES: tuple[str, ...] = ()
 SAMPLE_BYTES = 65536
 SECTOR_BYTES = 512
 CLUSTER_BYTES = 65536
-FORMATS = frozenset({"raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx", "iso", "ami", "ploop"})
 
 
 class _Disk(msgspec.Struct):
@@ -138,9 +138,7 @@ class FakeVolumeDriver:
             case Blank():
                 return ""
             case ImageFile(path=path, format=format):
-                if format not in FORMATS:
-                    raise Invalid(f"Image format '{format}' cannot become a volume: upload it as qcow2 or raw.")
-                return _sample(path, size_gib)
+                return _sample(path, format, size_gib)
             case FromSnapshot(snapshot_id=snapshot_id):
                 return self._get("snapshot", snapshot_id).content
             case FromVolume(volume_id=volume_id):
@@ -174,15 +172,15 @@ class FakeVolumeDriver:
                 yield path.stem, disk
 
 
-def _sample(path: str, size_gib: int) -> str:
+def _sample(path: str, format: str, size_gib: int) -> str:
     try:
+        size_bytes = check_file(Path(path), format).virtual_size
         with open(path, "rb") as file:
-            size_bytes = os.fstat(file.fileno()).st_size
             sample = file.read(SAMPLE_BYTES)
     except FileNotFoundError as error:
         raise NotFound(f"There is no image file {path} on this host.") from error
     if size_bytes > size_gib << 30:
-        raise Invalid(f"The image holds {size_bytes} bytes and does not fit in a volume of {size_gib} GiB.")
+        raise Invalid(f"The image's disk has {size_bytes} bytes and does not fit in a volume of {size_gib} GiB.")
     return base64.b64encode(sample).decode()
 
 

@@ -3,7 +3,13 @@
 from pileus.services.block_storage.operations.backups import CreateBackup, DeleteBackup, RestoreBackup
 from pileus.services.block_storage.operations.snapshots import CreateSnapshot, DeleteSnapshot
 from pileus.services.block_storage.operations.uploads import UploadVolume
-from pileus.services.block_storage.operations.volumes import CreateVolume, DeleteVolume, ExtendVolume, RevertVolume
+from pileus.services.block_storage.operations.volumes import (
+    CreateVolume,
+    DeleteVolume,
+    ExtendVolume,
+    RevertVolume,
+    forget,
+)
 
 __all__ = [
     "CreateBackup",
@@ -16,4 +22,5 @@ __all__ = [
     "RestoreBackup",
     "RevertVolume",
     "UploadVolume",
+    "forget",
 ]

@@ -168,10 +168,11 @@ async def delete_volume(op: Operation, input: DeleteVolume) -> None:
             gone = commands.EnsureSnapshotGone(snapshot_id=snapshot_id)
             await op.command(f"remove snapshot {snapshot_id}", host, gone)
         await op.command("remove", host, commands.EnsureVolumeGone(volume_id=input.volume_id))
-    await op.finish(_forget, input.volume_id, input.snapshot_ids)
+    await op.finish(forget, input.volume_id, input.snapshot_ids)
 
 
-def _forget(tx: Tx, volume_id: str, snapshot_ids: list[str]) -> None:
+def forget(tx: Tx, volume_id: str, snapshot_ids: list[str]) -> None:
+    """Remove the rows of a volume and of its snapshots, of which no host has anything any longer."""
     for snapshot_id in snapshot_ids:
         snapshot = tx.get(Snapshot, snapshot_id)
         if snapshot is not None:

@@ -8,6 +8,7 @@ from pileus.kernel.db import Tx
 from pileus.services.block_storage.model import DEFAULT_TYPE, Volume, VolumeType, VolumeTypeAccess
 from pileus.services.block_storage.store.listing import Window, fetch
 
+ZONES = "RESKEY:availability_zones"
 SORT_KEYS = {
     "id": VolumeType.id,
     "name": VolumeType.name,
@@ -49,15 +50,31 @@ def default_type(tx: Tx) -> VolumeType:
 
 
 def list_types(
-    tx: Tx, project_id: str | None, window: Window, *, is_public: bool | None = None, name: str | None = None
+    tx: Tx,
+    project_id: str | None,
+    window: Window,
+    *,
+    is_public: bool | None = None,
+    name: str | None = None,
+    extra_specs: Mapping[str, str] = {},
 ) -> tuple[list[VolumeType], str | None]:
-    """Return a page of types that the project may use."""
+    """Return a page of types that the project may use; ``extra_specs`` are those that a type must have."""
     statement = select(VolumeType).where(_usable(project_id))
     if is_public is not None:
         statement = statement.where(VolumeType.is_public == is_public)
     if name is not None:
         statement = statement.where(VolumeType.name == name)
+    if extra_specs:
+        known = tx.execute(select(VolumeType.id, VolumeType.extra_specs))
+        statement = statement.where(VolumeType.id.in_([id for id, specs in known if _has(specs, extra_specs)]))
     return fetch(tx, statement, VolumeType, window)
+
+
+def _has(specs: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    """Say whether a type has extra specs; of its availability zones, which are a list, a part is enough."""
+    return all(
+        value in specs.get(key, "") if key == ZONES else specs.get(key) == value for key, value in wanted.items()
+    )
 
 
 def type_names(tx: Tx) -> Mapping[str, str]:

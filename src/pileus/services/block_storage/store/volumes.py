@@ -1,7 +1,9 @@
 """Volumes and what hangs on them: attachments and transfers."""
 
+import operator
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 from sqlalchemy import ColumnElement, delete, func, select
@@ -52,8 +54,13 @@ class VolumeFilter(msgspec.Struct, frozen=True):
     host: str | None = None
     metadata: Mapping[str, str] = {}
     image_metadata: Mapping[str, str] = {}
+    created_at: tuple[tuple[str, datetime], ...] = ()
+    """Comparisons, all of which must hold: ``("gt", time)``; so ``updated_at``."""
+    updated_at: tuple[tuple[str, datetime], ...] = ()
 
 
+COMPARE = {"gt": operator.gt, "gte": operator.ge, "eq": operator.eq, "neq": operator.ne, "lt": operator.lt,
+           "lte": operator.le}  # fmt: skip
 EQUAL = ("project_id", "user_id", "name", "status", "availability_zone", "bootable", "size", "volume_type_id",
          "group_id")  # fmt: skip
 
@@ -81,6 +88,8 @@ def _conditions(wanted: VolumeFilter) -> list[ColumnElement[bool]]:
         found.append(case_insensitive_like(Volume.name, f"%{_literal(wanted.name_like)}%"))
     if wanted.host is not None:
         found.append(Volume.host.startswith(wanted.host, autoescape=True))
+    found.extend(COMPARE[how](Volume.created_at, time) for how, time in wanted.created_at)
+    found.extend(COMPARE[how](Volume.updated_at, time) for how, time in wanted.updated_at)
     found.extend(containing(Volume.properties, wanted.metadata))
     found.extend(containing(Volume.image_properties, wanted.image_metadata))
     return found

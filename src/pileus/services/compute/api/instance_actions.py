@@ -120,7 +120,7 @@ def _present(tx: Tx, row: OperationRow) -> str | None:
         return None
     if ahead := alarms.waited_for(tx, [row.id]).get(row.id):
         return f"It waits for {', '.join(action_of(one.kind) for one in ahead)}."
-    trouble = alarms.troubles_of(tx, [row.id]).get(row.id)
+    trouble = alarms.trouble_of(row)
     return None if trouble is None else f"It is tried again: {trouble}."
 
 

@@ -9,6 +9,7 @@ from pileus.kernel.clock import iso_micro
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid
+from pileus.kernel.operations import note_done
 from pileus.kernel.rest import Body, Page, Query, Response, View, at_most, json_response, page_size, since
 from pileus.services.compute import lifecycle
 from pileus.services.compute.api import rules
@@ -167,7 +168,7 @@ class ExternalEvent(Body, kw_only=True):
 
 
 @api.post("/os-server-external-events", rules.EXTERNAL_EVENTS, body="events")
-def external_events(tx: Tx, body: Annotated[list[ExternalEvent], at_most(100)]) -> Response:
+def external_events(tx: Tx, ctx: Context, body: Annotated[list[ExternalEvent], at_most(100)]) -> Response:
     """Events of services that run elsewhere: accepted, and looked at by the reconcilers."""
     answers, worst = [], 200
     for event in body:
@@ -175,6 +176,8 @@ def external_events(tx: Tx, body: Annotated[list[ExternalEvent], at_most(100)]) 
         known = server is not None and server.deleted_at is None and server.host is not None
         code, status = (200, event.status) if known else (404 if server is None else 422, "failed")
         worst = worst if known else 207
+        if known and event.name == "volume-extended":
+            note_done(tx, ctx, store.EXTENDED, store.resource_of(event.server_uuid))
         tag = {"tag": event.tag} if event.tag is not None else {}
         answers.append({"name": event.name, "server_uuid": event.server_uuid, "status": status, "code": code, **tag})
     if all(answer["code"] == 404 for answer in answers):

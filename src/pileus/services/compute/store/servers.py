@@ -12,6 +12,8 @@ from pileus.kernel.operations import OperationRow
 from pileus.services.compute.model import BlockDevice, ConsoleToken, Migration, Nic, Server, Stray
 
 PREFIX = "server/"
+EXTENDED = "server.extend_volume"
+"""What Block Storage has done to a volume that the server has, as an operation that was over when it was noted."""
 _devices: Any = BlockDevice.__table__
 _ATTACHED = select(_devices.c.volume_id, _devices.c.delete_on_termination).where(
     _devices.c.server_id == bindparam("server")
@@ -149,6 +151,11 @@ def get_device(tx: Tx, server_id: str, volume_id: str) -> BlockDevice | None:
     return tx.scalar(select(BlockDevice).where(BlockDevice.server_id == server_id, BlockDevice.volume_id == volume_id))
 
 
+def servers_with(tx: Tx, volume_id: str) -> list[str]:
+    """Return the ids of the servers that have a volume."""
+    return list(tx.scalars(select(BlockDevice.server_id).where(BlockDevice.volume_id == volume_id)))
+
+
 def delete_devices(tx: Tx, server_id: str) -> None:
     """Forget all volumes of a server."""
     delete_with(tx, BlockDevice.server_id, [server_id])
@@ -174,9 +181,11 @@ def list_actions(tx: Tx, server_id: str) -> list[OperationRow]:
 
 
 def last_action(tx: Tx, server_id: str, part: str) -> OperationRow | None:
-    """Return the newest operation that changed one device of a server, alone or with all of it."""
+    """Return the newest operation of Compute's own that changed one device of a server, alone or with all of it."""
     of_part = or_(OperationRow.part == part, OperationRow.part.is_(None))
-    statement = select(OperationRow).where(OperationRow.resource == resource_of(server_id), of_part)
+    statement = select(OperationRow).where(
+        OperationRow.resource == resource_of(server_id), OperationRow.kind != EXTENDED, of_part
+    )
     return tx.scalar(statement.order_by(OperationRow.created_at.desc(), OperationRow.turn.desc()).limit(1))
 
 

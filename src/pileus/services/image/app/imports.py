@@ -100,7 +100,8 @@ def _promote(tx: Tx, ctx: Context, row: ImageRow, settings: ImageSettings) -> No
 
 def source_of(settings: ImageSettings) -> WebSource:
     """Return what web-downloads may reach."""
-    return WebSource(frozenset(settings.web_download_ports), settings.web_download_private)
+    ports = frozenset(settings.web_download_ports)
+    return WebSource(ports, settings.web_download_private, settings.web_download_seconds)
 
 
 async def run_import(runtime: "Runtime", task_id: str) -> None:
@@ -116,6 +117,9 @@ async def run_import(runtime: "Runtime", task_id: str) -> None:
     except ApiError as error:
         problem = error.message
         log.info("import of image %s from %s failed: %s", image_id, uri, problem)
+    except Exception as error:  # a defect of ours: the task still says how it went
+        problem = f"The import failed for a reason that is not its own ({type(error).__name__}); try again."
+        log.exception("import of image %s from %s failed", image_id, uri)
     await runtime.db.write(_end_task, task_id, problem)
 
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from pileus.kernel import clock, events, ids, quota
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
+from pileus.kernel.disk_formats import Inspector, UnsafeImage
 from pileus.kernel.errors import ApiError, Conflict, Invalid
 from pileus.services.image import store
 from pileus.services.image.app.images import limits
-from pileus.services.image.formats import Inspector, UnsafeImage
 from pileus.services.image.model import (
     ACTIVE,
     QUEUED,

@@ -14,6 +14,7 @@ import asyncio
 import os
 from pathlib import Path
 
+from pileus.kernel.disk_formats import QEMU_NAMES
 from pileus.kernel.errors import Conflict, Invalid
 from pileus.services.block_storage.drivers.base import (
     Blank,
@@ -116,7 +117,7 @@ class Qcow2Driver:
             await self.exports.ensure_gone(volume_id)
 
     async def write_image(self, kind: Kind, id: str, path: str, format: str, monitor: str | None = None) -> int:
-        qemu_format = qemu_img.FORMATS.get(format)
+        qemu_format = QEMU_NAMES.get(format)
         if qemu_format is None:
             raise Invalid(f"{kind.capitalize()} {id} cannot be written as '{format}': use raw or qcow2.")
         if kind == "volume":

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pileus.kernel.errors import ApiError, NotFound, OutOfSpace, Unavailable
+from pileus.kernel.disk_formats import check_file
+from pileus.kernel.errors import ApiError, Failed, Invalid, NotFound, OutOfSpace
 from pileus.services.block_storage.drivers.base import Kind
 
 # qcow2 header, big endian: magic, version, backing file offset and length, cluster bits, virtual size
@@ -48,7 +49,7 @@ class Pool:
     def path(self, kind: Kind, id: str) -> Path:
         """Return where the file of that volume or snapshot is; ids are uuids, anything else is refused."""
         if not id or not all(char.isalnum() or char == "-" for char in id):
-            raise Unavailable(f"'{id}' is not the id of a {kind}.")
+            raise Failed(f"'{id}' is not the id of a {kind}.")
         return self.root / f"{kind}s" / f"{id}.qcow2"
 
     def find(self, kind: Kind, id: str) -> Disk | None:
@@ -56,10 +57,15 @@ class Pool:
         return _disk(self.path(kind, id))
 
     def get(self, kind: Kind, id: str) -> Disk:
-        """Read the file's header; raise NotFound when there is no such file."""
+        """Read the file's header; raise NotFound when there is no such file, Failed when it is not its own.
+
+        Every verb that opens a file comes by here: who broke out of a guest into its QEMU may have made the header
+        of the guest's volume name another file of the host.
+        """
         disk = self.find(kind, id)
         if disk is None:
             raise NotFound(f"There is no {kind} {id} on this host: its file {self.path(kind, id)} does not exist.")
+        _refuse_references(self.path(kind, id))
         return disk
 
     def all(self, kind: Kind) -> Iterator[Disk]:
@@ -113,8 +119,15 @@ def _disk(path: Path) -> Disk | None:
     except FileNotFoundError:
         return None
     if len(header) < HEADER.size or header[:4] != MAGIC:
-        raise Unavailable(f"{path} is damaged: it does not begin with a qcow2 header. Restore it from a backup.")
+        raise Failed(f"{path} is damaged: it does not begin with a qcow2 header. Restore it from a backup.")
     return Disk(id=path.stem, virtual_bytes=HEADER.unpack(header)[5], allocated_bytes=blocks * 512)
+
+
+def _refuse_references(path: Path) -> None:
+    try:
+        check_file(path, "qcow2")
+    except Invalid as error:
+        raise Failed(f"{path} is damaged: {error.message} Restore the volume from a backup.") from error
 
 
 def _publish(temporary: str, target: Path) -> None:
@@ -138,4 +151,4 @@ def _sync_folder(folder: Path) -> None:
 def _full_or(error: OSError, target: Path) -> ApiError:
     if error.errno in (28, 122):  # ENOSPC, EDQUOT
         return OutOfSpace("The disk that holds the volumes is full: delete volumes or snapshots, or add space.")
-    return Unavailable(f"Cannot write {target}: {error.strerror or error}.")
+    return Failed(f"Cannot write {target}: {error.strerror or error}.")

@@ -13,7 +13,7 @@ from typing import Any
 
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
-from pileus.kernel.errors import ApiError, NotFound, OutOfSpace, Unavailable
+from pileus.kernel.errors import ApiError, Failed, NotFound, OutOfSpace, Unavailable
 from pileus.services.block_storage.drivers.qcow2 import qemu_img
 
 CONNECT_TIMEOUT_S = 10.0
@@ -153,4 +153,5 @@ async def _cancel(client: QMPClient, job: str) -> None:
 def _error(reason: str) -> ApiError:
     if "No space left" in reason:
         return OutOfSpace("The disk that holds the volumes is full: delete volumes or snapshots, or add space.")
-    return Unavailable(f"The process that has the volume open refused: {reason}.")
+    kind = Unavailable if "busy" in reason or "in use" in reason else Failed  # another job ends some time
+    return kind(f"The process that has the volume open refused: {reason}.")

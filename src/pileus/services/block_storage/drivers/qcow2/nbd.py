@@ -9,7 +9,7 @@ import os
 import signal
 from pathlib import Path
 
-from pileus.kernel.errors import Conflict, Unavailable
+from pileus.kernel.errors import Conflict, Failed, Unavailable
 
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 10.0
@@ -26,7 +26,7 @@ class NbdExports:
         """Return the NBD socket of a volume, whether it is served or not."""
         path = str(self.folder / f"{volume_id}.sock")
         if len(path.encode()) > LONGEST_SOCKET_PATH:
-            raise Unavailable(f"The socket path {path} is too long for the kernel: use a shorter state directory.")
+            raise Failed(f"The socket path {path} is too long for the kernel: use a shorter state directory.")
         return path
 
     def monitor(self, volume_id: str) -> str | None:
@@ -70,7 +70,7 @@ class NbdExports:
             reason = complaints.read_text(errors="replace").strip()
             if "lock" in reason:
                 raise Conflict(f"Volume {volume_id} is open in another process: detach it first.")
-            raise Unavailable(f"qemu-storage-daemon could not serve volume {volume_id}: {reason}")
+            raise Failed(f"qemu-storage-daemon could not serve volume {volume_id}: {reason}")
         return socket
 
     async def ensure_gone(self, volume_id: str) -> None:

@@ -3,32 +3,20 @@
 import asyncio
 import contextlib
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from pileus.kernel.agent.children import TOOL_USER, bounds, confined, readable
-from pileus.kernel.agent.images import refuse_references
-from pileus.kernel.errors import ApiError, Conflict, Invalid, OutOfSpace, Unavailable
+from pileus.kernel.disk_formats import QEMU_NAMES, check_file
+from pileus.kernel.errors import ApiError, Conflict, Failed, Invalid, OutOfSpace, Unavailable
 
 # A hostile image can make qemu-img allocate and spin without end: these bound one run.
 MEMORY_BYTES = 4 << 30
 INSPECT_MEMORY_BYTES = 1 << 30
 INSPECT_TIMEOUT_S = 30.0
-
-# disk formats of the image API -> qemu's names
-FORMATS = {
-    "raw": "raw",
-    "iso": "raw",
-    "ami": "raw",
-    "qcow2": "qcow2",
-    "vmdk": "vmdk",
-    "vdi": "vdi",
-    "vhd": "vpc",
-    "vhdx": "vhdx",
-}
-SAFE_VMDK = frozenset({"monolithicSparse", "streamOptimized"})
 
 
 class ImageInfo(msgspec.Struct, frozen=True):
@@ -39,7 +27,6 @@ class ImageInfo(msgspec.Struct, frozen=True):
     actual_size_bytes: int
     backing_file: str | None = None
     data_file: str | None = None
-    variant: str | None = None
 
 
 async def run(
@@ -66,9 +53,7 @@ async def run(
         async with asyncio.timeout(timeout_s):
             output, complaint = await process.communicate()
     except TimeoutError as error:
-        raise Unavailable(
-            f"qemu-img {arguments[0]} did not finish within {timeout_s:.0f} s and was stopped."
-        ) from error
+        raise Failed(f"qemu-img {arguments[0]} did not finish within {timeout_s:.0f} s and was stopped.") from error
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -86,8 +71,10 @@ def _error(verb: str, complaint: str, code: int) -> ApiError:
         return Conflict("The volume's file is open in another process: detach the volume first.")
     if "prlimit: failed to execute qemu-img" in complaint:
         return Unavailable("qemu-img is not installed: install the Debian package qemu-utils.")
+    if code == -signal.SIGKILL:
+        return Unavailable(f"qemu-img {verb} was killed: the host is short of memory.")
     last = complaint.splitlines()[-1].removeprefix("qemu-img: ") if complaint else f"exit code {code}"
-    return Unavailable(f"qemu-img {verb} failed: {last}")
+    return Failed(f"qemu-img {verb} failed: {last}")
 
 
 async def info(path: str, format: str, *, foreign: bool = False) -> ImageInfo:
@@ -107,29 +94,19 @@ async def info(path: str, format: str, *, foreign: bool = False) -> ImageInfo:
         actual_size_bytes=raw.get("actual-size", 0),
         backing_file=raw.get("backing-filename"),
         data_file=specific.get("data-file"),
-        variant=specific.get("create-type"),
     )
 
 
 async def check_image(path: str, format: str, size_gib: int) -> str:
-    """Refuse an image that does not fit or that makes us read other files of the host; return qemu's format name.
-
-    A qcow2 header may name a backing file or a data file, a vmdk descriptor its extents: an image from a user
-    must hold its own bytes.
-    """
-    qemu_format = FORMATS.get(format)
-    if qemu_format is None:
-        raise Invalid(f"Image format '{format}' cannot become a volume: upload it as qcow2 or raw.")
-    if qemu_format == "qcow2":
-        refuse_references(Path(path))
+    """Refuse an image that does not fit or that makes us read other files of the host; return qemu's format name."""
+    await asyncio.to_thread(check_file, Path(path), format)
+    qemu_format = QEMU_NAMES[format]
     try:
         image = await info(path, qemu_format, foreign=True)
-    except Unavailable as error:
+    except Failed as error:
         raise Invalid(f"The image is not a readable {format} image: {error}") from error
     if image.backing_file or image.data_file:
         raise Invalid("The image refers to another file: flatten it (qemu-img convert) and upload it again.")
-    if qemu_format == "vmdk" and image.variant not in SAFE_VMDK:
-        raise Invalid(f"The vmdk image is of type {image.variant}: convert it to streamOptimized and upload it again.")
     if image.virtual_size_bytes > size_gib << 30:
         needed = -(-image.virtual_size_bytes >> 30)
         raise Invalid(

@@ -16,22 +16,10 @@ from uuid import uuid4
 
 from pileus.kernel import clock
 from pileus.kernel.agent.children import TOOL_USER, bounds, confined, readable
-from pileus.kernel.agent.images import refuse_references
+from pileus.kernel.disk_formats import QEMU_NAMES, check_file
 from pileus.kernel.errors import Failed, Invalid, OutOfSpace, Unavailable
 from pileus.services.compute.commands import Blank, FromImage
 
-FORMATS = {
-    "raw": "raw",
-    "iso": "raw",
-    "ami": "raw",
-    "qcow2": "qcow2",
-    "vmdk": "vmdk",
-    "vdi": "vdi",
-    "vhdx": "vhdx",
-    "vhd": "vpc",
-}
-"""Disk formats of the image service -> QEMU's names for those that can be read safely."""
-_ALONE = ("monolithicSparse", "streamOptimized")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 MEMORY_LIMIT_BYTES, TIME_LIMIT_S = 2 << 30, 1800.0
 INSPECT_MEMORY_BYTES, INSPECT_S = 1 << 30, 30
@@ -86,11 +74,8 @@ async def run(*command: str | Path, timeout_s: float = TIME_LIMIT_S, within: tup
 
 async def inspect(path: str | Path, disk_format: str) -> dict[str, Any]:
     """Return what qemu-img says of an image read as `disk_format`; raise Invalid if it refers to other files."""
-    qemu_format = FORMATS.get(disk_format)
-    if qemu_format is None:
-        raise Invalid(f"Disk format {disk_format} cannot be run; convert the image to one of {', '.join(FORMATS)}.")
-    if qemu_format == "qcow2":
-        refuse_references(Path(path))
+    await asyncio.to_thread(check_file, Path(path), disk_format)
+    qemu_format = QEMU_NAMES[disk_format]
     user = TOOL_USER if readable(Path(path), TOOL_USER) else None
     within = confined(memory_bytes=INSPECT_MEMORY_BYTES, cpu_s=INSPECT_S, file_bytes=0, user=user)
     command = ("qemu-img", "info", "--output=json", "--image-opts", _options(qemu_format, path))
@@ -105,10 +90,6 @@ async def inspect(path: str | Path, disk_format: str) -> dict[str, Any]:
         raise Invalid("The image keeps its data in another file; convert it (qemu-img convert) and upload it again.")
     if found.get("encrypted"):
         raise Invalid("The image is encrypted; convert it to an open one and upload it again.")
-    if qemu_format == "vmdk" and specific.get("create-type") not in _ALONE:
-        raise Invalid(
-            f"A VMDK of type {specific.get('create-type')} may refer to other files; use one of {', '.join(_ALONE)}."
-        )
     return found
 
 
@@ -148,7 +129,7 @@ class Images:
     async def _unpack(self, source: FromImage, size_bytes: int, target: Path) -> None:
         """Write an image's content into a raw file, by a program that can write nothing else."""
         within = self._make_target(source, size_bytes, target)
-        options = _options(FORMATS[source.format], source.path)
+        options = _options(QEMU_NAMES[source.format], source.path)
         into = ("-n", "--target-is-zero", "-O", "raw")
         await run("qemu-img", "convert", "--image-opts", *into, options, target, within=within)
         os.chown(target, os.geteuid(), os.getegid())

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pileus.services.image.formats import HEAD_BYTES, Inspector, UnsafeImage
+from pileus.kernel.disk_formats import HEAD_BYTES, Inspector, UnsafeImage, headers
+from pileus.kernel.disk_formats.parts import Facts, Parts
+from tests.fuzz import images
 
 MIB = 1 << 20
 needs_qemu_img = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed")
@@ -19,6 +21,82 @@ def inspect(data: bytes, piece_bytes: int = 65536) -> Inspector:
     for i in range(0, len(data), piece_bytes):
         inspector.feed(data[i : i + piece_bytes])
     return inspector
+
+
+def vmdk(text: bytes, *, capacity: int = 2048, start: int = 1, sectors: int = 20, grains: int = 21) -> bytes:
+    """Return a VMDK with a descriptor of the test's own, which runs on past the length that the header gives."""
+    header = b"KDMV" + struct.pack("<IIQQQQIQQ", 1, 3, capacity, 128, start, sectors, 512, 0, grains)
+    image = header.ljust(start * 512, b"\0") + text
+    return image + bytes(max(0, (start + min(sectors, 128)) * 512 - len(image)) + 4096)
+
+
+GOOD = b'# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicSparse"\n'
+GOOD += b'RW 2048 SPARSE "disk.vmdk"\nddb.adapterType = "ide"\n'
+
+
+def test_a_vmdk_of_newlines_is_refused_at_once() -> None:
+    started = time.process_time()
+    for text in (b"\n" * 64000, b" " * 64000, b"=" * 64000, b'createType="' * 5000, b"RW 1 SPARSE " * 5000):
+        with pytest.raises(UnsafeImage):
+            inspect(vmdk(text, sectors=128)).check("vmdk")
+    assert time.process_time() - started < 0.5
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (vmdk(b'# parentFileNameHint="/etc/passwd"\n' + GOOD), "parent"),
+        (vmdk(b'#createType="monolithicFlat"\n' + GOOD), "createType once"),
+        (vmdk(GOOD + b"\n" * 512, sectors=1), "ends within its 512 bytes"),
+        (vmdk(GOOD, capacity=0), "no sectors of its own"),
+        (vmdk(GOOD, start=3), "no descriptor at its start"),
+        (vmdk(GOOD, sectors=1 << 40), "no descriptor at its start"),
+        (vmdk(GOOD + b'RW 8 FLAT "/etc/passwd" 0\n'), "extents"),
+        (vmdk(GOOD.replace(b"SPARSE", b"FLAT")), "extents"),
+        (vmdk(GOOD + b"something else\n"), "not understood"),
+        (vmdk(GOOD, grains=(1 << 64) - 1), "footer"),
+        (vmdk(GOOD.replace(b"disk", b"d\xc3sk")), "no text"),
+    ],
+)
+def test_a_vmdk_is_judged_as_qemu_reads_it(image: bytes, said: str) -> None:
+    """QEMU finds words in comments, reads on behind the descriptor's end, and believes a footer before the header."""
+    assert inspect(vmdk(GOOD)).check("vmdk").virtual_size == 1 << 20
+    with pytest.raises(UnsafeImage, match=said):
+        inspect(image).check("vmdk")
+
+
+def test_an_image_of_two_formats_is_refused() -> None:
+    image = bytearray(64 << 10)
+    image[0x8000:0x8006] = b"\x01CD001"
+    image[:4] = b"QFI\xfb"
+    for declared in ("iso", "qcow2", "raw"):
+        with pytest.raises(UnsafeImage, match="qcow2 and iso at once"):
+            inspect(bytes(image)).check(declared)
+
+
+@needs_qemu_img
+def test_damaged_images_are_judged_soon_and_alike(tmp_path: Path) -> None:
+    """A short part of ``python -m tests.fuzz.images``."""
+    tally = images.run(7, time.monotonic() + 2.0, None, images.corpus(tmp_path), most=300)
+    assert sum(tally.answers.values()) > 20
+    assert tally.answers["refused"]
+    assert tally.findings == []
+
+
+@needs_qemu_img
+def test_the_fuzzer_finds_a_parser_that_follows_or_takes_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = {name: image for name, image in images.corpus(tmp_path).items() if image[0] == "vmdk"}
+
+    def trusting(parts: Parts) -> Facts:
+        return Facts("vmdk", 0)
+
+    monkeypatch.setitem(headers._READERS, "vmdk", trusting)
+    tally = images.run(1, time.monotonic() + 5.0, tmp_path, made, most=25)
+    assert any("qemu-img names" in finding or "oslo.utils refuses" in finding for finding in tally.findings)
+    monkeypatch.setattr(images, "LIMIT_S", -1.0)
+    assert any("it took" in finding for finding in images.run(1, time.monotonic() + 5, None, made, most=1).findings)
 
 
 def make(tmp_path: Path, image_format: str, options: str = "", size: str = "64M", extra: tuple[str, ...] = ()) -> Path:
@@ -133,9 +211,9 @@ def test_a_differencing_vhd_and_vdi_are_refused(tmp_path: Path) -> None:
 def test_a_vhdx_with_a_parent_is_refused(tmp_path: Path) -> None:
     vhdx = bytearray(make(tmp_path, "vhdx").read_bytes())
     table = vhdx.index(b"metadata")
-    from pileus.services.image.formats import _VHDX_FILE_PARAMETERS
+    from pileus.kernel.disk_formats.vhdx import FILE_PARAMETERS
 
-    entry = vhdx.index(_VHDX_FILE_PARAMETERS, table)
+    entry = vhdx.index(FILE_PARAMETERS, table)
     (offset,) = struct.unpack_from("<I", vhdx, entry + 16)
     vhdx[table + offset + 4] |= 0b10
     with pytest.raises(UnsafeImage, match="parent"):
