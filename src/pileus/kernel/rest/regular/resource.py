@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 from sqlalchemy import ColumnElement, select
+from sqlalchemy import inspect as inspect_row
 
 from pileus.kernel import clock, events
 from pileus.kernel.config import Settings
@@ -346,8 +347,16 @@ class Resource(Generic[R]):
         given = normalised(raw[self.name], "u", self.by_api)
         body = decode(given, self.update_struct)
         load_references(tx, ctx, body, self.api.references, self.api.missing)
-        self._require_guards(ctx, "update", given, self._target(tx, ctx, row))
-        return {self.by_api[api].name: getattr(body, self.by_api[api].name) for api in given}
+        changes = {self.by_api[api].name: getattr(body, self.by_api[api].name) for api in given}
+        if self.guards["update"].keys() & given.keys():
+            self._require_guards(ctx, "update", given, self._target(tx, ctx, self._changed(row, changes)))
+        return changes
+
+    def _changed(self, row: R, changes: Mapping[str, Any]) -> Any:
+        """Return what the row would be with these changes: what the rules of single attributes are judged against."""
+        columns = {attribute.key: getattr(row, attribute.key) for attribute in inspect_row(self.row).column_attrs}
+        named = {field.source or field.name: changes[field.name] for field in self.fields if field.name in changes}
+        return self.row(**{**columns, **{name: value for name, value in named.items() if name in columns}})
 
     def _require_guards(self, ctx: Context, use: str, given: Mapping[str, Any], target: Any) -> None:
         for api, rule in self.guards[use].items():

@@ -68,10 +68,11 @@ def related(tx: Tx, ctx: Context, rows: Sequence[Network], wanted: frozenset[str
     if wanted & {"subnets", "availability_zones"}:
         found["subnets"] = store.subnet_ids_of(tx, ids)
         found["availability_zones"] = {id: [ZONE] for id in found["subnets"]}
-    if wanted & {"shared", "router_external"}:
+    if "shared" in wanted:
         actions = sharing.share_actions(tx, "network", ids, ctx.project_id)
         found["shared"] = {id: SHARED in held for id, held in actions.items()}
-        found["router_external"] = {id: EXTERNAL in held for id, held in actions.items()}
+    if "router_external" in wanted:
+        found["router_external"] = dict.fromkeys(sharing.external_ids(tx), True)
     if wanted & {"ipv4_address_scope", "ipv6_address_scope"}:
         scopes = _scopes(tx, ids)
         found["ipv4_address_scope"], found["ipv6_address_scope"] = scopes[4], scopes[6]
@@ -88,12 +89,13 @@ def _scopes(tx: Tx, ids: list[str]) -> dict[int, dict[str, str]]:
     return found
 
 
-def _by_share(name: str, action: str) -> None:
-    @networks.filter(name)
-    def matches(ctx: Context, values: list[str]) -> ColumnElement[bool]:
-        shared = Network.id.in_(sharing.shared_ids("network", ctx.project_id, [action]))
-        return or_(*(shared if boolean(name, value) else ~shared for value in values))
+@networks.filter("shared")
+def by_share(ctx: Context, values: list[str]) -> ColumnElement[bool]:
+    shared = Network.id.in_(sharing.shared_ids("network", ctx.project_id, [SHARED]))
+    return or_(*(shared if boolean("shared", value) else ~shared for value in values))
 
 
-_by_share("shared", SHARED)
-_by_share("router:external", EXTERNAL)
+@networks.filter("router:external")
+def by_external(ctx: Context, values: list[str]) -> ColumnElement[bool]:
+    external = Network.id.in_(sharing.external_networks())
+    return or_(*(external if boolean("router:external", value) else ~external for value in values))

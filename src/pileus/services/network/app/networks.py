@@ -9,6 +9,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict
 from pileus.services.network.app import groups, limits, telling
 from pileus.services.network.app.refusals import invalid
+from pileus.services.network.app.sharing import dependents
 from pileus.services.network.model import (
     DHCP,
     EXTERNAL,
@@ -134,7 +135,8 @@ def update_network(tx: Tx, ctx: Context, row: Network, changes: dict[str, Any], 
 
 
 def _set_shared(tx: Tx, row: Network, wanted: bool) -> None:
-    if not wanted and any(port.project_id not in (row.project_id, "") for port in store.ports_on(tx, row.id)):
+    entry = sharing.everybody(tx, "network", row.id, SHARED)
+    if not wanted and entry is not None and dependents(tx, entry):
         raise Conflict(
             f"Unable to reconfigure sharing settings for network {row.id}. Multiple tenants are using it.",
             kind="InvalidSharedSetting",
@@ -149,7 +151,10 @@ def _set_external(tx: Tx, row: Network, wanted: bool) -> None:
             " or floating IPs.",
             kind="ExternalNetworkInUse",
         )
-    sharing.set_everybody(tx, "network", row, EXTERNAL, wanted)
+    if not wanted:
+        sharing.delete_shares(tx, row.id, EXTERNAL)
+    elif not sharing.is_external(tx, row.id):
+        sharing.set_everybody(tx, "network", row, EXTERNAL, True)
 
 
 def _used(tx: Tx, network_id: str) -> list[Port]:
