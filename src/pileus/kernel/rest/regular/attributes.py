@@ -70,10 +70,10 @@ def _is_union(hint: Any) -> bool:
     return hasattr(hint, "__metadata__") or typing.get_origin(hint) in (typing.Union, types.UnionType)
 
 
-def text(pattern: str, what: str) -> msgspec.Meta:
+def text(pattern: str, what: str, longest: int) -> msgspec.Meta:
     """Return the constraint of a text that matches a pattern; refusals say ``what`` is expected ("a UUID")."""
     _EXPECTED[pattern] = what
-    return msgspec.Meta(pattern=pattern)
+    return msgspec.Meta(pattern=pattern, max_length=longest)
 
 
 _EXPECTED: dict[str, str] = {}

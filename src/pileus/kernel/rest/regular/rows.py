@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from pileus.kernel import clock, ids
 from pileus.kernel.rest.regular.attributes import Attr, text
 
-Uuid = Annotated[str, text(r"^[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}$", "a UUID")]
+Uuid = Annotated[str, text(r"^[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}$", "a UUID", 36)]
 """The id of another thing, which can then be missing; what is no id at all is a mistake."""
 Name = Annotated[str, msgspec.Meta(max_length=255)]
 Time = Annotated[datetime | None, Attr(on="v", find="s")]

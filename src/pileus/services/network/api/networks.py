@@ -19,6 +19,8 @@ from pileus.services.network.store import sharing
 
 Guarded = Attr(create=ADMIN, update=ADMIN, source="", find="f")
 
+Provider = Attr(create=ADMIN, update=ADMIN, get=ADMIN, null=False)
+
 
 class NetworkAttributes(Tagged, kw_only=True):
     name: Name = ""
@@ -35,15 +37,9 @@ class NetworkAttributes(Tagged, kw_only=True):
     ipv4_address_scope: Annotated[str | None, Attr(on="v", find="", source="")] = None
     ipv6_address_scope: Annotated[str | None, Attr(on="v", find="", source="")] = None
     dns_domain: Annotated[str, msgspec.Meta(max_length=255)] = ""
-    network_type: Annotated[str | None, Attr(create=ADMIN, update=ADMIN, get=ADMIN)] = msgspec.field(
-        default=None, name="provider:network_type"
-    )
-    physical_network: Annotated[str | None, Attr(create=ADMIN, update=ADMIN, get=ADMIN)] = msgspec.field(
-        default=None, name="provider:physical_network"
-    )
-    segmentation_id: Annotated[int | None, Attr(create=ADMIN, update=ADMIN, get=ADMIN)] = msgspec.field(
-        default=None, name="provider:segmentation_id"
-    )
+    network_type: Annotated[str | None, Provider] = msgspec.field(default=None, name="provider:network_type")
+    physical_network: Annotated[str | None, Provider] = msgspec.field(default=None, name="provider:physical_network")
+    segmentation_id: Annotated[int | None, Provider] = msgspec.field(default=None, name="provider:segmentation_id")
 
 
 networks = Resource(

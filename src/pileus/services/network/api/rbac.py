@@ -3,15 +3,15 @@
 from typing import Annotated, Literal
 
 import msgspec
+
 from pileus.kernel.policy import ADMIN, ADMIN_OR_MEMBER
-from pileus.kernel.rest.regular import Attr, Resource
+from pileus.kernel.rest.regular import Attr, Resource, Uuid, text
 from pileus.services.network.api.root import api
 from pileus.services.network.app import sharing as app
 from pileus.services.network.model import Share
 
 NOT_EVERYBODY = f"{ADMIN} or not '*':%(target_project)s"
-PROJECT = r"^(\*|[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12})$"
-"""A project's id, or everybody."""
+PROJECT = text(r"^(\*|[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12})$", "the id of a project, or '*'", 36)
 
 
 class ShareAttributes(msgspec.Struct, kw_only=True):
@@ -19,10 +19,10 @@ class ShareAttributes(msgspec.Struct, kw_only=True):
     project_id: Annotated[str, msgspec.Meta(max_length=255), Attr(on="cv")] = ""
     tenant_id: Annotated[str, Attr(on="v", find="", source="project_id")] = ""
     object_type: Annotated[Literal["network", "security_group", "subnetpool", "address_scope"], Attr(on="cv")]
-    object_id: Annotated[str, Attr(on="cv")]
+    object_id: Annotated[Uuid, Attr(on="cv")]
     target_tenant: Annotated[
         str,
-        msgspec.Meta(pattern=PROJECT),
+        PROJECT,
         Attr(source="target_project", create=NOT_EVERYBODY, update=NOT_EVERYBODY),
     ]
     action: Annotated[Literal["access_as_shared", "access_as_external"], Attr(on="cv")]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from pileus.kernel.db import Tx
-from pileus.services.network.model import EXTERNAL, SHARED, Address, FloatingIp, Network, Port, Subnet
+from pileus.services.network.model import SHARED, Address, FloatingIp, Network, Port, Subnet
 from pileus.services.network.store import addresses, networks, ports, roles, routers, sharing
 
 

@@ -10,11 +10,11 @@ MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 MAX_PAIRS = 10
 
 
-def valid_mac(text: str) -> str:
-    """Return a MAC in its usual form; raise Invalid for what is none or is not for one station."""
+def valid_mac(text: str, field: str = "mac_address") -> str:
+    """Return a MAC in its usual form; raise Invalid, naming the field, for what is none."""
     mac = text.lower().replace("-", ":")
-    if MAC.fullmatch(mac) is None or int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
-        raise Invalid(f"Invalid input for mac_address. Reason: '{text}' is not a valid MAC address.")
+    if MAC.fullmatch(mac) is None or mac == "00:00:00:00:00:00":
+        raise Invalid(f"Invalid input for {field}. Reason: '{text}' is not a valid MAC address.")
     return mac
 
 
@@ -32,7 +32,9 @@ def address_pairs(given: list[dict[str, Any]] | None, secure: bool) -> list[dict
                 " mac_address."
             )
         ip = _address_or_range(entry["ip_address"])
-        mac = valid_mac(entry["mac_address"]) if entry.get("mac_address") else None
+        mac = valid_mac(entry["mac_address"], "allowed_address_pairs") if entry.get("mac_address") else None
+        if mac is not None and int(mac[:2], 16) & 1:
+            raise Invalid(f"Invalid input for allowed_address_pairs. Reason: '{mac}' is a multicast MAC address.")
         pair = {"ip_address": ip, "mac_address": mac}
         if pair in found:
             raise Invalid(f"Request contains duplicate address pair: {ip}.", kind="DuplicateAddressPairInRequest")
@@ -46,14 +48,7 @@ def address_pairs(given: list[dict[str, Any]] | None, secure: bool) -> list[dict
 
 
 def _address_or_range(text: Any) -> str:
-    if not isinstance(text, str):
-        raise Invalid(f"Invalid input for allowed_address_pairs. Reason: {text!r} is not an address or a range.")
-    try:
-        network = network_of(text)
-    except Invalid:
-        raise Invalid(
-            f"Invalid input for allowed_address_pairs. Reason: '{text}' is not a valid IP address or subnet."
-        ) from None
+    network = network_of(text, "allowed_address_pairs")
     return str(network) if "/" in text else str(network[0])
 
 

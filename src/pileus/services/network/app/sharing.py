@@ -67,7 +67,7 @@ def create_share(tx: Tx, ctx: Context, body: Any) -> Share:
     )
     _check_new(tx, share)
     if isinstance(row, SubnetPool):
-        _check_scope_is_shared(tx, row, share.target_project)
+        check_scope_is_shared(tx, row, share.target_project)
     tx.add(share)
     _touched(tx, share)
     return share
@@ -90,7 +90,7 @@ def _check_new(tx: Tx, share: Share) -> None:
             raise Conflict("An RBAC policy already exists with those values.", kind="DuplicateRbacPolicy")
 
 
-def _check_scope_is_shared(tx: Tx, pool: SubnetPool, project_id: str) -> None:
+def check_scope_is_shared(tx: Tx, pool: SubnetPool, project_id: str) -> None:
     """Who is to use a pool must see the address scope whose addresses he gets."""
     if pool.address_scope_id is None:
         return
@@ -105,7 +105,9 @@ def _check_scope_is_shared(tx: Tx, pool: SubnetPool, project_id: str) -> None:
 def update_share(tx: Tx, ctx: Context, row: Share, changes: dict[str, Any]) -> None:
     """Name another project."""
     named = changes["target_tenant"]
-    _own(tx, ctx, row.object_type, row.object_id)
+    thing = _own(tx, ctx, row.object_type, row.object_id)
+    if isinstance(thing, SubnetPool):
+        check_scope_is_shared(tx, thing, named)
     if named not in (row.target_project, EVERYBODY):
         check_unneeded(tx, row, instead=named)
     row.target_project = named
@@ -143,7 +145,8 @@ def _needed(row: Share, why: str) -> Conflict:
 
 def dependents(tx: Tx, row: Share, instead: str | None = None) -> set[str]:
     """Return the projects that use a thing and may do so only by this policy: no other covers them."""
-    owner = tx.get(KINDS[row.object_type], row.object_id).project_id
+    thing: Any = tx.get(KINDS[row.object_type], row.object_id)
+    owner = thing.project_id
     others = [one for one in sharing.shares_of(tx, row.object_id) if one.id != row.id and one.action == row.action]
     allowed = {owner, "", instead, *(one.target_project for one in others)}
     if EVERYBODY in allowed or row.target_project == owner:
@@ -152,4 +155,13 @@ def dependents(tx: Tx, row: Share, instead: str | None = None) -> set[str]:
     return using if row.target_project == EVERYBODY else using & {row.target_project}
 
 
-__all__ = ["SHARED", "check_unneeded", "create_share", "delete_share", "dependents", "target", "update_share"]
+__all__ = [
+    "SHARED",
+    "check_scope_is_shared",
+    "check_unneeded",
+    "create_share",
+    "delete_share",
+    "dependents",
+    "target",
+    "update_share",
+]
