@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, or_
 
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.policy import MEMBER
+from pileus.kernel.policy import ADMIN, MEMBER
 from pileus.kernel.rest import at_most
 from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, Uuid, add_tag_routes, boolean
 from pileus.services.network.api.root import api
