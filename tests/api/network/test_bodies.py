@@ -115,3 +115,15 @@ async def test_what_cannot_be_null(admin, kind, attribute):
 async def test_zones_of_ipv6_are_no_addresses(demo, kind, body):
     network = await demo.make("network")
     await demo.refuse(kind, 400, "HTTPBadRequest", network_id=network["id"], **body)
+
+
+@pytest.mark.parametrize("domain", ["x\ndhcp-script=/bin/true", "x.\n", "example.org", "a b.", "-a.", "x/y."])
+async def test_a_domain_of_the_dns_holds_names_and_dots_only(demo, domain):
+    """The hosts' DHCP servers read it from their configuration."""
+    message = await demo.refuse("network", 400, "HTTPBadRequest", dns_domain=domain)
+    assert "a domain that ends with a dot" in message
+    assert (await demo.make("network", dns_domain="Sub.example.org."))["dns_domain"] == "Sub.example.org."
+
+
+async def test_an_id_with_a_line_break_is_none(demo):
+    await demo.refuse("port", 400, "HTTPBadRequest", network_id=f"{'0' * 32}\n")

@@ -7,7 +7,6 @@ from sqlalchemy import select
 
 from pileus.services.network.model import HostWork
 from pileus.services.network.store import work as store
-
 from tests.api.network.conftest import MISSING
 
 

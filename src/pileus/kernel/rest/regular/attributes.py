@@ -71,7 +71,11 @@ def _is_union(hint: Any) -> bool:
 
 
 def text(pattern: str, what: str, longest: int) -> msgspec.Meta:
-    """Return the constraint of a text that matches a pattern; refusals say ``what`` is expected ("a UUID")."""
+    """Return the constraint of a text that matches a pattern; refusals say ``what`` is expected ("a UUID").
+
+    A pattern's final ``$`` is the end: not, as by itself, the place before a last line break.
+    """
+    pattern = f"{pattern}(?!\\n)" if pattern.endswith("$") else pattern
     _EXPECTED[pattern] = what
     return msgspec.Meta(pattern=pattern, max_length=longest)
 

@@ -11,6 +11,7 @@ from pileus.kernel.policy import ADMIN_OR_MANAGER
 from pileus.kernel.rest.regular import Attr, Resource, Tagged, Uuid, add_tag_routes
 from pileus.services.network.api.root import api
 from pileus.services.network.app import floating_ips as app
+from pileus.services.network.app.port_values import DnsDomain
 from pileus.services.network.model import FloatingIp
 from pileus.services.network.store import ports
 
@@ -25,7 +26,7 @@ class FloatingIpAttributes(Tagged, kw_only=True):
     status: Annotated[str, Attr(on="v")] = "DOWN"
     port_details: Annotated[dict[str, Any] | None, Attr(on="v", find="", source="")] = None
     dns_name: Annotated[str, msgspec.Meta(max_length=255), Attr(on="cv")] = ""
-    dns_domain: Annotated[str, msgspec.Meta(max_length=255), Attr(on="cv")] = ""
+    dns_domain: Annotated[DnsDomain, Attr(on="cv")] = ""
 
 
 floating_ips = Resource(api, "floatingip", "floatingips", FloatingIpAttributes, FloatingIp, title="Floating IP")

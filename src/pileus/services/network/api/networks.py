@@ -13,6 +13,7 @@ from pileus.kernel.rest import at_most
 from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, add_tag_routes, boolean
 from pileus.services.network.api.root import api
 from pileus.services.network.app import networks as app
+from pileus.services.network.app.port_values import DnsDomain
 from pileus.services.network.model import EXTERNAL, SHARED, ZONE, Network, SubnetPool
 from pileus.services.network.store import networks as store
 from pileus.services.network.store import sharing
@@ -36,7 +37,7 @@ class NetworkAttributes(Tagged, kw_only=True):
     availability_zones: Annotated[list[str], Attr(on="v", find="", source="")] = []
     ipv4_address_scope: Annotated[str | None, Attr(on="v", find="", source="")] = None
     ipv6_address_scope: Annotated[str | None, Attr(on="v", find="", source="")] = None
-    dns_domain: Annotated[str, msgspec.Meta(max_length=255)] = ""
+    dns_domain: DnsDomain = ""
     network_type: Annotated[str | None, Provider] = msgspec.field(default=None, name="provider:network_type")
     physical_network: Annotated[str | None, Provider] = msgspec.field(default=None, name="provider:physical_network")
     segmentation_id: Annotated[int | None, Provider] = msgspec.field(default=None, name="provider:segmentation_id")

@@ -14,6 +14,7 @@ from pileus.kernel.rest import Extra, at_most
 from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, Uuid, add_tag_routes
 from pileus.services.network.api.root import api
 from pileus.services.network.app import ports as app
+from pileus.services.network.app.port_values import DnsDomain
 from pileus.services.network.model import DNS_DOMAIN, Address, Port, PortGroup
 from pileus.services.network.store import networks, sharing
 from pileus.services.network.store import ports as store
@@ -52,7 +53,7 @@ class PortAttributes(Tagged, kw_only=True):
     ] = None
     extra_dhcp_opts: Annotated[Options | None, Attr(find="", null=list)] = None
     dns_name: Annotated[str, msgspec.Meta(max_length=255)] = ""
-    dns_domain: Annotated[str, msgspec.Meta(max_length=255)] = ""
+    dns_domain: DnsDomain = ""
     dns_assignment: Annotated[list[dict[str, str]], Attr(on="v", find="", source="")] = []
     ip_allocation: Annotated[str, Attr(on="v", find="", source="")] = "none"
     vnic_type: Vnic = msgspec.field(default="normal", name="binding:vnic_type")

@@ -1,11 +1,20 @@
 """What a user may say of a port: MACs, address pairs, DHCP options, names.  Rule: checked here, no rows here."""
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 from pileus.kernel.errors import Conflict, Invalid
+from pileus.kernel.rest.regular import text
 from pileus.services.network.app.ranges import network_of
 
+DnsDomain = Annotated[
+    str,
+    text(
+        r"^(((?!-)[A-Za-z0-9_-]{1,63}(?<!-)\.)+)?$",
+        "a domain that ends with a dot, such as example.org., or nothing",
+        255,
+    ),
+]
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 MAX_PAIRS = 10
 
@@ -60,7 +69,7 @@ def dhcp_options(given: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
             raise Invalid("Invalid input for extra_dhcp_opts. Reason: each entry has an opt_name and an opt_value.")
         name, value, version = entry["opt_name"], entry["opt_value"], entry.get("ip_version", 4)
         good = isinstance(name, str) and name.strip() and (value is None or (isinstance(value, str) and value.strip()))
-        if not good or str(version) not in ("4", "6") or any(c in f"{name}{value}" for c in "\r\n"):
+        if not good or str(version) not in ("4", "6") or not f"{name}{value}".isprintable():
             raise Invalid(f"Invalid input for extra_dhcp_opts. Reason: {entry!r} is not a DHCP option.")
         key = (name, int(version))
         found[key] = {"opt_name": name, "opt_value": value, "ip_version": int(version)}
