@@ -120,6 +120,8 @@ async def test_a_floating_ip_stands_before_a_port(demo):
     )
     await demo.refuse_update("port", port["id"], 400, "BadRequest", fixed_ips=[{"ip_address": "10.7.0.77"}])
     assert (await demo.update("floatingip", floating["id"], description="d"))["port_id"] == port["id"]
+    assert (await demo.update("floatingip", floating["id"], fixed_ip_address=None))["port_id"] == port["id"]
+    await demo.refuse_update("floatingip", floating["id"], 400, "BadRequest", fixed_ip_address="10.7.0.3")
     assert (await demo.update("floatingip", floating["id"]))["port_id"] is None
     await demo.update("floatingip", floating["id"], port_id=port["id"])
     await demo.drop("port", port["id"])

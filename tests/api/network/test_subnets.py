@@ -161,7 +161,7 @@ async def test_a_pool_in_somebody_elses_scope_is_not_changed(admin, demo, other)
     await demo.refuse_update("subnetpool", pool["id"], 400, "IllegalSubnetPoolUpdate", prefixes=["10.20.0.0/15"])
     await demo.call("PUT", f"subnetpools/{pool['id']}/remove_prefixes", 400, {"prefixes": ["10.20.0.0/24"]})
     await admin.update("subnetpool", pool["id"], prefixes=["10.20.0.0/15"])
-    await other.refuse_update("subnetpool", pool["id"], 400, "HTTPBadRequest", shared=True)
+    await demo.refuse_update("subnetpool", pool["id"], 400, "HTTPBadRequest", shared=True)
     await other.refuse_update("subnetpool", pool["id"], 404, "SubnetPoolNotFound", name="mine")
 
 

@@ -268,10 +268,16 @@ def _violated(error: IntegrityError, request: Request, ctx: Context) -> ApiError
         return Conflict(f"There is another one with {same} already: change that, or use the one that is there.")
     if violation.kind == "reference":
         return Conflict("What this request names is gone, or something else still refers to it; look at both again.")
-    nulls = _nulls(msgspec.json.decode(request.body)) if request.body and violation.kind == "null" else set()
-    if null := sorted(nulls & set(violation.columns)):
+    if violation.kind == "null" and (null := sorted(_nulls(_json(request)) & set(violation.columns))):
         return Invalid(f"Invalid input for {null[0]}. Reason: it cannot be null.")
     return None
+
+
+def _json(request: Request) -> Any:
+    try:
+        return msgspec.json.decode(request.body or b"null")
+    except msgspec.DecodeError:
+        return None
 
 
 def _nulls(body: Any) -> set[str]:

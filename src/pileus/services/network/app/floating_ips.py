@@ -83,18 +83,19 @@ def _has_room(tx: Tx, subnet: Any) -> bool:
 
 def update_floating_ip(tx: Tx, ctx: Context, row: FloatingIp, changes: dict[str, Any]) -> None:
     """Apply changes; a port moves the address, null (or no attribute at all, as clients say it) frees it."""
-    moved = not changes or "port_id" in changes or "fixed_ip_address" in changes
-    port_id = changes.pop("port_id", None if not changes.get("fixed_ip_address") else row.port_id)
+    if not changes:
+        ports.disassociate(tx, row)
+        return
+    moved = "port_id" in changes or "fixed_ip_address" in changes
     fixed = changes.pop("fixed_ip_address", None)
+    if fixed is not None and changes.get("port_id") is None:
+        raise bad_request("floatingip", "fixed_ip_address cannot be specified without a port_id")
+    port_id = changes.pop("port_id", row.port_id)
     for name, value in changes.items():
         setattr(row, name, value)
-    if not moved:
-        return
-    if port_id is None:
-        if fixed is not None:
-            raise bad_request("floatingip", "fixed_ip_address cannot be specified without a port_id")
+    if moved and port_id is None:
         ports.disassociate(tx, row)
-    else:
+    elif moved:
         _associate(tx, ctx, row, port_id, fixed)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+from pileus.services.network.drivers.base import HostNetworkError
 from pileus.services.network.drivers.linux import names, namespaces, switches
 from pileus.services.network.drivers.linux.host import Host, Removal, alias
 from pileus.services.network.drivers.linux.names import inner
