@@ -126,7 +126,7 @@ def document() -> str:
         *(f"- {reason}: {', '.join(f'`{name}`' for name in rules)}." for reason, rules in differences()),
         "- Rules of what upstream guards by no rule, or under a service's private name: `pileus:requests:show`,",
         "  `object_store:*`, `os_compute_api:flavors`, `os_compute_api:images`, `get_usage`, `get_extension`,",
-        "  `create_rbac_policy:action`, `volume:attachment_get`, `volume:attachment_get_all`,",
+        "  `volume:attachment_get`, `volume:attachment_get_all`,",
         "  `volume:availability_zone_list`, `volume:list_extensions`.",
     ]
     groups: dict[str, list[str]] = {}

@@ -117,6 +117,7 @@ async def test_usage_counts_hours(cloud: Cloud) -> None:
     assert usage["total_memory_mb_usage"] == pytest.approx(128 * usage["total_hours"])
     await cloud.refused("GET", f"/os-simple-tenant-usage/{usage['tenant_id']}", 403, who=cloud.alt)
     await cloud.refused("GET", "/os-simple-tenant-usage?start=yesterday", 400, who=cloud.admin)
+    await cloud.refused("GET", "/os-simple-tenant-usage/", 404, who=cloud.admin)  # an id forgotten is not the list
 
 
 async def test_the_versions_are_told_to_everybody(cloud: Cloud) -> None:

@@ -11,6 +11,8 @@ from pileus.kernel.service import find_services
 from pileus.kernel.testing import client, running
 from pileus.services.identity.testing import login
 
+MISSING = "00000000-0000-4000-8000-000000000000"
+"""The id of nothing."""
 PLURALS = {"security_group": "security-groups", "security_group_rule": "security-group-rules"}
 
 

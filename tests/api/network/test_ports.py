@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from pileus.services.network.model import HostWork
 from pileus.services.network.store import work as store
+from tests.api.network.conftest import MISSING
 
 
 async def test_a_port_gets_an_address_a_mac_and_the_default_group(demo):
@@ -37,6 +38,10 @@ async def test_addresses_can_be_asked_for(demo):
         "port", port["id"], fixed_ips=[{"ip_address": "10.7.0.98"}, {"ip_address": "10.7.0.99"}]
     )
     assert [ip["ip_address"] for ip in changed["fixed_ips"]] == ["10.7.0.98", "10.7.0.99"]
+    turned = await demo.update("port", port["id"], fixed_ips=[{"ip_address": ip} for ip in ("10.7.0.99", "10.7.0.9")])
+    assert [ip["ip_address"] for ip in turned["fixed_ips"]] == ["10.7.0.9", "10.7.0.99"]
+    odd = await demo.make("port", network_id=id, mac_address="01-00-5E-00-00-01")
+    assert odd["mac_address"] == "01:00:5e:00:00:01"
 
 
 @pytest.mark.parametrize(
@@ -45,16 +50,29 @@ async def test_addresses_can_be_asked_for(demo):
         (409, "IpAddressAlreadyAllocated", {"fixed_ips": [{"ip_address": "10.7.0.50"}]}),
         (400, "InvalidIpForNetwork", {"fixed_ips": [{"ip_address": "10.8.0.50"}]}),
         (400, "InvalidIpForSubnet", {"fixed_ips": [{"ip_address": "10.7.0.255"}]}),
-        (404, "SubnetNotFound", {"fixed_ips": [{"subnet_id": "nowhere"}]}),
+        (404, "SubnetNotFound", {"fixed_ips": [{"subnet_id": MISSING}]}),
+        (400, "HTTPBadRequest", {"fixed_ips": [{"subnet_id": "nowhere"}]}),
         (400, "HTTPBadRequest", {"fixed_ips": [{"ip_address": "here"}]}),
         (400, "HTTPBadRequest", {"fixed_ips": [{}]}),
         (400, "HTTPBadRequest", {"fixed_ips": [{"ip_address": "10.7.0.9"}, {"ip_address": "10.7.0.9"}]}),
         (400, "HTTPBadRequest", {"fixed_ips": "10.7.0.9"}),
         (409, "MacAddressInUse", {"mac_address": "FA:16:3E:00:00:01"}),
-        (400, "HTTPBadRequest", {"mac_address": "01:00:5e:00:00:01"}),
+        (400, "HTTPBadRequest", {"mac_address": "00:00:00:00:00:00"}),
         (400, "HTTPBadRequest", {"mac_address": "no mac"}),
-        (404, "SecurityGroupNotFound", {"security_groups": ["nowhere"]}),
-        (400, "PortSecurityAndIPRequiredForSecurityGroups", {"port_security_enabled": False, "security_groups": ["x"]}),
+        (404, "SecurityGroupNotFound", {"security_groups": [MISSING]}),
+        (400, "HTTPBadRequest", {"security_groups": ["nowhere"]}),
+        (400, "HTTPBadRequest", {"security_groups": [MISSING, MISSING]}),
+        (400, "HTTPBadRequest", {"network_id": "nowhere"}),
+        (
+            400,
+            "HTTPBadRequest",
+            {"allowed_address_pairs": [{"ip_address": "10.7.0.9", "mac_address": "01:00:5e:00:00:01"}]},
+        ),
+        (
+            400,
+            "PortSecurityAndIPRequiredForSecurityGroups",
+            {"port_security_enabled": False, "security_groups": [MISSING]},
+        ),
         (
             409,
             "AddressPairAndPortSecurityRequired",
@@ -75,7 +93,7 @@ async def test_impossible_ports_are_refused(demo, status, kind, body):
     taken = await demo.make(
         "port", network_id=network["id"], fixed_ips=[{"ip_address": "10.7.0.50"}], mac_address="fa:16:3e:00:00:01"
     )
-    await demo.refuse("port", status, kind, network_id=network["id"], **body)
+    await demo.refuse("port", status, kind, **{"network_id": network["id"], **body})
     assert [port["id"] for port in await demo.list("port", f"network_id={network['id']}")] == [taken["id"]]
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from tests.api.network.conftest import MISSING
+
 
 async def plugged(net, cidr="10.7.0.0/24", gateway=True):
     """Make a router with a gateway and one subnet; return all four."""
@@ -45,8 +47,9 @@ async def test_impossible_interfaces_are_refused(demo, other):
     add, remove = "add_router_interface", "remove_router_interface"
     await refused(demo, router, add, 400, "BadRequest")
     await refused(demo, router, add, 400, "BadRequest", subnet_id=subnet["id"])
-    await refused(demo, router, add, 404, "SubnetNotFound", subnet_id="nowhere")
-    await refused(demo, router, add, 404, "PortNotFound", port_id="nowhere")
+    await refused(demo, router, add, 404, "SubnetNotFound", subnet_id=MISSING)
+    await refused(demo, router, add, 404, "PortNotFound", port_id=MISSING)
+    await refused(demo, router, add, 400, "HTTPBadRequest", port_id="nowhere")
     await refused(demo, router, add, 400, "HTTPBadRequest", subnet="x")
     _, overlapping = await demo.network("10.7.0.0/25")
     await refused(demo, router, add, 400, "BadRequest", subnet_id=overlapping["id"])
@@ -63,7 +66,7 @@ async def test_a_gateway_must_be_an_external_network(demo):
     network, _ = await demo.network()
     info = {"external_gateway_info": {"network_id": network["id"]}}
     await demo.refuse("router", 400, "BadRequest", **info)
-    await demo.refuse("router", 404, "NetworkNotFound", external_gateway_info={"network_id": "nowhere"})
+    await demo.refuse("router", 404, "NetworkNotFound", external_gateway_info={"network_id": MISSING})
     await demo.refuse("router", 400, "HTTPBadRequest", external_gateway_info={"net": "x"})
     public = (await demo.public())["id"]
     await demo.refuse(
@@ -115,6 +118,12 @@ async def test_a_floating_ip_stands_before_a_port(demo):
     await demo.refuse(
         "floatingip", 409, "FloatingIPPortAlreadyAssociated", floating_network_id=public, port_id=port["id"]
     )
+    await demo.refuse_update("port", port["id"], 400, "BadRequest", fixed_ips=[{"ip_address": "10.7.0.77"}])
+    assert (await demo.update("floatingip", floating["id"], description="d"))["port_id"] == port["id"]
+    assert (await demo.update("floatingip", floating["id"], fixed_ip_address=None))["port_id"] == port["id"]
+    await demo.refuse_update("floatingip", floating["id"], 400, "BadRequest", fixed_ip_address="10.7.0.3")
+    assert (await demo.update("floatingip", floating["id"]))["port_id"] is None
+    await demo.update("floatingip", floating["id"], port_id=port["id"])
     await demo.drop("port", port["id"])
     freed = await demo.show("floatingip", floating["id"])
     assert (freed["port_id"], freed["router_id"], freed["status"]) == (None, None, "DOWN")
@@ -125,9 +134,10 @@ async def test_a_floating_ip_stands_before_a_port(demo):
 async def test_impossible_floating_ips_are_refused(demo, other):
     network, _ = await demo.network()
     public = (await demo.public())["id"]
-    await demo.refuse("floatingip", 404, "NetworkNotFound", floating_network_id="nowhere")
+    await demo.refuse("floatingip", 404, "NetworkNotFound", floating_network_id=MISSING)
     await demo.refuse("floatingip", 400, "BadRequest", floating_network_id=network["id"])
-    await demo.refuse("floatingip", 404, "PortNotFound", floating_network_id=public, port_id="nowhere")
+    await demo.refuse("floatingip", 404, "PortNotFound", floating_network_id=public, port_id=MISSING)
+    await demo.refuse("floatingip", 400, "HTTPBadRequest", floating_network_id=public, port_id="nowhere")
     await demo.refuse("floatingip", 400, "HTTPBadRequest")
     await demo.refuse(
         "floatingip", 403, "PolicyNotAuthorized", floating_network_id=public, floating_ip_address="172.24.4.99"
@@ -139,6 +149,10 @@ async def test_impossible_floating_ips_are_refused(demo, other):
     mine = await other.make("floatingip", floating_network_id=public)
     await other.refuse_update("floatingip", mine["id"], 404, "PortNotFound", port_id=port["id"])
     await demo.show("floatingip", mine["id"], 404)
+    share = {"object_type": "network", "object_id": network["id"], "action": "access_as_shared"}
+    await demo.make("rbac_policy", **share, target_tenant=mine["project_id"])
+    theirs = await other.make("port", network_id=network["id"])
+    await demo.refuse("floatingip", 400, "BadRequest", floating_network_id=public, port_id=theirs["id"])
 
 
 async def test_agents_zones_and_extensions(demo, admin):

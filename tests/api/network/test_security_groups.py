@@ -34,7 +34,8 @@ async def test_a_group_is_made_used_and_removed(demo):
         "security_group_rule", security_group_id=group["id"], direction="ingress", protocol="TCP",
         port_range_min=80, port_range_max="80", remote_ip_prefix="10.0.0.7/8",
     )  # fmt: skip
-    assert (rule["protocol"], rule["ethertype"], rule["remote_ip_prefix"]) == ("tcp", "IPv4", "10.0.0.0/8")
+    assert (rule["protocol"], rule["ethertype"], rule["remote_ip_prefix"]) == ("tcp", "IPv4", "10.0.0.7/8")
+    assert rule["normalized_cidr"] == "10.0.0.0/8"
     network, _ = await demo.network()
     port = await demo.make("port", network_id=network["id"], security_groups=[group["id"]])
     assert [p["id"] for p in await demo.list("port", f"security_groups={group['id']}")] == [port["id"]]
@@ -59,6 +60,8 @@ async def test_a_group_is_made_used_and_removed(demo):
         (400, "HTTPBadRequest", {"remote_ip_prefix": "everywhere"}),
         (400, "SecurityGroupRuleParameterConflict", {"remote_ip_prefix": "2001:db8::/32"}),
         (400, "SecurityGroupEthertypeConflictWithProtocol", {"protocol": "ipv6-icmp"}),
+        (400, "SecurityGroupEthertypeConflictWithProtocol", {"protocol": 41}),
+        (400, "SecurityGroupEthertypeConflictWithProtocol", {"protocol": "58"}),
         (404, "SecurityGroupNotFound", {"remote_group_id": "nowhere"}),
         (404, "SecurityGroupNotFound", {"security_group_id": "nowhere"}),
         (409, "SecurityGroupRuleExists", {"direction": "egress"}),
@@ -70,6 +73,36 @@ async def test_impossible_rules_are_refused(demo, code, kind, body):
         "security_group_rule", code, kind, **{"security_group_id": group["id"], "direction": "ingress", **body}
     )
     assert len((await demo.show("security_group", group["id"]))["security_group_rules"]) == 2
+
+
+async def test_a_port_is_either_filtered_by_state_or_not(demo):
+    network, _ = await demo.network()
+    kinds = [(await demo.make("security_group", name="g", stateful=stateful))["id"] for stateful in (True, False)]
+    await demo.refuse("port", 409, "SecurityGroupConflict", network_id=network["id"], security_groups=kinds)
+    port = await demo.make("port", network_id=network["id"], security_groups=kinds[:1])
+    await demo.refuse_update("port", port["id"], 409, "SecurityGroupConflict", security_groups=kinds)
+    await demo.refuse_update("port", port["id"], 400, "HTTPBadRequest", security_groups=[kinds[0], kinds[0]])
+    assert (await demo.show("port", port["id"]))["security_groups"] == kinds[:1]
+
+
+async def test_groups_go_before_port_security(demo):
+    network, _ = await demo.network()
+    port = await demo.make("port", network_id=network["id"])
+    off = {"port_security_enabled": False}
+    await demo.refuse_update("port", port["id"], 409, "PortSecurityPortHasSecurityGroup", **off)
+    asked = {**off, "security_groups": port["security_groups"]}
+    await demo.refuse_update("port", port["id"], 400, "PortSecurityAndIPRequiredForSecurityGroups", **asked)
+    assert (await demo.update("port", port["id"], **off, security_groups=[]))["port_security_enabled"] is False
+
+
+async def test_an_admin_who_lists_a_projects_groups_finds_its_default_one(admin, demo):
+    project = (await admin.http.post("/identity/v3/projects", json={"project": {"name": "new"}})).json()["project"][
+        "id"
+    ]
+    (default,) = await admin.list("security_group", f"project_id={project}")
+    assert default["name"] == "default"
+    assert await demo.list("security_group", f"project_id={project}") == []
+    assert await admin.list("security_group", "project_id=nobody") == []
 
 
 async def test_foreign_groups_are_not_there(demo, other):

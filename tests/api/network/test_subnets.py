@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.api.network.conftest import MISSING
+
 
 async def test_defaults_leave_out_the_gateway(demo):
     _, subnet = await demo.network("10.1.2.9/24")
@@ -50,8 +52,9 @@ async def test_ipv6_and_no_gateway(demo):
         (400, "HTTPBadRequest", {"host_routes": [{"destination": "10.0.0.0/8"}]}),
         (400, "InvalidInput", {"ipv6_ra_mode": "slaac"}),
         (400, "HTTPBadRequest", {"ipv6_ra_mode": "magic"}),
-        (404, "NetworkNotFound", {"network_id": "nowhere"}),
-        (404, "SubnetPoolNotFound", {"subnetpool_id": "nowhere", "cidr": None}),
+        (404, "NetworkNotFound", {"network_id": MISSING}),
+        (404, "SubnetPoolNotFound", {"subnetpool_id": MISSING, "cidr": None}),
+        (400, "HTTPBadRequest", {"subnetpool_id": "nowhere", "cidr": None}),
     ],
 )
 async def test_impossible_subnets_are_refused(demo, status, kind, body):
@@ -99,7 +102,7 @@ async def test_pools_of_prefixes(demo, admin):
         address_scope_id=scope["id"],
     )  # fmt: skip
     assert pool["prefixes"] == ["10.20.0.0/15"]
-    assert pool["min_prefixlen"] == 8
+    assert (pool["min_prefixlen"], pool["default_prefixlen"], pool["max_prefixlen"]) == ("8", "24", "32")
     network = await demo.make("network")
     subnet = await demo.make("subnet", network_id=network["id"], subnetpool_id=pool["id"], ip_version=4)
     assert subnet["cidr"] == "10.20.0.0/24"
@@ -131,3 +134,72 @@ async def test_addresses_left_are_counted_for_the_operator(demo, admin):
     assert found["total_ips"] == 13
     assert found["used_ips"] == 1
     await demo.call("GET", "network-ip-availabilities", 403)
+
+
+async def test_an_address_of_a_scope_is_in_one_of_its_pools(demo):
+    scope = (await demo.make("address_scope", name="s", ip_version=4))["id"]
+    pool = await demo.make("subnetpool", name="p", prefixes=["10.20.0.0/16"], address_scope_id=scope)
+    await demo.refuse(
+        "subnetpool", 409, "AddressScopePrefixConflict", name="q", prefixes=["10.20.0.0/24"], address_scope_id=scope
+    )
+    other = await demo.make("subnetpool", name="q", prefixes=["10.30.0.0/16"], address_scope_id=scope)
+    over = {"prefixes": ["10.0.0.0/8"]}
+    await demo.refuse_update("subnetpool", other["id"], 409, "AddressScopePrefixConflict", **over)
+    await demo.call("PUT", f"subnetpools/{other['id']}/add_prefixes", 409, {"prefixes": ["10.20.0.0/24"]})
+    free = await demo.make("subnetpool", name="r", prefixes=["10.20.0.0/16"])
+    await demo.refuse_update("subnetpool", free["id"], 409, "AddressScopePrefixConflict", address_scope_id=scope)
+    assert (await demo.update("subnetpool", pool["id"], prefixes=["10.20.0.0/15"]))["prefixes"] == ["10.20.0.0/15"]
+    missing = {"name": "x", "prefixes": ["10.0.0.0/8"], "address_scope_id": MISSING}
+    await demo.refuse("subnetpool", 404, "AddressScopeNotFound", **missing)
+    await demo.refuse("subnetpool", 400, "HTTPBadRequest", **{**missing, "address_scope_id": "scope"})
+    assert (await demo.show("address_scope", MISSING, 404))["type"] == "AddressScopeNotFound"
+
+
+async def test_a_pool_in_somebody_elses_scope_is_not_changed(admin, demo, other):
+    scope = (await admin.make("address_scope", name="s", ip_version=4, shared=True))["id"]
+    pool = await demo.make("subnetpool", name="p", prefixes=["10.20.0.0/16"], address_scope_id=scope)
+    await demo.refuse_update("subnetpool", pool["id"], 400, "IllegalSubnetPoolUpdate", prefixes=["10.20.0.0/15"])
+    await demo.call("PUT", f"subnetpools/{pool['id']}/remove_prefixes", 400, {"prefixes": ["10.20.0.0/24"]})
+    await admin.update("subnetpool", pool["id"], prefixes=["10.20.0.0/15"])
+    await demo.refuse_update("subnetpool", pool["id"], 400, "HTTPBadRequest", shared=True)
+    await other.refuse_update("subnetpool", pool["id"], 404, "SubnetPoolNotFound", name="mine")
+
+
+async def test_a_pool_is_shared_with_whom_its_scope_is(admin, demo, other):
+    ours, theirs = [(await net.make("network"))["project_id"] for net in (demo, other)]
+    scope = (await admin.make("address_scope", name="s", ip_version=4))["id"]
+    share = {"action": "access_as_shared", "object_type": "address_scope", "object_id": scope}
+    await admin.make("rbac_policy", **share, target_tenant=ours)
+    pool = await demo.make("subnetpool", name="p", prefixes=["10.20.0.0/16"], address_scope_id=scope)
+    share = {**share, "object_type": "subnetpool", "object_id": pool["id"]}
+    await demo.refuse("rbac_policy", 400, "InvalidInput", **share, target_tenant=theirs)
+
+
+async def test_the_smallest_packet_of_each_version(admin):
+    network = await admin.make("network", mtu=1000)
+    four = {"network_id": network["id"], "cidr": "10.9.0.0/24", "ip_version": 4}
+    six = {"network_id": network["id"], "cidr": "fd00::/64", "ip_version": 6}
+    await admin.refuse("subnet", 409, "NetworkMTUSubnetConflict", **six)
+    await admin.make("subnet", **four)
+    await admin.refuse_update("network", network["id"], 409, "NetworkMTUSubnetConflict", mtu=67)
+    await admin.update("network", network["id"], mtu=1280)
+    await admin.make("subnet", **six)
+    await admin.refuse_update("network", network["id"], 409, "NetworkMTUSubnetConflict", mtu=1279)
+    await admin.refuse(
+        "subnet", 409, "NetworkMTUSubnetConflict", **{**four, "network_id": (await admin.make("network", mtu=60))["id"]}
+    )
+
+
+async def test_an_address_outside_a_pool_is_a_conflict(demo):
+    pool = await demo.make("subnetpool", name="p", prefixes=["10.20.0.0/16"])
+    network = await demo.make("network")
+    wanted = {"network_id": network["id"], "ip_version": 4, "subnetpool_id": pool["id"], "cidr": "10.99.0.0/24"}
+    await demo.refuse("subnet", 409, "SubnetAllocationError", **wanted)
+
+
+async def test_an_owner_says_whose_ports_a_subnet_is_for(demo):
+    network, subnet = await demo.network(service_types=["network:router_interface"])
+    assert subnet["service_types"] == ["network:router_interface"]
+    assert (await demo.make("port", network_id=network["id"]))["fixed_ips"] == []
+    await demo.update("subnet", subnet["id"], service_types=["compute:"])
+    assert len((await demo.make("port", network_id=network["id"], device_owner="compute:nova"))["fixed_ips"]) == 1

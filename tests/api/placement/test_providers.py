@@ -234,6 +234,10 @@ async def test_aggregates_in_both_formats(http):
     path = f"resource_providers/{uuid}/aggregates"
     old = await http.put(path, json=[group], headers=version("1.18"))
     assert old.json() == {"aggregates": [group]}
+    plain = ids.new_id().replace("-", "")
+    as_sent = await http.put(path, json={"aggregates": [plain], "resource_provider_generation": 0})
+    assert as_sent.json()["aggregates"] == [plain]
+    assert (await http.put(path, json=[group], headers=version("1.18"))).status_code == 200
     assert (await http.put(path, json=["x"], headers=version("1.18"))).status_code == 400
     assert (await http.put(path, json={"aggregates": [], "resource_provider_generation": 7})).status_code == 409
     assert (await http.get(f"resource_providers?member_of={group}")).json()["resource_providers"][0]["uuid"] == uuid

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import String, func, select
+from sqlalchemy import String, func, insert, null, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.util import await_only
 
 from pileus.kernel.db import ByteString, Row, Tx, after_commit, open_database
+from pileus.kernel.db.violations import violation_of
 from pileus.kernel.errors import Invalid
 
 
@@ -93,6 +95,45 @@ def double_check(tx: Tx, id: str) -> None:
 async def test_of_many_that_check_and_then_add_one_wins(db):
     await asyncio.gather(*(db.write(double_check, str(n)) for n in range(8)))
     assert await db.read(count) == 1
+
+
+def add_next(tx: Tx) -> str:
+    return add(tx, f"{count(tx):04}")
+
+
+async def test_a_key_that_another_took_at_the_same_moment_is_chosen_again(server_url):
+    """An engine that finds no other sign of the collision only says that the key is there."""
+    database = open_database(server_url)
+    await database.create_schema()
+    seen: list[int] = []
+
+    def overtaken(tx: Tx) -> str:
+        seen.append(tx.scalar(select(1)) or 0)  # from here on its snapshot is as old as this
+        if len(seen) == 1:
+            await_only(database.write(add, "0000"))
+        return add_next(tx)
+
+    try:
+        assert await database.write(overtaken) == "0001"
+        assert await database.read(count) == 2
+    finally:
+        await database.close()
+
+
+@pytest.mark.parametrize(
+    ("work", "kind", "columns"),
+    [
+        (lambda tx: [add(tx, "a"), tx.expunge_all(), add(tx, "a")], "unique", {"id"}),
+        (lambda tx: tx.execute(insert(Thing).values(id="a", data=null())), "null", {"data"}),
+    ],
+)
+async def test_which_columns_a_constraint_names(db, work, kind, columns):
+    with pytest.raises(IntegrityError) as failure:
+        await db.write(work)
+    violation = violation_of(failure.value)
+    assert violation.kind == kind
+    assert set(violation.columns) <= columns
+    assert violation.columns or kind == "unique", "MariaDB names the key, not its columns"
 
 
 ALIKE = ["a", "A", "a ", "\u00e4", "a\u0308", "\u00df", "ss", "\U0001f327", "\U0001f328"]

@@ -10,7 +10,7 @@ from pileus.kernel.context import Caller
 from pileus.kernel.db import NeedsWrite, Row, Tx, writable
 from pileus.kernel.policy import ADMIN
 from pileus.kernel.rest import Api, network_error
-from pileus.kernel.rest.regular import Attr, Name, Resource, StandardRow, Tagged, add_tag_routes
+from pileus.kernel.rest.regular import Attr, ListQuery, Name, Resource, StandardRow, Tagged, add_tag_routes
 from pileus.kernel.rest.regular.attributes import derive
 from pileus.kernel.service import Service
 from pileus.kernel.testing import client, running
@@ -63,7 +63,7 @@ def related(tx: Tx, ctx: Any, rows: Any, wanted: frozenset[str]) -> dict[str, di
 
 
 @boats.before_list
-def there_is_always_a_raft(tx: Tx, ctx: Any) -> None:
+def there_is_always_a_raft(tx: Tx, ctx: Any, query: ListQuery) -> None:
     if tx.get(Boat, f"raft-{ctx.project_id}") is None:
         if not writable(tx):
             raise NeedsWrite
@@ -171,6 +171,10 @@ async def test_lists_filter_sort_and_page_both_ways(call):
     assert [boat["name"] for boat in second["boats"]] == ["c", "raft"]
     back = next(link["href"] for link in second["boats_links"] if link["rel"] == "previous").split("/v1/")[1]
     assert (await call("GET", back)).json()["boats"] == page["boats"]
+    last = (await call("GET", "boats?sort_key=name&limit=2&marker=" + second["boats"][1]["id"])).json()
+    assert last["boats"] == []
+    (back,) = [link["href"].split("/v1/")[1] for link in last["boats_links"] if link["rel"] == "previous"]
+    assert (await call("GET", back)).json()["boats"] == second["boats"]
     for query in ("masts=many", "colour=red", "limit=x", "sort_key=sails", "sort_dir=up&sort_key=name", "afloat=2"):
         assert (await call("GET", f"boats?{query}")).status_code == 400, query
 
@@ -199,3 +203,24 @@ async def test_revisions_guard_changes(call):
     assert (await call("PUT", path, {"boat": {"name": "a"}}, **match)).status_code == 200
     answer = await call("PUT", path, {"boat": {"name": "b"}}, **match)
     assert (answer.status_code, answer.json()["NeutronError"]["type"]) == (412, "RevisionNumberConstraintFailed")
+
+
+def test_the_types_of_errors_are_made_of_the_title():
+    kind = Resource(Api("boats"), "tall_ship", "tall_ships", BoatAttributes, Boat, title="Tall ship")
+    assert kind.not_found == "TallShipNotFound"
+
+
+def test_an_attribute_says_what_null_is_where_its_column_cannot_be():
+    class Wrong(Tagged, kw_only=True):
+        name: Name | None = ""
+
+    with pytest.raises(TypeError, match=r"wreck\.name: its column cannot be null"):
+        Resource(Api("boats"), "wreck", "wrecks", Wrong, Boat, title="Wreck")
+
+
+async def test_null_is_refused_where_it_means_nothing(call):
+    boat = await make(call)
+    for method, path in (("POST", "boats"), ("PUT", f"boats/{boat['id']}")):
+        answer = await call(method, path, {"boat": {"name": None}})
+        assert answer.status_code == 400
+        assert answer.json()["NeutronError"]["message"].startswith("Invalid input for name. Reason:")

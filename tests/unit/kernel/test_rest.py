@@ -91,6 +91,8 @@ def create(tx: Tx, ctx: Context, body: NoteCreate) -> NoteView:
         raise Conflict("There is a note of that title.")
     if body.title == "defect":
         raise RuntimeError("secret detail")
+    if body.title == "again":
+        tx.add(Note(id="one of a kind", project_id=ctx.project_id, title="secret title"))
     return NoteView(id=note.id, title=note.title, tags=body.tags)
 
 
@@ -121,6 +123,15 @@ def whisper(note: Note) -> None:
 def careless(tx: Tx, ctx: Context) -> None:
     """A defect: it says that it judges, and does not."""
     tx.add(Note(id=ids.new_id(), project_id=ctx.project_id, title="careless"))
+
+
+class Rename(Body):
+    title: str | None = None
+
+
+@api.action("/notes/{note}/action", "rename", WRITE, status=202)
+def rename(note: Note, body: Rename) -> None:
+    note.title = body.title  # type: ignore[assignment]
 
 
 @api.put("/blobs/{name:path}", WRITE)
@@ -202,6 +213,30 @@ async def test_a_refused_request_changes_nothing(cloud):
     assert failed.headers["x-openstack-request-id"] in failed.text
     async with client(cloud, "p1/reader") as http:
         assert (await http.get("/notes/v1/notes")).json() == {"notes": []}
+
+
+async def test_a_violated_constraint_is_not_called_a_race(cloud):
+    assert (await post(cloud, {"title": "again"})).status_code == 202
+    twice = await post(cloud, {"title": "again"})
+    assert twice.status_code == 409
+    assert "another one with the same id already" in twice.text
+    assert "secret" not in twice.text
+    note = (await post(cloud, {"title": "a"})).json()["note"]["id"]
+    async with client(cloud, "p1/member") as http:
+        path = f"/notes/v1/notes/{note}/action"
+        null = await http.post(path, json={"rename": {"title": None}})
+        assert (null.status_code, "title" in null.text) == (400, True)
+        assert (await http.post(path, json={"rename": {}})).status_code == 500, "a null that nobody sent is a defect"
+        assert (await http.get(f"/notes/v1/notes/{note}")).json()["note"]["title"] == "a"
+
+
+async def test_a_final_slash_is_an_id_forgotten_where_the_api_says_so(cloud, monkeypatch):
+    async with client(cloud, "p1/member") as http:
+        assert (await http.get("/notes/v1/notes/")).status_code == 200
+        monkeypatch.setattr(api, "final_slash", False)
+        assert (await http.get("/notes/v1/notes/")).status_code == 404
+        assert (await http.delete("/notes/v1/notes/")).status_code == 404
+        assert (await http.get("/notes/v1/notes")).status_code == 200
 
 
 async def test_who_may_do_what(cloud):

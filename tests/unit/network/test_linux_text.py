@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pileus.services.network.drivers.base import HostNetworkError
 from pileus.services.network.drivers.contract import dhcp, new_id
 from pileus.services.network.drivers.linux import dhcp as dnsmasq
 from pileus.services.network.drivers.linux import filters, routers
@@ -132,6 +133,11 @@ class TestDnsmasq:
         subnet = msgspec.structs.replace(spec.subnets[0], gateway_ip=None)
         lines = dnsmasq.options_file(msgspec.structs.replace(spec, subnets=(subnet,), metadata=False)).splitlines()
         assert lines == ["tag:subnet0,option:dns-server,10.7.0.2", "tag:subnet0,option:router"]
+
+    def test_a_value_never_begins_a_line_of_its_own(self) -> None:
+        spec = msgspec.structs.replace(dhcp(NetworkSpec(id=new_id())), domain="x\ndhcp-script=/bin/true")
+        with pytest.raises(HostNetworkError, match="line break"):
+            dnsmasq.configuration(spec, Path("/d"), "d0")
 
     def test_serves_only_subnets_with_dhcp(self) -> None:
         spec = dhcp(NetworkSpec(id=new_id()), DhcpHost(port_id="p", mac="m", ips=("10.7.0.5", "10.8.0.5")))

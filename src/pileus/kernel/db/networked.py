@@ -1,7 +1,8 @@
 """PostgreSQL and MariaDB: the same plain functions, run in a greenlet over an async driver.
 
 Rule: every transaction that writes is serializable, every one that reads sees one snapshot, and a transaction is
-run again when the engine says that two of them collided.
+run again when two of them collided: when the engine says so, or when a key that it did not see is taken.  Run again,
+it sees who took it; the same key refused twice is no collision.
 """
 
 import asyncio
@@ -11,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, event, make_url, text
-from sqlalchemy.exc import DataError, DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from pileus.kernel import ids
 from pileus.kernel.db.base import Collided, Row, Tx
 from pileus.kernel.db.session import Session
+from pileus.kernel.db.violations import may_be_a_race
 from pileus.kernel.errors import ApiError, Invalid, OutOfSpace, Unavailable
 
 P = ParamSpec("P")
@@ -111,6 +113,7 @@ class Networked:
         return await self._run(work, args, kwargs, commit=True)
 
     async def _run(self, work: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], *, commit: bool) -> T:
+        refused = ""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 async with (self._write if commit else self._read)() as session:
@@ -125,8 +128,10 @@ class Networked:
                 if error.connection_invalidated and not commit and attempt < 3:
                     continue
                 code = error_code(error)
-                if code not in self.kind.collisions:
+                raced = isinstance(error, IntegrityError) and may_be_a_race(error) and str(error.orig) != refused
+                if code not in self.kind.collisions and not raced:
                     raise self._named(error, code) from error
+                refused = str(error.orig)
             log.debug("transaction collided (%s), attempt %d", code, attempt)
             await asyncio.sleep(ids.jitter(0.005 * 2 ** min(attempt, 7), 0.5))
         raise Unavailable(

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from pileus.kernel import ids, telemetry
 from pileus.kernel.context import ANONYMOUS, Context
 from pileus.kernel.db import NeedsWrite, Tx
+from pileus.kernel.db.violations import violation_of
 from pileus.kernel.errors import ApiError, Conflict, Invalid, MethodNotAllowed, NotFound, Unauthenticated, Unavailable
 from pileus.kernel.requests import Recent, remember
 from pileus.kernel.rest import explain
@@ -157,6 +158,8 @@ class App:
         found = tree.find(segments)
         if found is None and segments and not segments[-1]:
             found = tree.find(segments[:-1])
+            if found is not None and not found[0].ends_with_slash:
+                raise NotFound(f"There is nothing at {request.path}: an id is missing, or the slash is too much.")
         if found is None:
             raise NotFound(f"There is nothing at {request.path}.")
         return found
@@ -232,9 +235,8 @@ class App:
 
     def _refusal(self, error: Exception, request: Request, ctx: Context, api: Api | None) -> Response:
         if isinstance(error, IntegrityError):
-            log.warning("constraint violated: %s", error.orig, extra={"request_id": ctx.request_id})
-            error = Conflict("Another request changed the same thing at the same moment; look at it and try again.")
-        elif _unstorable(error):
+            error = _violated(error, request, ctx) or error
+        if _unstorable(error):
             error = Invalid("A value in the request cannot be stored or compared: a number is too large, or a text is.")
         elif not isinstance(error, ApiError):
             log.exception("unexpected failure", extra={"request_id": ctx.request_id, "path": request.path})
@@ -254,6 +256,40 @@ class App:
             if api.microversions is not None and ctx.version != (0, 0):
                 response.headers.extend(api.microversions.headers(ctx.version))
         return response
+
+
+def _violated(error: IntegrityError, request: Request, ctx: Context) -> ApiError | None:
+    """Return the refusal of what violates a constraint, or None for a defect: a value that nobody sent.
+
+    Two requests at once do not get here: a database that lets them collide runs the loser again.
+    """
+    violation = violation_of(error)
+    log.warning("constraint violated: %s", error.orig, extra={"request_id": ctx.request_id})
+    if violation.kind == "unique":
+        same = f"the same {' and '.join(violation.columns)}" if violation.columns else "the same key"
+        return Conflict(f"There is another one with {same} already: change that, or use the one that is there.")
+    if violation.kind == "reference":
+        return Conflict("What this request names is gone, or something else still refers to it; look at both again.")
+    if violation.kind == "null" and (null := sorted(_nulls(_json(request)) & set(violation.columns))):
+        return Invalid(f"Invalid input for {null[0]}. Reason: it cannot be null.")
+    return None
+
+
+def _json(request: Request) -> Any:
+    try:
+        return msgspec.json.decode(request.body or b"null")
+    except msgspec.DecodeError:
+        return None
+
+
+def _nulls(body: Any) -> set[str]:
+    """Return the members that are null anywhere in a body, by the names that columns have."""
+    if isinstance(body, list):
+        return {name for item in body for name in _nulls(item)}
+    if not isinstance(body, dict):
+        return set()
+    own = {name.replace(":", "_").replace("-", "_") for name, value in body.items() if value is None}
+    return own.union(*(_nulls(value) for value in body.values()))
 
 
 def _unstorable(error: Exception) -> bool:

@@ -87,6 +87,9 @@ class Api:
     """Who could not act on a resource anyway is not told that it is missing: 403, not 404."""
     strict: bool = True
     """Numbers and booleans in bodies must have their JSON type; False accepts them as text too."""
+    final_slash: bool = True
+    """A path may end with a slash.  False: it is 404, so that who forgets an id is not given, or does not empty, the
+    whole list."""
     json_limit: int = 1 << 20
     screen: "Callable[[Request, Route], None] | None" = None
     """Called with every request before anything else, to raise ApiError for what nobody may send."""

@@ -17,6 +17,11 @@ class Node:
     names: tuple[str, ...] = ()
     endpoints: dict[str, list[Endpoint]] = field(default_factory=dict)
 
+    @property
+    def ends_with_slash(self) -> bool:
+        """Whether the path may be written with a slash at its end."""
+        return all(endpoint.api.final_slash for some in self.endpoints.values() for endpoint in some)
+
 
 class Tree:
     """All endpoints of one service."""

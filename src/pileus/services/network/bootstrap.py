@@ -113,7 +113,7 @@ def _private(tx: Tx, ctx: Context, settings: NetworkSettings, public: Network) -
             dns_nameservers=list(settings.dns_nameservers),
         ),
     )
-    gateway = {"network_id": public.id}
+    gateway = routers.Gateway(network_id=public.id)
     router = routers.create_router(
         tx, ctx, _body(router_resource, project_id=ctx.project_id, name="router1", external_gateway_info=gateway)
     )

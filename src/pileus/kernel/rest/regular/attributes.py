@@ -3,6 +3,7 @@
 Rule: everything is worked out once, when the resource is declared; a request only looks things up.
 """
 
+import types
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,9 @@ class Attr:
 
     ``on``: c in the create body, u in the update body, v in the view.  ``find``: f is a filter, s a sort key.
     ``create``, ``update``, ``get`` are policy checks of their own ("create_network:shared").  ``source`` is the
-    row's attribute when it is not called like the field; "" when the value comes from ``related``.
+    row's attribute when it is not called like the field; "" when the value comes from ``related``.  ``null`` says
+    what a client's null is where the type has None: True, the value None; False, a mistake (None then only stands
+    for what was not given); ``list``, ``dict`` or ``str``, an empty one.  ``show`` makes the view's value of the row's.
     """
 
     on: str = "cuv"
@@ -33,6 +36,8 @@ class Attr:
     update: str | None = None
     get: str | None = None
     source: str | None = None
+    null: bool | type = True
+    show: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,34 @@ class Field:
     @property
     def source(self) -> str:
         return self.name if self.attr.source is None else self.attr.source
+
+    @property
+    def may_be_null(self) -> bool:
+        """Whether a request can make this None."""
+        return self.attr.null is True and _has_none(self.hint)
+
+
+def _has_none(hint: Any) -> bool:
+    return (
+        hint is type(None) or hint is Any or any(_has_none(part) for part in typing.get_args(hint) if _is_union(hint))
+    )
+
+
+def _is_union(hint: Any) -> bool:
+    return hasattr(hint, "__metadata__") or typing.get_origin(hint) in (typing.Union, types.UnionType)
+
+
+def text(pattern: str, what: str, longest: int) -> msgspec.Meta:
+    """Return the constraint of a text that matches a pattern; refusals say ``what`` is expected ("a UUID").
+
+    A pattern's final ``$`` is the end: not, as by itself, the place before a last line break.
+    """
+    pattern = f"{pattern}(?!\\n)" if pattern.endswith("$") else pattern
+    _EXPECTED[pattern] = what
+    return msgspec.Meta(pattern=pattern, max_length=longest)
+
+
+_EXPECTED: dict[str, str] = {}
 
 
 def fields_of(attributes: type[msgspec.Struct]) -> list[Field]:
@@ -97,6 +130,8 @@ class Encoder:
         self._get: Callable[[Any], tuple[Any, ...]] = attrgetter(*sources)
         self._read: Callable[[dict[str, Any]], tuple[Any, ...]] = itemgetter(*sources)
         self._times = [at for at, field in enumerate(self.fields) if field.source and _is_time(field.hint)]
+        shown = [(at, field.attr.show) for at, field in enumerate(self.fields)]
+        self._shown = [(at, show) for at, show in shown if show is not None]
         self._loose = [(at, field.name) for at, field in enumerate(self.fields) if not field.source]
 
     def all_values(self, rows: Sequence[Any], related: dict[str, dict[str, Any]]) -> list[list[Any]]:
@@ -112,6 +147,8 @@ class Encoder:
             for at in times:
                 if found[at] is not None:
                     found[at] = iso(found[at])
+            for at, show in self._shown:
+                found[at] = show(found[at])
             id = row.id
             for at, values, default in loose:
                 found[at] = values.get(id, default)
@@ -143,6 +180,10 @@ def decode(raw: dict[str, Any], kind: type[msgspec.Struct]) -> Any:
 def _readable(message: str) -> str:
     reason, at, path = message.partition(" - at `$.")
     reason = reason.replace("`", "'")
+    _, regex, pattern = reason.partition(" matching regex ")
+    if regex:
+        expected = next((what for known, what in _EXPECTED.items() if repr(known) == pattern), f"text like {pattern}")
+        reason = f"Expected {expected}"
     if not at:
         return f"Invalid input: {reason}."
     return f"Invalid input for {path.rstrip('`')}. Reason: {reason}."

@@ -38,6 +38,12 @@ def normalised(raw: dict[str, Any], use: str, known: Mapping[str, Field]) -> dic
         raise Invalid(f"Attribute '{fixed[0]}' not allowed in POST.")
     if fixed:
         raise Invalid(f"Cannot update read-only attribute {fixed[0]}.")
+    for api in [api for api, value in raw.items() if value is None]:
+        null = known[api].attr.null
+        if null is False:
+            raise Invalid(f"Invalid input for {api}. Reason: it cannot be null.")
+        if null is not True:
+            raw[api] = null()
     return raw
 
 

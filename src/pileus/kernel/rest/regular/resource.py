@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
+from msgspec import UNSET
 from sqlalchemy import ColumnElement, select
+from sqlalchemy import inspect as inspect_row
 
 from pileus.kernel import clock, events
 from pileus.kernel.config import Settings
@@ -48,7 +50,8 @@ class Resource(Generic[R]):
     """A kind of resource under ``/<plural>`` of an Api.
 
     ``visible(ctx)`` limits what a caller can see (None: all); by default its own project's, for admins all.
-    ``title`` begins the sentences and the types of errors: "Network", "NetworkNotFound".
+    ``title`` begins the sentences and, each of its words with a capital, the types of errors: "Address scope",
+    "AddressScopeNotFound"; ``kind`` where the type is not made so.
     """
 
     def __init__(
@@ -68,8 +71,9 @@ class Resource(Generic[R]):
     ) -> None:
         self.api, self.name, self.plural, self.row, self.title = api, name, plural, row, title
         self.path = path or f"/{plural.replace('_', '-')}"
-        self.not_found = f"{kind or title.replace(' ', '')}NotFound"
+        self.not_found = f"{kind or ''.join(word[:1].upper() + word[1:] for word in title.split())}NotFound"
         self.fields = fields_of(attributes)
+        self._check_nulls()
         self.create_struct = derive(attributes, "c")
         self.update_struct = derive(attributes, "u")
         self.view_struct = derive(attributes, "v")
@@ -81,7 +85,7 @@ class Resource(Generic[R]):
         self.guards = self._guards()
         self.tagged = tagged
         self._visible = visible
-        self._prepare: Callable[[Tx, Context], object] | None = None
+        self._prepare: Callable[[Tx, Context, ListQuery], object] | None = None
         self._related: Callable[..., dict[str, dict[str, Any]]] | None = None
         self._target: Callable[[Tx, Context, Any], Any] = lambda tx, ctx, thing: thing
         self._columns = self._find("f")
@@ -94,6 +98,13 @@ class Resource(Generic[R]):
         """The same for rules of those who may read."""
         api.get(self.path, self.read_rule)(self._list_handler())
         api.get(f"{self.path}/{{id}}", self.read_rule, about=self.about_seen)(self._show_handler())
+
+    def _check_nulls(self) -> None:
+        """Raise TypeError for an attribute that an update may make None though its column cannot be."""
+        for field in self.fields:
+            column: Any = getattr(self.row, field.source, None) if field.source else None
+            if "u" in field.attr.on and field.may_be_null and hasattr(column, "type") and not column.nullable:
+                raise TypeError(f"{self.name}.{field.api}: its column cannot be null, so say what null is: Attr(null=)")
 
     def _guards(self) -> dict[str, dict[str, Rule]]:
         guards: dict[str, dict[str, Rule]] = {"create": {}, "update": {}, "get": {}}
@@ -167,7 +178,7 @@ class Resource(Generic[R]):
         return add
 
     def before_list(self, prepare: F) -> F:
-        """Register ``prepare(tx, ctx)``, run before a list is read; it may raise ``NeedsWrite``."""
+        """Register ``prepare(tx, ctx, query)``, run before a list is read; it may raise ``NeedsWrite``."""
         self._prepare = prepare
         return prepare
 
@@ -176,8 +187,11 @@ class Resource(Generic[R]):
         self._visible = condition
         return condition
 
-    def update(self, check: str = ADMIN_OR_MEMBER) -> Callable[[F], F]:
-        """Register ``update(tx, ctx, row, changes[, settings])``; it applies the changes and offers PUT."""
+    def update(self, check: str = ADMIN_OR_MEMBER, *, whole: bool = False) -> Callable[[F], F]:
+        """Register ``update(tx, ctx, row, changes[, settings])``; it applies the changes and offers PUT.
+
+        Without changes there is nothing to do, unless what is left out means something (``whole``).
+        """
         rule = Rule(f"update_{self.name}", check)
         self.checks["update"] = check
 
@@ -186,9 +200,9 @@ class Resource(Generic[R]):
 
             def handler(tx: Tx, ctx: Context, row: Any, request: Request, body: Any, runtime: Any) -> Response:
                 match_revision(row, request, self.title)
-                given = self._update_body(tx, ctx, row, body)
-                if given:
-                    change(tx, ctx, row, given, **{name: runtime.config.get(kind) for name, kind in settings})
+                changes = self._changes(tx, ctx, row, self._update_body(body))
+                if changes or whole:
+                    change(tx, ctx, row, changes, **{name: runtime.config.get(kind) for name, kind in settings})
                     self.touch(tx, ctx, row)
                 return json_response({self.name: self.views(tx, ctx, [row])[0]})
 
@@ -287,7 +301,7 @@ class Resource(Generic[R]):
             if whole := runtime.config.get(LimitSettings).whole:
                 query.limit = min(query.limit or whole, whole)
             if self._prepare is not None:
-                self._prepare(tx, ctx)
+                self._prepare(tx, ctx, query)
             rows = self._page(tx, ctx, query)
             content: dict[str, Any] = {self.plural: self.views(tx, ctx, rows, query.fields)}
             if links := page_links(request, ctx, query, [row.id for row in rows]):  # type: ignore[attr-defined]
@@ -340,14 +354,26 @@ class Resource(Generic[R]):
         self.emit(tx, ctx, row, "created")
         return row
 
-    def _update_body(self, tx: Tx, ctx: Context, row: R, raw: Any) -> dict[str, Any]:
+    def _update_body(self, raw: Any) -> Any:
+        """Return the body as its struct; raise Invalid for what cannot be said."""
         if not isinstance(raw, dict) or not isinstance(raw.get(self.name), dict):
             raise Invalid(f"The request body must be a JSON object with the member '{self.name}', an object.")
-        given = normalised(raw[self.name], "u", self.by_api)
-        body = decode(given, self.update_struct)
+        return decode(normalised(raw[self.name], "u", self.by_api), self.update_struct)
+
+    def _changes(self, tx: Tx, ctx: Context, row: R, body: Any) -> dict[str, Any]:
+        """Return what a body changes, by the names of the fields; raise Forbidden for what this caller may not."""
         load_references(tx, ctx, body, self.api.references, self.api.missing)
-        self._require_guards(ctx, "update", given, self._target(tx, ctx, row))
-        return {self.by_api[api].name: getattr(body, self.by_api[api].name) for api in given}
+        given = {field.api: field.name for field in self.fields if getattr(body, field.name, UNSET) is not UNSET}
+        changes = {name: getattr(body, name) for name in given.values()}
+        if self.guards["update"].keys() & given.keys():
+            self._require_guards(ctx, "update", given, self._target(tx, ctx, self._changed(row, changes)))
+        return changes
+
+    def _changed(self, row: R, changes: Mapping[str, Any]) -> Any:
+        """Return what the row would be with these changes: what the rules of single attributes are judged against."""
+        columns = {attribute.key: getattr(row, attribute.key) for attribute in inspect_row(self.row).column_attrs}
+        named = {field.source or field.name: changes[field.name] for field in self.fields if field.name in changes}
+        return self.row(**{**columns, **{name: value for name, value in named.items() if name in columns}})
 
     def _require_guards(self, ctx: Context, use: str, given: Mapping[str, Any], target: Any) -> None:
         for api, rule in self.guards[use].items():

@@ -8,8 +8,10 @@ from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pileus.kernel import clock, ids
-from pileus.kernel.rest.regular.attributes import Attr
+from pileus.kernel.rest.regular.attributes import Attr, text
 
+Uuid = Annotated[str, text(r"^[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}$", "a UUID", 36)]
+"""The id of another thing, which can then be missing; what is no id at all is a mistake."""
 Name = Annotated[str, msgspec.Meta(max_length=255)]
 Time = Annotated[datetime | None, Attr(on="v", find="s")]
 
@@ -31,7 +33,7 @@ class Standard(msgspec.Struct, kw_only=True):
     id: Annotated[str, Attr(on="v")] = ""
     project_id: Annotated[str, msgspec.Meta(max_length=255), Attr(on="cv")] = ""
     tenant_id: Annotated[str, Attr(on="v", find="", source="project_id")] = ""
-    description: Name | None = ""
+    description: Name = ""
     created_at: Time = None
     updated_at: Time = None
     revision_number: Annotated[int, Attr(on="v")] = 0

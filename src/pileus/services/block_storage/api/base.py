@@ -2,8 +2,7 @@
 
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.errors import NotFound
-from pileus.kernel.rest import Api, Microversions, Request, compute_error, link_page
+from pileus.kernel.rest import Api, Microversions, compute_error, link_page
 from pileus.services.block_storage.app import access
 from pileus.services.block_storage.model import Attachment, Backup, Snapshot, Transfer, Volume, VolumeType
 
@@ -18,6 +17,7 @@ api = Api(
     request_id_header="x-compute-request-id",
     project_in_path=True,
     strict=False,
+    final_slash=False,
 )
 
 
@@ -49,13 +49,3 @@ def load_transfer(tx: Tx, ctx: Context, id: str) -> Transfer:
 @api.loader(VolumeType)
 def load_type(tx: Tx, ctx: Context, id: str) -> VolumeType:
     return access.get_type(tx, ctx, id)
-
-
-def nothing_there(request: Request) -> None:
-    """Answer ``/volumes/`` and its like: clients that forget an id must not be given, or empty, the whole list."""
-    raise NotFound(f"There is nothing at {request.path}: an id is missing at its end.")
-
-
-for _plural in ("volumes", "snapshots", "types", "attachments"):
-    for _method in ("GET", "PUT", "DELETE"):
-        api.route(_method, f"/{_plural}/", None)(nothing_there)

@@ -19,6 +19,7 @@ api = Api(
     page=link_page,
     request_id_header="x-compute-request-id",
     project_in_path=True,
+    final_slash=False,
 )
 documents = Api("compute", "", None, error=compute_error, request_id_header="x-compute-request-id")
 """What is answered without a version: the version documents and the guests' metadata."""

@@ -30,6 +30,6 @@ def _link(plural: str, query: list[tuple[str, str]]) -> str:
     return f"/v2/{plural}?{urlencode(query)}" if query else f"/v2/{plural}"
 
 
-api = Api("image", "/v2", error=image_error, page=image_page, hide_foreign=False)
+api = Api("image", "/v2", error=image_error, page=image_page, hide_foreign=False, final_slash=False)
 root = Api("image", "", error=image_error)
 api.loader(ImageRow)(load_image)

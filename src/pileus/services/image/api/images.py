@@ -49,16 +49,6 @@ def list_images(tx: Tx, ctx: Context, request: Request) -> Page:
     return Page([images.describe(row, extras[row.id]) for row in rows], marker)
 
 
-@api.get("/images/", None)
-def show_nothing() -> None:
-    raise NotFound("No image found with ID ''; to list images leave out the slash at the end.")
-
-
-@api.delete("/images/", None)
-def delete_nothing() -> None:
-    raise NotFound("No image found with ID ''.")
-
-
 @api.get("/images/{image}", rules.GET)
 def show_image(tx: Tx, image: ImageRow) -> dict[str, Any]:
     return images.describe_one(tx, image)

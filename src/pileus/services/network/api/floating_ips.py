@@ -8,31 +8,30 @@ import msgspec
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import ADMIN_OR_MANAGER
-from pileus.kernel.rest.regular import Attr, Resource, Tagged, add_tag_routes
+from pileus.kernel.rest.regular import Attr, Resource, Tagged, Uuid, add_tag_routes
 from pileus.services.network.api.root import api
 from pileus.services.network.app import floating_ips as app
+from pileus.services.network.app.port_values import DnsDomain
 from pileus.services.network.model import FloatingIp
 from pileus.services.network.store import ports
 
 
 class FloatingIpAttributes(Tagged, kw_only=True):
-    floating_network_id: Annotated[str, Attr(on="cv")]
-    subnet_id: Annotated[str | None, Attr(on="c")] = None
+    floating_network_id: Annotated[Uuid, Attr(on="cv")]
+    subnet_id: Annotated[Uuid | None, Attr(on="c")] = None
     floating_ip_address: Annotated[str | None, Attr(on="cv", create=ADMIN_OR_MANAGER)] = None
-    port_id: str | None = None
+    port_id: Uuid | None = None
     fixed_ip_address: str | None = None
     router_id: Annotated[str | None, Attr(on="v")] = None
     status: Annotated[str, Attr(on="v")] = "DOWN"
     port_details: Annotated[dict[str, Any] | None, Attr(on="v", find="", source="")] = None
     dns_name: Annotated[str, msgspec.Meta(max_length=255), Attr(on="cv")] = ""
-    dns_domain: Annotated[str, msgspec.Meta(max_length=255), Attr(on="cv")] = ""
+    dns_domain: Annotated[DnsDomain, Attr(on="cv")] = ""
 
 
-floating_ips = Resource(
-    api, "floatingip", "floatingips", FloatingIpAttributes, FloatingIp, title="Floating IP", kind="FloatingIP"
-)
+floating_ips = Resource(api, "floatingip", "floatingips", FloatingIpAttributes, FloatingIp, title="Floating IP")
 floating_ips.create()(app.create_floating_ip)
-floating_ips.update()(app.update_floating_ip)
+floating_ips.update(whole=True)(app.update_floating_ip)
 floating_ips.delete()(app.delete_floating_ip)
 add_tag_routes(floating_ips)
 

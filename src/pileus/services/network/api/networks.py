@@ -13,11 +13,14 @@ from pileus.kernel.rest import at_most
 from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, add_tag_routes, boolean
 from pileus.services.network.api.root import api
 from pileus.services.network.app import networks as app
+from pileus.services.network.app.port_values import DnsDomain
 from pileus.services.network.model import EXTERNAL, SHARED, ZONE, Network, SubnetPool
 from pileus.services.network.store import networks as store
 from pileus.services.network.store import sharing
 
 Guarded = Attr(create=ADMIN, update=ADMIN, source="", find="f")
+
+Provider = Attr(create=ADMIN, update=ADMIN, get=ADMIN, null=False)
 
 
 class NetworkAttributes(Tagged, kw_only=True):
@@ -34,16 +37,10 @@ class NetworkAttributes(Tagged, kw_only=True):
     availability_zones: Annotated[list[str], Attr(on="v", find="", source="")] = []
     ipv4_address_scope: Annotated[str | None, Attr(on="v", find="", source="")] = None
     ipv6_address_scope: Annotated[str | None, Attr(on="v", find="", source="")] = None
-    dns_domain: Annotated[str, msgspec.Meta(max_length=255)] = ""
-    network_type: Annotated[str | None, Attr(create=ADMIN, update=ADMIN, get=ADMIN)] = msgspec.field(
-        default=None, name="provider:network_type"
-    )
-    physical_network: Annotated[str | None, Attr(create=ADMIN, update=ADMIN, get=ADMIN)] = msgspec.field(
-        default=None, name="provider:physical_network"
-    )
-    segmentation_id: Annotated[int | None, Attr(create=ADMIN, update=ADMIN, get=ADMIN)] = msgspec.field(
-        default=None, name="provider:segmentation_id"
-    )
+    dns_domain: DnsDomain = ""
+    network_type: Annotated[str | None, Provider] = msgspec.field(default=None, name="provider:network_type")
+    physical_network: Annotated[str | None, Provider] = msgspec.field(default=None, name="provider:physical_network")
+    segmentation_id: Annotated[int | None, Provider] = msgspec.field(default=None, name="provider:segmentation_id")
 
 
 networks = Resource(
@@ -68,10 +65,11 @@ def related(tx: Tx, ctx: Context, rows: Sequence[Network], wanted: frozenset[str
     if wanted & {"subnets", "availability_zones"}:
         found["subnets"] = store.subnet_ids_of(tx, ids)
         found["availability_zones"] = {id: [ZONE] for id in found["subnets"]}
-    if wanted & {"shared", "router_external"}:
+    if "shared" in wanted:
         actions = sharing.share_actions(tx, "network", ids, ctx.project_id)
         found["shared"] = {id: SHARED in held for id, held in actions.items()}
-        found["router_external"] = {id: EXTERNAL in held for id, held in actions.items()}
+    if "router_external" in wanted:
+        found["router_external"] = dict.fromkeys(sharing.external_ids(tx), True)
     if wanted & {"ipv4_address_scope", "ipv6_address_scope"}:
         scopes = _scopes(tx, ids)
         found["ipv4_address_scope"], found["ipv6_address_scope"] = scopes[4], scopes[6]
@@ -88,12 +86,13 @@ def _scopes(tx: Tx, ids: list[str]) -> dict[int, dict[str, str]]:
     return found
 
 
-def _by_share(name: str, action: str) -> None:
-    @networks.filter(name)
-    def matches(ctx: Context, values: list[str]) -> ColumnElement[bool]:
-        shared = Network.id.in_(sharing.shared_ids("network", ctx.project_id, [action]))
-        return or_(*(shared if boolean(name, value) else ~shared for value in values))
+@networks.filter("shared")
+def by_share(ctx: Context, values: list[str]) -> ColumnElement[bool]:
+    shared = Network.id.in_(sharing.shared_ids("network", ctx.project_id, [SHARED]))
+    return or_(*(shared if boolean("shared", value) else ~shared for value in values))
 
 
-_by_share("shared", SHARED)
-_by_share("router:external", EXTERNAL)
+@networks.filter("router:external")
+def by_external(ctx: Context, values: list[str]) -> ColumnElement[bool]:
+    external = Network.id.in_(sharing.external_networks())
+    return or_(*(external if boolean("router:external", value) else ~external for value in values))

@@ -10,10 +10,11 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import ADMIN, ADMIN_OR_SERVICE, MANAGER
-from pileus.kernel.rest import Extra, Id, Objects, at_most
-from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, add_tag_routes
+from pileus.kernel.rest import Extra, at_most
+from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, Uuid, add_tag_routes
 from pileus.services.network.api.root import api
 from pileus.services.network.app import ports as app
+from pileus.services.network.app.port_values import DnsDomain
 from pileus.services.network.model import DNS_DOMAIN, Address, Port, PortGroup
 from pileus.services.network.store import networks, sharing
 from pileus.services.network.store import ports as store
@@ -27,35 +28,42 @@ Vnic = Literal[
     "normal", "direct", "direct-physical", "macvtap", "baremetal", "virtio-forwarder", "smart-nic", "vdpa",
     "remote-managed", "accelerator-direct", "accelerator-direct-physical",
 ]  # fmt: skip
-Admins = Attr(create=ADMIN_OR_SERVICE, update=ADMIN_OR_SERVICE, get=ADMIN_OR_SERVICE)
-AdminsHost = Attr(create=ADMIN_OR_SERVICE, update=ADMIN_OR_SERVICE, get=ADMIN_OR_SERVICE, find="", source="")
+FixedIps = Annotated[list[Annotated[dict[str, str | None], at_most(16)]], at_most(1000)]
+"""``[{"subnet_id": ..., "ip_address": ...}, ...]``, with one of them or both."""
+Pairs = Annotated[list[Annotated[dict[str, str | None], at_most(16)]], at_most(1000)]
+Options = Annotated[list[Annotated[dict[str, str | int | None], at_most(16)]], at_most(100)]
 AdminsRead = Attr(on="v", get=ADMIN_OR_SERVICE, find="", source="")
 
 
 class PortAttributes(Tagged, kw_only=True):
     name: Name = ""
-    network_id: Annotated[str, Attr(on="cv")]
+    network_id: Annotated[Uuid, Attr(on="cv")]
     admin_state_up: bool = True
-    mac_address: Annotated[str | None, Attr(create=NETWORK_OWNER, update=MANAGER_OR_SERVICE)] = None
-    fixed_ips: Annotated[Objects | None, Attr(create=NETWORK_OWNER, update=NETWORK_OWNER, find="", source="")] = None
+    mac_address: Annotated[str | None, Attr(create=NETWORK_OWNER, update=MANAGER_OR_SERVICE, null=False)] = None
+    fixed_ips: Annotated[
+        FixedIps | None, Attr(create=NETWORK_OWNER, update=NETWORK_OWNER, find="", source="", null=False)
+    ] = None
     status: Annotated[str, Attr(on="v")] = "DOWN"
     device_id: Annotated[str, msgspec.Meta(max_length=255)] = ""
     device_owner: Annotated[str, msgspec.Meta(max_length=255), Attr(create=DEVICE_OWNER, update=DEVICE_OWNER)] = ""
-    security_groups: Annotated[Annotated[list[Id], at_most(100)] | None, Attr(find="", source="")] = None
-    port_security_enabled: Annotated[bool | None, Attr(create=NETWORK_OWNER, update=NETWORK_OWNER)] = None
-    allowed_address_pairs: Annotated[Objects | None, Attr(create=NETWORK_OWNER, update=NETWORK_OWNER, find="")] = None
-    extra_dhcp_opts: Annotated[Annotated[list[Extra], at_most(100)] | None, Attr(find="")] = None
+    security_groups: Annotated[Annotated[list[Uuid], at_most(100)] | None, Attr(find="", source="", null=list)] = None
+    port_security_enabled: Annotated[bool | None, Attr(create=NETWORK_OWNER, update=NETWORK_OWNER, null=False)] = None
+    allowed_address_pairs: Annotated[
+        Pairs | None, Attr(create=NETWORK_OWNER, update=NETWORK_OWNER, find="", null=list)
+    ] = None
+    extra_dhcp_opts: Annotated[Options | None, Attr(find="", null=list)] = None
     dns_name: Annotated[str, msgspec.Meta(max_length=255)] = ""
-    dns_domain: Annotated[str, msgspec.Meta(max_length=255)] = ""
+    dns_domain: DnsDomain = ""
     dns_assignment: Annotated[list[dict[str, str]], Attr(on="v", find="", source="")] = []
     ip_allocation: Annotated[str, Attr(on="v", find="", source="")] = "none"
     vnic_type: Vnic = msgspec.field(default="normal", name="binding:vnic_type")
-    binding_host: Annotated[str, msgspec.Meta(max_length=255), AdminsHost] = msgspec.field(
-        default="", name="binding:host_id"
-    )
+    binding_host: Annotated[
+        Annotated[str, msgspec.Meta(max_length=255)] | None,
+        Attr(create=ADMIN_OR_SERVICE, update=ADMIN_OR_SERVICE, get=ADMIN_OR_SERVICE, find="", source="", null=str),
+    ] = msgspec.field(default="", name="binding:host_id")
     binding_profile: Annotated[
         Extra | None,
-        Attr(create=ADMIN_OR_SERVICE, update=ADMIN_OR_SERVICE, get=ADMIN_OR_SERVICE, find=""),
+        Attr(create=ADMIN_OR_SERVICE, update=ADMIN_OR_SERVICE, get=ADMIN_OR_SERVICE, find="", null=dict),
     ] = msgspec.field(default=None, name="binding:profile")
     vif_type: Annotated[str, AdminsRead] = msgspec.field(default="unbound", name="binding:vif_type")
     vif_details: Annotated[dict[str, Any], AdminsRead] = msgspec.field(default_factory=dict, name="binding:vif_details")

@@ -3,16 +3,15 @@
 from typing import Annotated, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, or_
 
-from pileus.kernel.context import Context
 from pileus.kernel.policy import ADMIN, ADMIN_OR_MEMBER
-from pileus.kernel.rest.regular import Attr, Resource
+from pileus.kernel.rest.regular import Attr, Resource, Uuid, text
 from pileus.services.network.api.root import api
 from pileus.services.network.app import sharing as app
 from pileus.services.network.model import Share
 
 NOT_EVERYBODY = f"{ADMIN} or not '*':%(target_project)s"
+PROJECT = text(r"^(\*|[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12})$", "the id of a project, or '*'", 36)
 
 
 class ShareAttributes(msgspec.Struct, kw_only=True):
@@ -20,21 +19,17 @@ class ShareAttributes(msgspec.Struct, kw_only=True):
     project_id: Annotated[str, msgspec.Meta(max_length=255), Attr(on="cv")] = ""
     tenant_id: Annotated[str, Attr(on="v", find="", source="project_id")] = ""
     object_type: Annotated[Literal["network", "security_group", "subnetpool", "address_scope"], Attr(on="cv")]
-    object_id: Annotated[str, Attr(on="cv")]
-    target_tenant: Annotated[str, Attr(source="target_project", create=NOT_EVERYBODY, update=NOT_EVERYBODY)]
-    action: Annotated[Literal["access_as_shared", "access_as_external"], Attr(on="cv", create=app.EXTERNAL_CHECK)]
-
-
-def visible(ctx: Context) -> ColumnElement[bool] | None:
-    """A project sees its own policies and those that name it."""
-    if ctx.is_admin:
-        return None
-    return or_(Share.project_id == ctx.project_id, Share.target_project == ctx.project_id)
+    object_id: Annotated[Uuid, Attr(on="cv")]
+    target_tenant: Annotated[
+        str,
+        PROJECT,
+        Attr(source="target_project", create=NOT_EVERYBODY, update=NOT_EVERYBODY),
+    ]
+    action: Annotated[Literal["access_as_shared", "access_as_external"], Attr(on="cv")]
 
 
 shares = Resource(
     api, "rbac_policy", "rbac_policies", ShareAttributes, Share, title="RBAC policy", kind="RbacPolicy", tagged=False,
-    visible=visible,
 )  # fmt: skip
 shares.create(ADMIN_OR_MEMBER)(app.create_share)
 shares.update(ADMIN_OR_MEMBER)(app.update_share)

@@ -8,32 +8,34 @@ import msgspec
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import ADMIN_OR_MEMBER, Rule
-from pileus.kernel.rest import Body, Extra, Objects, at_most
-from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, add_tag_routes
+from pileus.kernel.rest import Body, at_most
+from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, Uuid, add_tag_routes
 from pileus.services.network.api.root import api
 from pileus.services.network.app import interfaces
 from pileus.services.network.app import routers as app
 from pileus.services.network.model import ZONE, Router
 from pileus.services.network.store import ports as port_store
 
+Routes = Annotated[list[Annotated[dict[str, str], at_most(16)]], at_most(1000)]
+
 
 class RouterAttributes(Tagged, kw_only=True):
     name: Name = ""
     admin_state_up: bool = True
     status: Annotated[str, Attr(on="v")] = "ACTIVE"
-    external_gateway_info: Annotated[Extra | None, Attr(find="", source="")] = None
-    routes: Annotated[Objects | None, Attr(on="uv", find="")] = None
+    external_gateway_info: Annotated[app.Gateway | None, Attr(find="", source="")] = None
+    routes: Annotated[Routes | None, Attr(on="uv", find="", null=list)] = None
     availability_zone_hints: Annotated[Annotated[list[Name], at_most(10)], Attr(on="cv", find="")] = []
     availability_zones: Annotated[list[str], Attr(on="v", find="", source="")] = []
 
 
 class InterfaceBody(Body):
-    subnet_id: str | None = None
-    port_id: str | None = None
+    subnet_id: Uuid | None = None
+    port_id: Uuid | None = None
 
 
 class RoutesBody(msgspec.Struct, forbid_unknown_fields=True):
-    routes: Objects
+    routes: Routes
 
 
 ADD = Rule("add_router_interface", ADMIN_OR_MEMBER)

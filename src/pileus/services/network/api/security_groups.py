@@ -7,7 +7,8 @@ from sqlalchemy import ColumnElement, or_, select
 
 from pileus.kernel.context import Context
 from pileus.kernel.db import NeedsWrite, Tx, writable
-from pileus.kernel.rest.regular import Attr, Name, Resource, Standard, Tagged, add_tag_routes, boolean
+from pileus.kernel.rest.regular import Attr, ListQuery, Name, Resource, Standard, Tagged, add_tag_routes, boolean
+from pileus.services.identity import public as identity
 from pileus.services.network.api.root import api
 from pileus.services.network.app import groups as app
 from pileus.services.network.model import SHARED, SecurityGroup, SecurityGroupRule
@@ -25,14 +26,14 @@ class GroupAttributes(Tagged, kw_only=True):
 class RuleAttributes(Standard, kw_only=True):
     security_group_id: Annotated[str, Attr(on="cv")]
     direction: Annotated[Literal["ingress", "egress"], Attr(on="cv")]
-    ethertype: Annotated[str | None, Attr(on="cv")] = "IPv4"
+    ethertype: Annotated[str, Attr(on="cv")] = "IPv4"
     protocol: Annotated[str | int | None, Attr(on="cv")] = None
     port_range_min: Annotated[int | None, Attr(on="cv")] = None
     port_range_max: Annotated[int | None, Attr(on="cv")] = None
     remote_ip_prefix: Annotated[str | None, Attr(on="cv")] = None
-    normalized_cidr: Annotated[str | None, Attr(on="v", source="remote_ip_prefix")] = None
+    normalized_cidr: Annotated[str | None, Attr(on="v", find="", source="remote_ip_prefix", show=app.normalised)] = None
     remote_group_id: Annotated[str | None, Attr(on="cv")] = None
-    description: Annotated[Name | None, Attr(on="cv")] = ""
+    description: Annotated[Name, Attr(on="cv")] = ""
 
 
 def visible(ctx: Context) -> ColumnElement[bool] | None:
@@ -42,7 +43,7 @@ def visible(ctx: Context) -> ColumnElement[bool] | None:
 
 groups = Resource(
     api, "security_group", "security_groups", GroupAttributes, SecurityGroup, title="Security group",
-    kind="SecurityGroup", visible=visible,
+    visible=visible,
 )  # fmt: skip
 groups.create()(app.create_group)
 groups.update()(app.update_group)
@@ -51,19 +52,23 @@ add_tag_routes(groups)
 
 rules = Resource(
     api, "security_group_rule", "security_group_rules", RuleAttributes, SecurityGroupRule,
-    title="Security group rule", kind="SecurityGroupRule", tagged=False,
+    title="Security group rule", tagged=False,
 )  # fmt: skip
 rules.create()(app.create_rule)
 rules.delete()(app.delete_rule)
 
 
 @groups.before_list
-def ensure_default(tx: Tx, ctx: Context) -> None:
-    """Whoever looks at the groups of a project finds its default group there."""
-    if ctx.project_id and store.default_group_id(tx, ctx.project_id) is None:
+def ensure_default(tx: Tx, ctx: Context, query: ListQuery) -> None:
+    """Make a project's default group before its groups are listed, by itself or by an admin who names it."""
+    named = query.filters.get("project_id") or query.filters.get("tenant_id") or []
+    project_id = ctx.project_id
+    if named and ctx.is_admin:
+        project_id = named[0] if identity.project_exists(tx, named[0]) else None
+    if project_id and store.default_group_id(tx, project_id) is None:
         if not writable(tx):
             raise NeedsWrite
-        app.default_group(tx, ctx.project_id)
+        app.default_group(tx, project_id)
 
 
 @groups.related

@@ -10,25 +10,28 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import ADMIN, ADMIN_OR_MEMBER, Rule
 from pileus.kernel.rest import at_most
-from pileus.kernel.rest.regular import Attr, Name, Resource, Standard, Tagged, add_tag_routes, boolean
+from pileus.kernel.rest.regular import Attr, Name, Resource, Standard, Tagged, Uuid, add_tag_routes, boolean
 from pileus.services.network.api.root import api
 from pileus.services.network.app import pools as app
 from pileus.services.network.model import SHARED, AddressScope, SubnetPool
 from pileus.services.network.store import sharing
 
 Prefixes = Annotated[list[Name], at_most(100)]
+Length = Annotated[int, msgspec.Meta(ge=0, le=128)]
+AsText = Attr(null=False, show=str)
+"""Clients get the lengths of prefixes as texts, and give numbers."""
 
 
 class PoolAttributes(Tagged, kw_only=True):
-    name: Name
+    name: Annotated[Name, msgspec.Meta(min_length=1)]
     prefixes: Annotated[Prefixes, Attr(find="")]
     ip_version: Annotated[int, Attr(on="v")] = 4
-    default_prefixlen: int | None = None
-    min_prefixlen: int | None = None
-    max_prefixlen: int | None = None
-    default_quota: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    default_prefixlen: Annotated[Length | None, AsText] = None
+    min_prefixlen: Annotated[Length | None, AsText] = None
+    max_prefixlen: Annotated[Length | None, AsText] = None
+    default_quota: Annotated[Annotated[int, msgspec.Meta(ge=0)] | None, Attr(null=False)] = None
     shared: Annotated[bool, Attr(on="cv", find="f", create=ADMIN, source="")] = False
-    address_scope_id: str | None = None
+    address_scope_id: Uuid | None = None
     is_default: Annotated[bool, Attr(create=ADMIN, update=ADMIN)] = False
 
 
@@ -46,7 +49,7 @@ ADD = Rule("add_prefixes", ADMIN_OR_MEMBER)
 REMOVE = Rule("remove_prefixes", ADMIN_OR_MEMBER)
 
 pools = Resource(
-    api, "subnetpool", "subnetpools", PoolAttributes, SubnetPool, title="Subnet pool", kind="SubnetPool",
+    api, "subnetpool", "subnetpools", PoolAttributes, SubnetPool, title="Subnet pool",
     visible=sharing.own_or_shared(SubnetPool, "subnetpool", SHARED),
 )  # fmt: skip
 pools.create()(app.create_pool)
@@ -88,6 +91,6 @@ def add_prefixes(tx: Tx, ctx: Context, row: SubnetPool, body: PrefixesBody) -> d
 
 @api.put("/subnetpools/{id}/remove_prefixes", REMOVE, body="", about=pools.about)
 def remove_prefixes(tx: Tx, ctx: Context, row: SubnetPool, body: PrefixesBody) -> dict[str, list[str]]:
-    app.remove_prefixes(tx, row, body.prefixes)
+    app.remove_prefixes(tx, ctx, row, body.prefixes)
     pools.touch(tx, ctx, row)
     return {"prefixes": row.prefixes}

@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, or_
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import ADMIN, MEMBER
-from pileus.kernel.rest import Extra, at_most
-from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, add_tag_routes, boolean
+from pileus.kernel.rest import at_most
+from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, Uuid, add_tag_routes, boolean
 from pileus.services.network.api.root import api
 from pileus.services.network.app import subnets as app
 from pileus.services.network.model import SHARED, Subnet
@@ -21,25 +21,26 @@ ADMIN_OR_OWNERS = f"{ADMIN_OR_NETWORK_OWNER} or ({MEMBER})"
 
 
 Texts = Annotated[list[Name], at_most(100)]
-Routes = Annotated[list[Extra], at_most(100)]
+Range = Annotated[dict[str, str], at_most(16)]
+Routes = Annotated[list[Range], at_most(100)]
 
 
 class SubnetAttributes(Tagged, kw_only=True):
     name: Name = ""
-    network_id: Annotated[str, Attr(on="cv")]
-    ip_version: Annotated[int | None, Attr(on="cv")] = None
+    network_id: Annotated[Uuid, Attr(on="cv")]
+    ip_version: Annotated[int | None, Attr(on="cv", null=False)] = None
     cidr: Annotated[str | None, Attr(on="cv")] = None
-    subnetpool_id: Annotated[str | None, Attr(on="cv")] = None
-    prefixlen: Annotated[int | None, Attr(on="c")] = None
+    subnetpool_id: Annotated[Uuid | None, Attr(on="cv")] = None
+    prefixlen: Annotated[Annotated[int, msgspec.Meta(ge=0, le=128)] | None, Attr(on="c", null=False)] = None
     use_default_subnetpool: Annotated[bool, Attr(on="c")] = False
     gateway_ip: str | None = app.UNSPECIFIED
     enable_dhcp: bool = True
-    allocation_pools: Annotated[Annotated[list[Extra], at_most(100)], Attr(find="")] = []
-    dns_nameservers: Annotated[Texts | None, Attr(find="")] = msgspec.field(default_factory=list)
-    host_routes: Annotated[Routes | None, Attr(find="")] = msgspec.field(default_factory=list)
+    allocation_pools: Annotated[Annotated[list[Range], at_most(100)], Attr(find="")] = []
+    dns_nameservers: Annotated[Texts | None, Attr(find="", null=list)] = msgspec.field(default_factory=list)
+    host_routes: Annotated[Routes | None, Attr(find="", null=list)] = msgspec.field(default_factory=list)
     ipv6_ra_mode: Annotated[Mode | None, Attr(on="cv")] = None
     ipv6_address_mode: Annotated[Mode | None, Attr(on="cv")] = None
-    service_types: Annotated[Texts, Attr(find="", create=ADMIN, update=ADMIN)] = []
+    service_types: Annotated[Texts | None, Attr(find="", null=list)] = msgspec.field(default_factory=list)
     segment_id: Annotated[str | None, Attr(on="", find="")] = None
     dns_publish_fixed_ip: bool = False
     shared: Annotated[bool, Attr(on="", find="f", source="")] = False

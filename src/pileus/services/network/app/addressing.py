@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pileus.kernel import ids
 from pileus.kernel.db import Tx, add_now
 from pileus.kernel.errors import Conflict, Invalid
 from pileus.services.network.app.ranges import eui64, offset_of, offsets_of, valid_ip
@@ -29,6 +30,8 @@ def wishes(given: Sequence[Any]) -> list[Wish]:
         if not isinstance(entry, dict) or not entry or entry.keys() - {"subnet_id", "ip_address"}:
             raise Invalid(f"Invalid input for fixed_ips. Reason: {entry!r} must have subnet_id, ip_address, or both.")
         ip = entry.get("ip_address") or None
+        if entry.get("subnet_id") and not ids.is_uuid(entry["subnet_id"]):
+            raise Invalid(f"Invalid input for fixed_ips. Reason: '{entry['subnet_id']}' is not a valid UUID.")
         wish = Wish(entry.get("subnet_id") or None, valid_ip(ip, "fixed_ips") if ip is not None else None)
         if wish.ip is not None and any(wish.ip == other.ip for other in found):
             raise Invalid(f"Invalid input for fixed_ips. Reason: duplicate IP address '{wish.ip}'.")

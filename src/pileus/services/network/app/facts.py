@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from pileus.kernel.db import Tx
-from pileus.services.network.model import EXTERNAL, SHARED, Address, FloatingIp, Network, Port, Subnet
+from pileus.services.network.model import SHARED, Address, FloatingIp, Network, Port, Subnet
 from pileus.services.network.store import addresses, networks, ports, roles, routers, sharing
 
 
@@ -66,6 +66,7 @@ def network_facts(tx: Tx, rows: Sequence[Network], project_id: str) -> list[Netw
     """Return networks with what everybody or this project may do with them."""
     ids_ = [row.id for row in rows]
     actions = sharing.share_actions(tx, "network", ids_, project_id) if ids_ else {}
+    external = sharing.external_ids(tx)
     subnets = networks.subnet_ids_of(tx, ids_) if ids_ else {}
     return [
         NetworkFacts(
@@ -73,7 +74,7 @@ def network_facts(tx: Tx, rows: Sequence[Network], project_id: str) -> list[Netw
             row.name,
             row.project_id,
             row.mtu,
-            EXTERNAL in actions.get(row.id, ()),
+            row.id in external,
             SHARED in actions.get(row.id, ()),
             row.id in subnets,
         )

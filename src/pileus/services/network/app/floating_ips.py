@@ -49,10 +49,7 @@ def create_floating_ip(tx: Tx, ctx: Context, body: Any) -> FloatingIp:
 
 def _external(tx: Tx, ctx: Context, id: str) -> Network:
     network = networks.get_network(tx, id)
-    if network is None or not (
-        sharing.may_use(tx, ctx, "network", network, sharing.EXTERNAL)
-        or sharing.may_use(tx, ctx, "network", network, sharing.SHARED)
-    ):
+    if network is None or not (sharing.may_use(tx, ctx, "network", network, sharing.EXTERNAL, sharing.SHARED)):
         raise network_not_found(id)
     if not sharing.is_external(tx, id):
         raise bad_request("floatingip", f"Network {id} is not a valid external network")
@@ -85,25 +82,26 @@ def _has_room(tx: Tx, subnet: Any) -> bool:
 
 
 def update_floating_ip(tx: Tx, ctx: Context, row: FloatingIp, changes: dict[str, Any]) -> None:
-    """Apply changes; a port (or null) moves the address."""
+    """Apply changes; a port moves the address, null (or no attribute at all, as clients say it) frees it."""
+    if not changes:
+        ports.disassociate(tx, row)
+        return
     moved = "port_id" in changes or "fixed_ip_address" in changes
-    port_id = changes.pop("port_id", row.port_id)
     fixed = changes.pop("fixed_ip_address", None)
+    if fixed is not None and changes.get("port_id") is None:
+        raise bad_request("floatingip", "fixed_ip_address cannot be specified without a port_id")
+    port_id = changes.pop("port_id", row.port_id)
     for name, value in changes.items():
         setattr(row, name, value)
-    if not moved:
-        return
-    if port_id is None:
-        if fixed is not None:
-            raise bad_request("floatingip", "fixed_ip_address cannot be specified without a port_id")
+    if moved and port_id is None:
         ports.disassociate(tx, row)
-    else:
+    elif moved:
         _associate(tx, ctx, row, port_id, fixed)
 
 
 def _associate(tx: Tx, ctx: Context, row: FloatingIp, port_id: str, fixed_ip: str | None) -> None:
     port = port_store.get_port(tx, port_id)
-    if port is None or not (sharing.sees_all(ctx) or port.project_id == ctx.project_id):
+    if port is None or not _sees(tx, ctx, port):
         raise port_not_found(port_id)
     if port.project_id != row.project_id and not sharing.sees_all(ctx):
         raise bad_request("floatingip", f"Port {port_id} is associated with a different tenant and cannot be used")
@@ -132,6 +130,12 @@ def _associate(tx: Tx, ctx: Context, row: FloatingIp, port_id: str, fixed_ip: st
     router = routers.get_router(tx, router_id)
     assert router is not None
     telling.router_changed(tx, router)
+
+
+def _sees(tx: Tx, ctx: Context, port: Port) -> bool:
+    network = networks.get_network(tx, port.network_id)
+    owners = {port.project_id, network.project_id if network is not None else port.project_id}
+    return sharing.sees_all(ctx) or ctx.project_id in owners
 
 
 def _inner(tx: Tx, port: Port, fixed_ip: str | None) -> Address:

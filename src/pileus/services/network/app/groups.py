@@ -4,12 +4,12 @@ import ipaddress
 from typing import Any
 
 from sqlalchemy import delete, update
-from sqlalchemy.exc import IntegrityError
 
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid
 from pileus.services.network.app import limits, telling
+from pileus.services.network.app.ranges import interface_of
 from pileus.services.network.app.refusals import group_not_found
 from pileus.services.network.model import DefaultGroup, SecurityGroup, SecurityGroupRule
 from pileus.services.network.store import groups as store
@@ -20,11 +20,14 @@ ETHERTYPES = ("IPv4", "IPv6")
 PORTS = frozenset({"tcp", "udp", "sctp", "dccp", "udplite", "6", "17", "132", "33", "136"})
 ICMP = frozenset({"icmp", "1"})
 ICMP6 = frozenset({"icmpv6", "ipv6-icmp", "58"})
-ONLY_V6 = frozenset({"ipv6-encap", "ipv6-frag", "ipv6-icmp", "icmpv6", "ipv6-nonxt", "ipv6-opts", "ipv6-route"})
+ONLY_V6 = {
+    "ipv6-encap": "41", "ipv6-route": "43", "ipv6-frag": "44", "ipv6-icmp": "58", "icmpv6": "58",
+    "ipv6-nonxt": "59", "ipv6-opts": "60",
+}  # fmt: skip
 NAMES = (
     frozenset({"ah", "egp", "esp", "gre", "igmp", "ipip", "ospf", "pgm", "rsvp", "vrrp"})
     | frozenset({name for name in PORTS | ICMP if not name.isdecimal()})
-    | ONLY_V6
+    | ONLY_V6.keys()
 )
 
 
@@ -36,11 +39,8 @@ def default_group(tx: Tx, project_id: str) -> str:
     row = SecurityGroup(project_id=project_id, name=DEFAULT, description="Default security group")
     tx.add(row)
     tx.flush()
-    try:
-        with tx.begin_nested():
-            tx.add(DefaultGroup(project_id=project_id, group_id=row.id))
-    except IntegrityError:
-        raise Conflict("Another request has just made the project's default security group; try again.") from None
+    tx.add(DefaultGroup(project_id=project_id, group_id=row.id))  # of two requests at once the second runs again
+    tx.flush()
     for ethertype in ETHERTYPES:
         tx.add(_rule(row, "egress", ethertype))
         tx.add(_rule(row, "ingress", ethertype, remote_group_id=row.id))
@@ -116,13 +116,20 @@ def delete_group(tx: Tx, ctx: Context, row: SecurityGroup) -> None:
 
 
 def usable_groups(tx: Tx, ctx: Context, ids: list[str]) -> list[str]:
-    """Return the ids without repetition; raise NotFound for a group that the caller cannot use."""
-    wanted = list(dict.fromkeys(ids))
-    found = store.groups(tx, wanted)
-    for id in wanted:
+    """Return the ids of groups that can be on one port; raise NotFound for one that the caller cannot use."""
+    twice = sorted({id for id in ids if ids.count(id) > 1})
+    if twice:
+        raise Invalid(f"Invalid input for security_groups. Reason: Duplicate items in the list: '{', '.join(twice)}'.")
+    found = store.groups(tx, ids)
+    for id in ids:
         if id not in found or not sharing.may_use(tx, ctx, "security_group", found[id], sharing.SHARED):
             raise group_not_found(id)
-    return wanted
+    if len({found[id].stateful for id in ids}) > 1:
+        raise Conflict(
+            "Cannot apply both stateful and stateless security groups on the same port at the same time.",
+            kind="SecurityGroupConflict",
+        )
+    return ids
 
 
 def create_rule(tx: Tx, ctx: Context, body: Any) -> SecurityGroupRule:
@@ -175,17 +182,17 @@ def _checked_rule(body: Any, group: SecurityGroup) -> SecurityGroupRule:
 def _prefix(text: str | None, ethertype: str) -> str | None:
     if text is None:
         return None
-    try:
-        network = ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        raise Invalid(
-            f"Invalid input for remote_ip_prefix. Reason: '{text}' is not a valid IP subnet.", kind="HTTPBadRequest"
-        ) from None
-    if f"IPv{network.version}" != ethertype:
+    interface = interface_of(text, "remote_ip_prefix")
+    if f"IPv{interface.version}" != ethertype:
         raise Invalid(
             f"Conflicting value ethertype {ethertype} for CIDR {text}.", kind="SecurityGroupRuleParameterConflict"
         )
-    return str(network)
+    return str(interface)
+
+
+def normalised(prefix: str | None) -> str | None:
+    """Return the range that a rule's prefix is, its host bits cleared."""
+    return None if prefix is None else str(ipaddress.ip_interface(prefix).network)
 
 
 def _protocol(given: str | int | None, ethertype: str) -> str | None:
@@ -198,7 +205,7 @@ def _protocol(given: str | int | None, ethertype: str) -> str | None:
         protocol = str(int(protocol))
     elif protocol not in NAMES:
         raise _bad_protocol(given)
-    if ethertype == "IPv4" and protocol in ONLY_V6:
+    if ethertype == "IPv4" and (protocol in ONLY_V6 or protocol in ONLY_V6.values()):
         raise Invalid(
             f"Invalid ethertype {ethertype} for protocol {protocol}.",
             kind="SecurityGroupEthertypeConflictWithProtocol",

@@ -9,6 +9,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict
 from pileus.services.network.app import groups, limits, telling
 from pileus.services.network.app.refusals import invalid
+from pileus.services.network.app.sharing import dependents
 from pileus.services.network.model import (
     DHCP,
     EXTERNAL,
@@ -24,6 +25,8 @@ from pileus.services.network.store import networks as store
 
 TYPES = ("local", "flat", "vxlan")
 OVERHEAD = {"vxlan": 50}
+LEAST_MTU = {4: 68, 6: 1280}
+"""https://www.rfc-editor.org/rfc/rfc791 and https://www.rfc-editor.org/rfc/rfc8200#section-5"""
 
 
 def create_network(tx: Tx, ctx: Context, body: Any, settings: NetworkSettings) -> Network:
@@ -115,6 +118,16 @@ def _mtu(asked: int, kind: str, settings: NetworkSettings) -> int:
     return asked or most
 
 
+def check_mtu(network_id: str, mtu: int, ip_version: int) -> None:
+    """Raise Conflict when packets of a network are smaller than a subnet's IP version must be able to send."""
+    least = LEAST_MTU[ip_version]
+    if mtu < least:
+        raise Conflict(
+            f"MTU of {network_id} is not valid, subnet requires a minimum of {least}; it is {mtu}.",
+            kind="NetworkMTUSubnetConflict",
+        )
+
+
 def update_network(tx: Tx, ctx: Context, row: Network, changes: dict[str, Any], settings: NetworkSettings) -> None:
     """Apply changes; what others rely on cannot be taken from them."""
     if "shared" in changes:
@@ -125,6 +138,8 @@ def update_network(tx: Tx, ctx: Context, row: Network, changes: dict[str, Any], 
         raise invalid("the provider attributes of a network cannot be changed: create another network.")
     if "mtu" in changes:
         changes["mtu"] = _mtu(changes["mtu"], row.network_type, settings)
+        for subnet in store.subnets_of(tx, [row.id]).get(row.id, []):
+            check_mtu(row.id, changes["mtu"], subnet.ip_version)
     if changes.get("is_default"):
         _check_default(True, sharing.is_external(tx, row.id))
     for name, value in changes.items():
@@ -134,7 +149,8 @@ def update_network(tx: Tx, ctx: Context, row: Network, changes: dict[str, Any], 
 
 
 def _set_shared(tx: Tx, row: Network, wanted: bool) -> None:
-    if not wanted and any(port.project_id not in (row.project_id, "") for port in store.ports_on(tx, row.id)):
+    entry = sharing.everybody(tx, "network", row.id, SHARED)
+    if not wanted and entry is not None and dependents(tx, entry):
         raise Conflict(
             f"Unable to reconfigure sharing settings for network {row.id}. Multiple tenants are using it.",
             kind="InvalidSharedSetting",
@@ -149,7 +165,10 @@ def _set_external(tx: Tx, row: Network, wanted: bool) -> None:
             " or floating IPs.",
             kind="ExternalNetworkInUse",
         )
-    sharing.set_everybody(tx, "network", row, EXTERNAL, wanted)
+    if not wanted:
+        sharing.delete_shares(tx, row.id, EXTERNAL)
+    elif not sharing.is_external(tx, row.id):
+        sharing.set_everybody(tx, "network", row, EXTERNAL, True)
 
 
 def _used(tx: Tx, network_id: str) -> list[Port]:

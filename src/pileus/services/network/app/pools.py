@@ -11,7 +11,8 @@ from pileus.kernel.errors import Conflict, Invalid, NotFound
 from pileus.services.network.app import limits
 from pileus.services.network.app.ranges import IpNetwork, network_of
 from pileus.services.network.app.refusals import invalid
-from pileus.services.network.model import SHARED, AddressScope, SubnetPool
+from pileus.services.network.app.sharing import check_scope_is_shared
+from pileus.services.network.model import EVERYBODY, SHARED, AddressScope, SubnetPool
 from pileus.services.network.store import networks, sharing
 
 SMALLEST = {4: 8, 6: 64}
@@ -85,7 +86,7 @@ def _first_free(prefix: IpNetwork, length: int, taken: list[Any]) -> IpNetwork |
 
 
 def _exhausted(reason: str) -> Conflict:
-    return Conflict(f"Failed to allocate subnet: {reason}", kind="SubnetAllocationError", status=500)
+    return Conflict(f"Failed to allocate subnet: {reason}", kind="SubnetAllocationError")
 
 
 def _check_length(pool: SubnetPool, length: int) -> None:
@@ -115,17 +116,40 @@ def _check_quota(tx: Tx, pool: SubnetPool, project_id: str, length: int) -> None
         raise Conflict("Per-tenant subnet pool prefix quota exceeded.", kind="SubnetPoolQuotaExceeded")
 
 
-def _scope(tx: Tx, ctx: Context, id: str | None, ip_version: int) -> None:
+def _check_scope(tx: Tx, ctx: Context, id: str | None, prefixes: list[str], pool_id: str | None = None) -> None:
+    """Raise unless a pool of these prefixes may belong to an address scope: in it no address is in two pools."""
     if id is None:
         return
+    wanted = [network_of(prefix) for prefix in prefixes]
     scope = tx.get(AddressScope, id)
     if scope is None or not sharing.may_use(tx, ctx, "address_scope", scope, SHARED):
         raise NotFound(f"Address scope {id} could not be found.", kind="AddressScopeNotFound")
-    if scope.ip_version != ip_version:
+    if scope.ip_version != wanted[0].version:
         raise Invalid(
             f"Illegal subnetpool association: subnetpool cannot associate with address scope {id} because its IP"
             " version differs.",
-            kind="IllegalSubnetPoolIpVersionAssociation",
+            kind="IllegalSubnetPoolIpVersionAssociationToAddressScope",
+        )
+    for other in tx.scalars(select(SubnetPool).where(SubnetPool.address_scope_id == id)):
+        if other.id == pool_id:
+            continue
+        for prefix in other.prefixes:
+            if any(network.overlaps(network_of(prefix)) for network in wanted):
+                raise Conflict(
+                    "Failed to associate address scope: subnetpools within an address scope must have unique prefixes,"
+                    f" and {prefix} is in subnet pool {other.id}.",
+                    kind="AddressScopePrefixConflict",
+                )
+
+
+def _check_own_scope(tx: Tx, ctx: Context, row: SubnetPool) -> None:
+    """Raise Invalid for a pool in somebody else's address scope: what is in it is for the scope's owner to decide."""
+    scope = tx.get(AddressScope, row.address_scope_id) if row.address_scope_id is not None else None
+    if scope is not None and not (ctx.is_admin or scope.project_id == ctx.project_id):
+        raise Invalid(
+            f"Illegal subnetpool update : subnetpool {row.id} cannot be updated when associated with shared address"
+            f" scope {scope.id}: ask the scope's owner.",
+            kind="IllegalSubnetPoolUpdate",
         )
 
 
@@ -147,7 +171,7 @@ def create_pool(tx: Tx, ctx: Context, body: Any) -> SubnetPool:
     """Add a pool of prefixes."""
     limits.claim(tx, body.project_id, "subnetpool")
     prefixes, version = _prefixes(body.prefixes)
-    _scope(tx, ctx, body.address_scope_id, version)
+    _check_scope(tx, ctx, body.address_scope_id, prefixes)
     least = SMALLEST[version] if body.min_prefixlen is None else body.min_prefixlen
     most = LARGEST[version] if body.max_prefixlen is None else body.max_prefixlen
     usual = least if body.default_prefixlen is None else body.default_prefixlen
@@ -169,6 +193,7 @@ def create_pool(tx: Tx, ctx: Context, body: Any) -> SubnetPool:
     tx.add(row)
     tx.flush()
     if body.shared:
+        check_scope_is_shared(tx, row, EVERYBODY)
         sharing.set_everybody(tx, "subnetpool", row, SHARED, True)
     return row
 
@@ -192,6 +217,7 @@ def _check_only_default(tx: Tx, row: SubnetPool) -> None:
 
 def update_pool(tx: Tx, ctx: Context, row: SubnetPool, changes: dict[str, Any]) -> None:
     """Apply changes; prefixes can only become more."""
+    _check_own_scope(tx, ctx, row)
     if "prefixes" in changes:
         prefixes, version = _prefixes(changes["prefixes"])
         if version != row.ip_version or not _covers(prefixes, row.prefixes):
@@ -200,8 +226,9 @@ def update_pool(tx: Tx, ctx: Context, row: SubnetPool, changes: dict[str, Any]) 
                 kind="IllegalSubnetPoolPrefixUpdate",
             )
         changes["prefixes"] = prefixes
-    if "address_scope_id" in changes:
-        _scope(tx, ctx, changes["address_scope_id"], row.ip_version)
+    if {"prefixes", "address_scope_id"} & changes.keys():
+        scope_id = changes.get("address_scope_id", row.address_scope_id)
+        _check_scope(tx, ctx, scope_id, changes.get("prefixes", row.prefixes), row.id)
     for name, value in changes.items():
         setattr(row, name, value)
     _check_lengths(row)
@@ -239,12 +266,13 @@ def create_scope(tx: Tx, ctx: Context, body: Any) -> AddressScope:
 def update_scope(tx: Tx, ctx: Context, row: AddressScope, changes: dict[str, Any]) -> None:
     """Apply changes; a shared scope stays shared."""
     if "shared" in changes:
-        if not changes.pop("shared") and sharing.everybody(tx, "address_scope", row.id, SHARED) is not None:
+        shared = changes.pop("shared")
+        if not shared and sharing.everybody(tx, "address_scope", row.id, SHARED) is not None:
             raise Invalid(
                 f"Unable to update address scope {row.id}: Shared address scope can't be unshared.",
                 kind="AddressScopeUpdateError",
             )
-        sharing.set_everybody(tx, "address_scope", row, SHARED, True)
+        sharing.set_everybody(tx, "address_scope", row, SHARED, shared)
     for name, value in changes.items():
         setattr(row, name, value)
 
@@ -259,8 +287,9 @@ def delete_scope(tx: Tx, ctx: Context, row: AddressScope) -> None:
     tx.delete(row)
 
 
-def remove_prefixes(tx: Tx, row: SubnetPool, given: list[str]) -> None:
+def remove_prefixes(tx: Tx, ctx: Context, row: SubnetPool, given: list[str]) -> None:
     """Take prefixes out of a pool, unless subnets were cut from them."""
+    _check_own_scope(tx, ctx, row)
     gone = [network_of(prefix) for prefix in given]
     for subnet in networks.subnets_of_pool(tx, row.id):
         if any(_within(ipaddress.ip_network(subnet.cidr), prefix) for prefix in gone):

@@ -1,20 +1,29 @@
 """What a user may say of a port: MACs, address pairs, DHCP options, names.  Rule: checked here, no rows here."""
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 from pileus.kernel.errors import Conflict, Invalid
+from pileus.kernel.rest.regular import text
 from pileus.services.network.app.ranges import network_of
 
+DnsDomain = Annotated[
+    str,
+    text(
+        r"^(((?!-)[A-Za-z0-9_-]{1,63}(?<!-)\.)+)?$",
+        "a domain that ends with a dot, such as example.org., or nothing",
+        255,
+    ),
+]
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 MAX_PAIRS = 10
 
 
-def valid_mac(text: str) -> str:
-    """Return a MAC in its usual form; raise Invalid for what is none or is not for one station."""
+def valid_mac(text: str, field: str = "mac_address") -> str:
+    """Return a MAC in its usual form; raise Invalid, naming the field, for what is none."""
     mac = text.lower().replace("-", ":")
-    if MAC.fullmatch(mac) is None or int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
-        raise Invalid(f"Invalid input for mac_address. Reason: '{text}' is not a valid MAC address.")
+    if MAC.fullmatch(mac) is None or mac == "00:00:00:00:00:00":
+        raise Invalid(f"Invalid input for {field}. Reason: '{text}' is not a valid MAC address.")
     return mac
 
 
@@ -32,7 +41,9 @@ def address_pairs(given: list[dict[str, Any]] | None, secure: bool) -> list[dict
                 " mac_address."
             )
         ip = _address_or_range(entry["ip_address"])
-        mac = valid_mac(entry["mac_address"]) if entry.get("mac_address") else None
+        mac = valid_mac(entry["mac_address"], "allowed_address_pairs") if entry.get("mac_address") else None
+        if mac is not None and int(mac[:2], 16) & 1:
+            raise Invalid(f"Invalid input for allowed_address_pairs. Reason: '{mac}' is a multicast MAC address.")
         pair = {"ip_address": ip, "mac_address": mac}
         if pair in found:
             raise Invalid(f"Request contains duplicate address pair: {ip}.", kind="DuplicateAddressPairInRequest")
@@ -46,14 +57,7 @@ def address_pairs(given: list[dict[str, Any]] | None, secure: bool) -> list[dict
 
 
 def _address_or_range(text: Any) -> str:
-    if not isinstance(text, str):
-        raise Invalid(f"Invalid input for allowed_address_pairs. Reason: {text!r} is not an address or a range.")
-    try:
-        network = network_of(text)
-    except Invalid:
-        raise Invalid(
-            f"Invalid input for allowed_address_pairs. Reason: '{text}' is not a valid IP address or subnet."
-        ) from None
+    network = network_of(text, "allowed_address_pairs")
     return str(network) if "/" in text else str(network[0])
 
 
@@ -65,7 +69,7 @@ def dhcp_options(given: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
             raise Invalid("Invalid input for extra_dhcp_opts. Reason: each entry has an opt_name and an opt_value.")
         name, value, version = entry["opt_name"], entry["opt_value"], entry.get("ip_version", 4)
         good = isinstance(name, str) and name.strip() and (value is None or (isinstance(value, str) and value.strip()))
-        if not good or str(version) not in ("4", "6") or any(c in f"{name}{value}" for c in "\r\n"):
+        if not good or str(version) not in ("4", "6") or not f"{name}{value}".isprintable():
             raise Invalid(f"Invalid input for extra_dhcp_opts. Reason: {entry!r} is not a DHCP option.")
         key = (name, int(version))
         found[key] = {"opt_name": name, "opt_value": value, "ip_version": int(version)}

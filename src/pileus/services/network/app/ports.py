@@ -16,7 +16,7 @@ from pileus.services.network.app.port_values import (
     valid_dns_name,
     valid_mac,
 )
-from pileus.services.network.app.refusals import network_not_found
+from pileus.services.network.app.refusals import bad_request, network_not_found
 from pileus.services.network.model import (
     ACTIVE,
     BUILD,
@@ -51,10 +51,7 @@ def new_mac(tx: Tx, network_id: str) -> str:
 def create_port(tx: Tx, ctx: Context, body: Any) -> Port:
     """Add a port as a user asked for it."""
     network = networks.get_network(tx, body.network_id)
-    if network is None or not (
-        sharing.may_use(tx, ctx, "network", network, SHARED)
-        or sharing.may_use(tx, ctx, "network", network, sharing.EXTERNAL)
-    ):
+    if network is None or not (sharing.may_use(tx, ctx, "network", network, SHARED, sharing.EXTERNAL)):
         raise network_not_found(body.network_id)
     roles.check_words(tx, ctx, body.project_id, body.device_id, body.device_owner)
     fixed = addressing.wishes(body.fixed_ips) if body.fixed_ips is not None else None
@@ -139,7 +136,8 @@ def update_port(tx: Tx, ctx: Context, row: Port, changes: dict[str, Any]) -> Non
         changes["mac_address"] = _new_mac(tx, row, changes["mac_address"])
     secure = changes.get("port_security_enabled", row.port_security_enabled)
     wanted_groups = changes.pop("security_groups", None)
-    _check_security(row, secure, wanted_groups if wanted_groups is not None else before, changes)
+    asked = wanted_groups is not None
+    _check_security(row, secure, wanted_groups if asked else before, changes, asked=asked)
     if "allowed_address_pairs" in changes:
         changes["allowed_address_pairs"] = address_pairs(changes["allowed_address_pairs"], secure)
     if "extra_dhcp_opts" in changes:
@@ -169,13 +167,20 @@ def _check_device(tx: Tx, ctx: Context, row: Port, changes: dict[str, Any]) -> N
         roles.check_words(tx, ctx, row.project_id, id, owner)
 
 
-def _check_security(row: Port, secure: bool, group_ids: Any, changes: dict[str, Any]) -> None:
+def _check_security(row: Port, secure: bool, group_ids: Any, changes: dict[str, Any], *, asked: bool) -> None:
+    """Raise while a port without security would have groups, whether ``asked`` for now or there before."""
     if secure:
         return
-    if group_ids:
+    if group_ids and asked:
         raise Invalid(
             "Port security must be enabled and port must have an IP address in order to use security groups.",
             kind="PortSecurityAndIPRequiredForSecurityGroups",
+        )
+    if group_ids:
+        raise Conflict(
+            "Port has security group associated. Cannot disable port security or IP address until security group is"
+            " removed.",
+            kind="PortSecurityPortHasSecurityGroup",
         )
     if row.port_security_enabled and row.allowed_address_pairs and "allowed_address_pairs" not in changes:
         raise Conflict(
@@ -205,7 +210,12 @@ def _set_addresses(tx: Tx, row: Port, wanted: list[addressing.Wish]) -> None:
         )
     for floating in _floating_ips(tx, row.id):
         if floating.fixed_ip_address in lost:
-            disassociate(tx, floating)
+            raise bad_request(
+                "port",
+                f"Cannot update the fixed_ips of the port {row.id}, because its original fixed_ip"
+                f" {floating.fixed_ip_address} has been associated to floating ip {floating.id}: disassociate that"
+                " first",
+            )
 
 
 def _set_groups(tx: Tx, ctx: Context, row: Port, wanted: list[str] | None, before: set[str]) -> set[str]:

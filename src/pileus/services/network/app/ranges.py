@@ -8,22 +8,35 @@ from pileus.kernel.errors import Conflict, Invalid
 from pileus.services.network.app.refusals import invalid
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+IpInterface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 COUNTABLE = 1 << 62
 """Offsets beyond this are not given out by counting: they would not fit a database's integers."""
 
 
-def network_of(text: str) -> IpNetwork:
-    """Return a range, host bits cleared; raise Invalid for what is none."""
+def network_of(text: Any, field: str = "cidr") -> IpNetwork:
+    """Return a range, host bits cleared; raise Invalid, naming the field, for what is none."""
+    return interface_of(text, field).network
+
+
+def interface_of(text: Any, field: str) -> IpInterface:
+    """Return an address with the range around it; raise Invalid, naming the field, for what is none."""
     try:
-        return ipaddress.ip_network(text, strict=False)
+        return ipaddress.ip_interface(_without_zone(text))
     except ValueError:
-        raise Invalid(f"Invalid input for cidr. Reason: '{text}' is not a valid IP subnet.") from None
+        raise Invalid(f"Invalid input for {field}. Reason: '{text}' is not a valid IP subnet.") from None
+
+
+def _without_zone(text: Any) -> str:
+    """Return a text; raise ValueError for numbers, and for a zone of IPv6 ("fe80::1%eth0"), which may hold anything."""
+    if not isinstance(text, str) or "%" in text:
+        raise ValueError
+    return text
 
 
 def valid_ip(text: Any, field: str, version: int | None = None) -> str:
     """Return an address in its shortest form; raise Invalid naming the field."""
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(_without_zone(text))
     except ValueError:
         raise Invalid(f"Invalid input for {field}. Reason: '{text}' is not a valid IP address.") from None
     if version is not None and address.version != version:
@@ -89,12 +102,7 @@ def valid_routes(given: list[dict[str, Any]], field: str) -> list[dict[str, Any]
     for route in given:
         if not isinstance(route, dict) or route.keys() != {"destination", "nexthop"}:
             raise Invalid(f"Invalid input for {field}. Reason: each route has exactly a destination and a nexthop.")
-        try:
-            destination = ipaddress.ip_network(route["destination"], strict=False)
-        except ValueError:
-            raise Invalid(
-                f"Invalid input for {field}. Reason: '{route['destination']}' is not a valid IP subnet."
-            ) from None
+        destination = network_of(route["destination"], field)
         nexthop = valid_ip(route["nexthop"], field)
         if ipaddress.ip_address(nexthop).version != destination.version:
             raise invalid(f"{field}: nexthop {nexthop} and destination {destination} differ in IP version.")

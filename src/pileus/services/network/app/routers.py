@@ -1,7 +1,10 @@
 """Routers: their gateway and their extra routes.  Their inner legs are in ``interfaces``."""
 
 import ipaddress
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
 
 from pileus.kernel import ids
 from pileus.kernel.agent import hosts
@@ -9,6 +12,8 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid
 from pileus.kernel.policy import ADMIN, Rule
+from pileus.kernel.rest import at_most
+from pileus.kernel.rest.regular import Uuid
 from pileus.services.network.app import addressing, interfaces, limits, ports, telling
 from pileus.services.network.app.ranges import valid_routes
 from pileus.services.network.app.refusals import bad_request, network_not_found
@@ -22,6 +27,14 @@ SET_SNAT = Rule("update_router:external_gateway_info:enable_snat", ADMIN, "Switc
 SET_FIXED = Rule(
     "update_router:external_gateway_info:external_fixed_ips", ADMIN, "Choose a router's own external addresses."
 )
+
+
+class Gateway(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """``external_gateway_info``: a router's way out; an empty object means none."""
+
+    network_id: Uuid | None = None
+    enable_snat: bool | UnsetType = UNSET
+    external_fixed_ips: Annotated[list[Annotated[dict[str, str | None], at_most(16)]], at_most(100)] | UnsetType = UNSET
 
 
 def create_router(tx: Tx, ctx: Context, body: Any) -> Router:
@@ -40,7 +53,7 @@ def create_router(tx: Tx, ctx: Context, body: Any) -> Router:
     row.host = network_host(tx)
     tx.add(row)
     tx.flush()
-    if body.external_gateway_info:
+    if body.external_gateway_info is not None:
         set_gateway(tx, ctx, row, body.external_gateway_info)
     telling.router_changed(tx, row)
     return row
@@ -55,24 +68,20 @@ def network_host(tx: Tx) -> str:
 def update_router(tx: Tx, ctx: Context, row: Router, changes: dict[str, Any]) -> None:
     """Apply changes."""
     if "external_gateway_info" in changes:
-        set_gateway(tx, ctx, row, changes.pop("external_gateway_info") or {})
+        set_gateway(tx, ctx, row, changes.pop("external_gateway_info") or Gateway())
     if "routes" in changes:
-        changes["routes"] = checked_routes(tx, row, changes["routes"] or [])
+        changes["routes"] = checked_routes(tx, row, changes["routes"])
     for name, value in changes.items():
         setattr(row, name, value)
     telling.router_changed(tx, row)
 
 
-def set_gateway(tx: Tx, ctx: Context, row: Router, info: dict[str, Any]) -> None:
+def set_gateway(tx: Tx, ctx: Context, row: Router, info: Gateway) -> None:
     """Give a router its way out, change it, or (with nothing) take it away."""
-    unknown = info.keys() - {"network_id", "enable_snat", "external_fixed_ips", "qos_policy_id"}
-    if unknown or (info and "network_id" not in info):
-        raise Invalid(
-            "Invalid input for external_gateway_info. Reason: it takes network_id and, from admins, enable_snat and"
-            f" external_fixed_ips, not {sorted(info)}."
-        )
+    if info.network_id is None and info != Gateway():
+        raise Invalid("Invalid input for external_gateway_info. Reason: it takes a network_id, or nothing at all.")
     _check_gateway_rights(ctx, row, info)
-    network_id = info.get("network_id")
+    network_id = info.network_id
     if network_id != row.gateway_network_id:
         _drop_gateway(tx, row)
     if network_id is None:
@@ -80,31 +89,27 @@ def set_gateway(tx: Tx, ctx: Context, row: Router, info: dict[str, Any]) -> None
         return
     if row.gateway_port_id is None:
         _add_gateway(tx, ctx, row, network_id, info)
-    elif info.get("external_fixed_ips") is not None:
+    elif info.external_fixed_ips is not UNSET:
         port = port_store.get_port(tx, row.gateway_port_id)
         assert port is not None
-        addressing.reallocate(tx, port, addressing.wishes(info["external_fixed_ips"]))
-    snat = info.get("enable_snat", True)
-    row.enable_snat = snat if isinstance(snat, bool) else str(snat).lower() == "true"
+        addressing.reallocate(tx, port, addressing.wishes(info.external_fixed_ips))
+    row.enable_snat = info.enable_snat is not False
 
 
-def _check_gateway_rights(ctx: Context, row: Router, info: dict[str, Any]) -> None:
-    if "enable_snat" in info and info["enable_snat"] is not True:
+def _check_gateway_rights(ctx: Context, row: Router, info: Gateway) -> None:
+    if info.enable_snat is False:
         ctx.require(SET_SNAT, row)
-    if info.get("external_fixed_ips"):
+    if info.external_fixed_ips:
         ctx.require(SET_FIXED, row)
 
 
-def _add_gateway(tx: Tx, ctx: Context, row: Router, network_id: str, info: dict[str, Any]) -> None:
+def _add_gateway(tx: Tx, ctx: Context, row: Router, network_id: str, info: Gateway) -> None:
     network = networks.get_network(tx, network_id)
-    if network is None or not (
-        sharing.may_use(tx, ctx, "network", network, sharing.EXTERNAL)
-        or sharing.may_use(tx, ctx, "network", network, sharing.SHARED)
-    ):
+    if network is None or not (sharing.may_use(tx, ctx, "network", network, sharing.EXTERNAL, sharing.SHARED)):
         raise network_not_found(network_id)
     if not sharing.is_external(tx, network_id):
         raise bad_request("router", f"Network {network_id} is not an external network")
-    fixed = info.get("external_fixed_ips")
+    fixed = info.external_fixed_ips
     port = Port(
         id=ids.new_id(),
         project_id="",

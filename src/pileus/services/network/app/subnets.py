@@ -7,6 +7,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict
 from pileus.services.network.app import limits, pools, ports, telling
+from pileus.services.network.app.networks import check_mtu
 from pileus.services.network.app.ranges import (
     IpNetwork,
     check_gateway,
@@ -49,6 +50,7 @@ def create_subnet(tx: Tx, ctx: Context, body: Any) -> Subnet:
     limits.claim(tx, body.project_id, "subnet")
     cidr, pool_id = _range(tx, ctx, body)
     _check_overlap(tx, network, cidr)
+    check_mtu(network.id, network.mtu, cidr.version)
     _check_modes(body, cidr)
     gateway = _gateway(body.gateway_ip, cidr)
     if gateway is not None:
@@ -75,6 +77,7 @@ def create_subnet(tx: Tx, ctx: Context, body: Any) -> Subnet:
     )
     tx.add(row)
     tx.flush()
+    store.revise(tx, network.id)
     _serve(tx, network.id)
     return row
 
@@ -181,13 +184,14 @@ def update_subnet(tx: Tx, ctx: Context, row: Subnet, changes: dict[str, Any]) ->
     if {"gateway_ip", "allocation_pools"} & changes.keys():
         _gateway_outside(gateway, changes.get("allocation_pools", row.allocation_pools))
     if "dns_nameservers" in changes:
-        changes["dns_nameservers"] = _nameservers(changes["dns_nameservers"] or [])
+        changes["dns_nameservers"] = _nameservers(changes["dns_nameservers"])
     if "host_routes" in changes:
-        changes["host_routes"] = _routes(changes["host_routes"] or [])
+        changes["host_routes"] = _routes(changes["host_routes"])
     if not changes.get("enable_dhcp", True) and (row.ipv6_ra_mode or row.ipv6_address_mode):
         raise invalid("DHCP cannot be disabled on an IPv6 subnet with ipv6_ra_mode or ipv6_address_mode.")
     for name, value in changes.items():
         setattr(row, name, value)
+    store.revise(tx, row.network_id)
     if changes.keys() - {"name", "description"}:
         _serve(tx, row.network_id)
 
@@ -223,4 +227,5 @@ def delete_subnet(tx: Tx, ctx: Context, row: Subnet) -> None:
             kind="SubnetInUse",
         )
     tx.delete(row)
+    store.revise(tx, row.network_id)
     telling.network_changed(tx, row.network_id)

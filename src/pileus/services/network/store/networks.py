@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, func, select
 
+from pileus.kernel import clock
 from pileus.kernel.db import Tx, ask, keep, rows_with
 from pileus.services.network.model import Network, Port, Subnet, SubnetPool
 
@@ -29,6 +30,14 @@ def networks(tx: Tx, ids: Sequence[str]) -> dict[str, Network]:
         row = get_network(tx, ids[0])
         return {row.id: row} if row is not None else {}
     return {row.id: row for row in rows_with(tx, Network.id, ids)}
+
+
+def revise(tx: Tx, network_id: str) -> None:
+    """Count a change of what belongs to a network, a subnet or who shares it, as one of the network."""
+    row = tx.get(Network, network_id)
+    if row is not None:
+        row.revision_number += 1
+        row.updated_at = clock.now()
 
 
 def highest_segment(tx: Tx, kind: str, first: int, last: int) -> int | None:

@@ -1,6 +1,7 @@
 """Statements about ports."""
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, func, select
@@ -105,10 +106,12 @@ def hosts_with_guests(tx: Tx, network_id: str) -> list[str]:
 
 
 def addresses_of_ports(tx: Tx, port_ids: Sequence[str]) -> dict[str, list[dict[str, str]]]:
-    """Return the addresses of many ports as their views hold them."""
+    """Return the addresses of many ports as their views hold them: in the order of their texts."""
     found: dict[str, list[dict[str, str]]] = {}
     for port_id, subnet_id, ip in _for_ports(tx, _ADDRESSES, port_ids):
         found.setdefault(port_id, []).append({"subnet_id": subnet_id, "ip_address": ip})
+    for held in found.values():
+        held.sort(key=itemgetter("ip_address"))
     return found
 
 
@@ -122,7 +125,7 @@ _GROUPS = [
     for chosen in (_group.c.port_id == _one, _group.c.port_id.in_(_many))
 ]
 _ADDRESSES = [
-    select(_address.c.port_id, _address.c.subnet_id, _address.c.ip).where(chosen).order_by(_address.c.position)
+    select(_address.c.port_id, _address.c.subnet_id, _address.c.ip).where(chosen)
     for chosen in (_address.c.port_id == _one, _address.c.port_id.in_(_many))
 ]
 """Built once, for one port and for many: every port that is shown runs them."""

@@ -67,17 +67,22 @@ def is_external(tx: Tx, network_id: str) -> bool:
     return tx.scalar(statement) is not None
 
 
+def external_networks() -> Any:
+    """Return the statement of the ids of all external networks, whoever may use them as such."""
+    return _EXTERNAL_IDS
+
+
 def external_ids(tx: Tx) -> set[str]:
     """Return the ids of all external networks."""
     tx.flush()
     return set(tx.connection().execute(_EXTERNAL_IDS).scalars())
 
 
-def may_use(tx: Tx, ctx: Context, kind: str, row: Any, action: str) -> bool:
-    """Tell whether the caller owns a thing, sees everything, or may use it by an RBAC entry."""
+def may_use(tx: Tx, ctx: Context, kind: str, row: Any, *actions: str) -> bool:
+    """Tell whether the caller owns a thing, sees everything, or may use it by an RBAC entry of these actions."""
     if sees_all(ctx) or row.project_id == ctx.project_id:
         return True
-    return action in share_actions(tx, kind, [row.id], ctx.project_id).get(row.id, ())
+    return not share_actions(tx, kind, [row.id], ctx.project_id).get(row.id, set()).isdisjoint(actions)
 
 
 def everybody(tx: Tx, kind: str, object_id: str, action: str) -> Share | None:
@@ -97,9 +102,10 @@ def shares_of(tx: Tx, object_id: str) -> Sequence[Share]:
     return tx.scalars(select(Share).where(Share.object_id == object_id)).all()
 
 
-def delete_shares(tx: Tx, object_id: str) -> None:
-    """Remove all entries of a thing that goes."""
-    tx.execute(delete(Share).where(Share.object_id == object_id))
+def delete_shares(tx: Tx, object_id: str, action: str | None = None) -> None:
+    """Remove all entries of a thing, or those of one action."""
+    here = [Share.object_id == object_id, *([Share.action == action] if action else [])]
+    tx.execute(delete(Share).where(*here))
 
 
 def set_everybody(tx: Tx, kind: str, row: Any, action: str, wanted: bool) -> None:
@@ -125,6 +131,7 @@ __all__ = [
     "delete_shares",
     "everybody",
     "external_ids",
+    "external_networks",
     "is_external",
     "may_use",
     "own_networks",

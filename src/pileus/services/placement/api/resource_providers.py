@@ -162,12 +162,12 @@ def list_aggregates(tx: Tx, ctx: Context, provider: Provider) -> dict[str, Any]:
 
 @api.put("/resource_providers/{provider}/aggregates", UPDATE_AGGREGATES, since="1.1", until="1.18", body="")
 def set_aggregates_blindly(tx: Tx, ctx: Context, provider: Provider, body: Uuids) -> dict[str, Any]:
-    providers.set_aggregates(tx, provider.uuid, map(dashed, body))
+    providers.set_aggregates(tx, provider.uuid, body)
     return _aggregates(tx, ctx, provider)
 
 
 @api.put("/resource_providers/{provider}/aggregates", UPDATE_AGGREGATES, since="1.19", body="")
 def set_aggregates(tx: Tx, ctx: Context, provider: Provider, body: Aggregates) -> dict[str, Any]:
     inventory.take_generation(tx, provider, body.resource_provider_generation)
-    providers.set_aggregates(tx, provider.uuid, map(dashed, body.aggregates))
+    providers.set_aggregates(tx, provider.uuid, body.aggregates)
     return _aggregates(tx, ctx, provider)

@@ -10,9 +10,11 @@ import shutil
 import signal
 import socket
 import struct
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+from pileus.services.network.drivers.base import HostNetworkError
 from pileus.services.network.drivers.linux import names, namespaces, switches
 from pileus.services.network.drivers.linux.host import Host, Removal, alias
 from pileus.services.network.drivers.linux.names import inner
@@ -84,7 +86,16 @@ def files_lost(host: Host, network_id: str) -> list[str]:
 
 def hosts_file(spec: DhcpSpec) -> str:
     """Write dnsmasq's dhcp-hostsfile: one line for each port and IP version."""
-    return "".join(f"{line}\n" for host in spec.hosts for line in _host_lines(spec, host))
+    return _file(line for host in spec.hosts for line in _host_lines(spec, host))
+
+
+def _file(lines: Iterable[str]) -> str:
+    """Return lines as a file; raise HostNetworkError when one would be two: a tenant's text must not be an order."""
+    lines = list(lines)
+    broken = next((line for line in lines if not {"\n", "\r", "\0"}.isdisjoint(line)), None)
+    if broken is not None:
+        raise HostNetworkError(f"dnsmasq cannot be given {broken!r}: it holds a line break")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def options_file(spec: DhcpSpec) -> str:
@@ -98,15 +109,14 @@ def options_file(spec: DhcpSpec) -> str:
     for host in spec.hosts:
         for option in host.options:
             lines.append(f"tag:port-{host.port_id},{_option_name(option)},{option.value}")
-    return "".join(f"{line}\n" for line in lines)
+    return _file(lines)
 
 
 def names_file(spec: DhcpSpec) -> str:
     """Write the names that dnsmasq's DNS knows, in the form of /etc/hosts."""
-    lines = [
-        f"{ip} {_hostname(host, ip)}.{spec.domain} {_hostname(host, ip)}\n" for host in spec.hosts for ip in host.ips
-    ]
-    return "".join(lines)
+    return _file(
+        f"{ip} {_hostname(host, ip)}.{spec.domain} {_hostname(host, ip)}" for host in spec.hosts for ip in host.ips
+    )
 
 
 def configuration(spec: DhcpSpec, folder: Path, interface: str, resolvers: tuple[str, ...] = ()) -> str:
@@ -147,7 +157,7 @@ def configuration(spec: DhcpSpec, folder: Path, interface: str, resolvers: tuple
     # Tags belong here, not on the lines of the hosts file: dnsmasq 2.86 to 2.90 crash on SIGHUP where a client with
     # a lease was tagged by its line. So a port that gains its own options costs a restart.
     lines += [f"dhcp-mac=set:port-{host.port_id},{host.mac}" for host in spec.hosts if host.options]
-    return "".join(f"{line}\n" for line in lines)
+    return _file(lines)
 
 
 def _identity(folder: Path) -> list[str]:
