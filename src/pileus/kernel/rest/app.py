@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from sqlalchemy.exc import DataError, IntegrityError
 
 from pileus.kernel import ids, telemetry
