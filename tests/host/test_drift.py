@@ -132,7 +132,9 @@ def test_what_is_taken_away_by_hand_is_back_in_seconds(cloud: RealCloud, api: Ap
     api.post(f"{COMPUTE}/servers/{server}/action", {"reboot": {"type": "HARD"}})
     wait("the port to work again", lambda: not down(), 120)
     settled(cloud.state.path)
-    text = "## What is taken away by hand\n`pytest -m slow tests/host/test_drift.py` on a real cloud with a guest, on two"
+    text = (
+        "## What is taken away by hand\n`pytest -m slow tests/host/test_drift.py` on a real cloud with a guest, on two"
+    )
     text += " busy cores; a host is looked at every 30 s.\n\n"
     text += "| taken away | back after (s) |\n| --- | --- |\n" + "\n".join(lines) + "\n"
     write_into(DOCUMENT, *MARKS, text)

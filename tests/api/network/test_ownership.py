@@ -1,5 +1,7 @@
 """What a port is stands in rows that the services write; the words that users set on a port give them nothing."""
 
+import asyncio
+
 import pytest
 
 from pileus.services.network import public
@@ -14,8 +16,15 @@ async def plugged(net, cidr="10.7.0.0/24"):
     return network, subnet, router, leg
 
 
-def router_spec(net, router_id):
-    return net.runtime.local_hosts.hosts["fake-1"].parts[0].driver.routers[router_id]
+async def legs_on_host(net, router_id):
+    """Return the legs of a router as its host was told last, once it has been told all there is."""
+    await net.runtime.reconcilers.run_once("network.hosts")
+    driver = net.runtime.local_hosts.hosts["fake-1"].parts[0].driver
+    for _ in range(500):
+        if router_id in driver.routers:
+            return [leg.port_id for leg in driver.routers[router_id].interfaces]
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"router {router_id} did not come to its host")
 
 
 async def card_of(net, network_id, server_id="server"):
@@ -50,7 +59,7 @@ async def test_words_that_an_operator_writes_make_no_leg(demo, other, admin):
     )
     await other.update("subnet", subnet["id"], dns_nameservers=["9.9.9.9"])
     await demo.update("router", router["id"], name="told anew")
-    assert [one.port_id for one in router_spec(demo, router["id"]).interfaces] == [leg["port_id"]]
+    assert await legs_on_host(demo, router["id"]) == [leg["port_id"]]
     fip = {"floating_network_id": (await other.public())["id"]}
     guest = await other.make("port", network_id=network["id"])
     await other.refuse("floatingip", 404, "ExternalGatewayForFloatingIPNotFound", port_id=guest["id"], **fip)
