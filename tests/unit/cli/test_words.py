@@ -81,7 +81,10 @@ def test_what_belongs_to_another_user_is_a_sentence(tmp_path: Path, command: lis
     for folder in (tmp_path, *list(tmp_path.parents)[:-1]):
         if folder.stat().st_uid == 0 and folder.is_relative_to("/tmp/"):
             folder.chmod(folder.stat().st_mode | 0o011)
-    program = "import os, sys; os.setgid(65534); os.setuid(65534); from pileus.cli.main import main; main()"
+    # Imported before: the other user may not be able to read where root keeps its Python.
+    imports = "import os, pkgutil; from pileus import cli; from pileus.kernel.service import find_services"
+    early = "[__import__(f'pileus.cli.{m.name}') for m in pkgutil.iter_modules(cli.__path__)]; find_services()"
+    program = f"{imports}; {early}; os.setgid(65534); os.setuid(65534); cli.main.main()"
     words = [sys.executable, "-c", program, *command, "--state", str(state.path)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1

@@ -165,10 +165,10 @@ async def test_what_is_to_be_undone_does_not_wait_for_its_turn(site):
 
 
 async def test_what_has_failed_makes_way(site):
-    await site.start_worker(poll_s=60)
     input = Chore("h", "nowhere", host="nowhere")
     failing = await site.db.write(lambda tx: begin(tx, None, "house.move", "house/h", input))
     await site.db.write(lambda tx: setattr(tx.get_one(OperationRow, failing), "deadline", clock.now()))
+    await site.start_worker(poll_s=60)
     after = await do(site, "move", "after")
     assert (await site.ended(after)).state == "succeeded"
 
