@@ -59,6 +59,7 @@ async def test_what_is_another_projects_is_not_there(cloud):
 
 
 BY_READERS = {
+    "os_compute_api:extensions",  # what was removed and answers 410, whatever is sent
     "os_compute_api:images",  # handed on to the image service, whose rules judge
     "volume_extension:volume_image_metadata:show",  # an action that only shows
 }

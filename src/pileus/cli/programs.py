@@ -33,7 +33,7 @@ PROGRAMS = {
     "iproute2": ("ip", "ss", "tc"),
     "iputils-ping": ("ping",),
     "kmod": ("depmod", "modprobe"),
-    "ldap-utils": ("ldapadd", "ldapmodify", "ldapsearch"),
+    "ldap-utils": ("ldapadd", "ldapdelete", "ldapmodify", "ldapsearch"),
     "mariadb-client": ("mariadb", "mariadb-admin", "mariadb-dump"),
     "mariadb-server": ("mariadb-install-db", "mariadbd"),
     "nftables": ("nft",),

@@ -92,7 +92,7 @@ async def test_one_setting_bounds_all_lists_and_domains_choose_for_their_people(
         assert "truncated" not in found
 
 
-@pytest.mark.parametrize("wrong", [0, -1, "many", True, 1.5, 10**30, [2], "9" * 5000])
+@pytest.mark.parametrize("wrong", [0, -1, "many", True, 1.5, 10**18, [2], "9" * 5000])
 async def test_a_bound_that_is_no_number_is_refused(admin, domain, wrong):
     answer = await admin.put(f"domains/{domain}/config", json={"config": {"identity": {"list_limit": wrong}}})
     assert (answer.status_code, "list_limit" in answer.text) == (403, True)

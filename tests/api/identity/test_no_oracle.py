@@ -70,7 +70,7 @@ async def test_expired_and_scopes_are_told_only_to_who_proved_it(cloud):
 
 
 @pytest.mark.parametrize(
-    "name", ["jane\0", "\0", "x" * 65536, "\u202e", "\U0001f469\u200d", " ", "'; drop table --", "%"]
+    "name", ["jane\0", "\0", "x" * 65535, "\u202e", "\U0001f469\u200d", " ", "'; drop table --", "%"]
 )
 async def test_a_strange_name_is_refused_as_any_other_whatever_it_names(cloud, name):
     user = {"name": name, "domain": {"id": "default"}, "password": "wrong"}
@@ -94,7 +94,7 @@ async def test_a_strange_name_is_refused_as_any_other_whatever_it_names(cloud, n
 @pytest.mark.parametrize("scope", ["project", "domain"])
 async def test_a_strange_scope_is_refused_as_any_other(cloud, scope):
     answers = []
-    for name in ("nowhere", "no\0where", "x" * 65536):
+    for name in ("nowhere", "no\0where", "x" * 65535):
         for named in ({"id": name}, {"name": name, "domain": {"id": name}}, {"name": name, "domain": {"name": name}}):
             body = auth_body("demo", password_of(cloud, "demo"), {scope: named})
             async with client(cloud) as http:

@@ -53,7 +53,7 @@ Objects = Annotated[list[Extra], at_most(WIDTH)]
 def check(raw: Any) -> None:
     """Raise Invalid when decoded JSON is deeper, wider or larger than a body may be."""
     level, values = [raw], 1
-    _check_leaf(raw)
+    _check_leaf(raw, "The request body")
     for _ in range(DEPTH + 1):
         below: list[Any] = []
         for item in level:
@@ -72,8 +72,7 @@ def check(raw: Any) -> None:
             values += len(item)
             if values > VALUES:
                 raise Invalid(f"The request body has more than {VALUES} values: send it in parts.")
-            for child in children:
-                _check_leaf(child)
+            _check_leaves(item, children)
             below += children
         if not below:
             return
@@ -81,13 +80,22 @@ def check(raw: Any) -> None:
     raise Invalid(f"The request body is nested more than {DEPTH} levels deep.")
 
 
-def _check_leaf(value: Any) -> None:
+def _check_leaf(value: Any, name: str) -> None:
     kind = type(value)
     if kind is str:
         if len(value) > TEXT:
-            raise Invalid(f"The request body has a text of {len(value)} characters; at most {TEXT} are accepted.")
+            raise Invalid(f"{name} is a text of {len(value)} characters; at most {TEXT} are accepted.")
     elif kind is int and not SMALLEST <= value <= LARGEST:
-        raise Invalid("The request body has a number of more than 64 bits.")
+        raise Invalid(f"{name} is a number of more than 64 bits.")
+
+
+def _check_leaves(item: Any, children: Any) -> None:
+    """Judge the texts and numbers of an object or a list; only a refusal pays for knowing their names."""
+    for child in children:
+        kind = type(child)
+        if (kind is str and len(child) > TEXT) or (kind is int and not SMALLEST <= child <= LARGEST):
+            named = next((name for name, value in item.items() if value is child), "") if isinstance(item, dict) else ""
+            _check_leaf(child, f"'{named[:64]}' in the request body" if named else "An entry of a list in the body")
 
 
 def undeclared(hint: Any, where: str) -> Iterator[str]:

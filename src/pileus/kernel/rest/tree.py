@@ -19,8 +19,9 @@ class Node:
 
     @property
     def ends_with_slash(self) -> bool:
-        """Whether the path may be written with a slash at its end."""
-        return all(endpoint.api.final_slash for some in self.endpoints.values() for endpoint in some)
+        """Whether the path may be written with a slash at its end; an API's own may always."""
+        every = [endpoint for some in self.endpoints.values() for endpoint in some]
+        return all(endpoint.api.final_slash or not endpoint.route.path for endpoint in every)
 
 
 class Tree:
