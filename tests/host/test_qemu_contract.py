@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import uvloop
 
-from pileus.kernel.errors import Unavailable
+from pileus.kernel.errors import Failed
 from pileus.services.compute.drivers.base import Blank, Disk, GuestEvent, GuestSpec, Hypervisor
 from pileus.services.compute.drivers.contract import HypervisorContract, Image, new_spec
 from pileus.services.compute.drivers.qemu import QemuHypervisor
@@ -113,5 +113,5 @@ class TestQemuHypervisor(HypervisorContract):
         spec = new_spec(image)
         await driver.ensure_guest(spec, running=False)
         os.unlink(host_state / "guests" / spec.id / "root.qcow2")
-        with pytest.raises(Unavailable, match="is lost"):
+        with pytest.raises(Failed, match="is lost"):
             await driver.power_on(spec.id)

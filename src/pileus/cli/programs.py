@@ -10,7 +10,7 @@ from pathlib import Path
 
 ON_EVERY_DEBIAN = {
     "apt": ("apt-cache", "apt-config", "apt-get"),
-    "coreutils": ("cat", "chroot", "cp", "dd", "env", "nice", "sleep", "stat", "timeout", "touch", "true"),
+    "coreutils": ("cat", "chroot", "cp", "dd", "env", "nice", "rm", "sleep", "stat", "timeout", "touch", "true"),
     "dash": ("sh",),
     "dpkg": ("dpkg", "dpkg-deb", "dpkg-query"),
     "bash": ("bash",),
@@ -30,7 +30,7 @@ PROGRAMS = {
     "e2fsprogs": ("debugfs", "mke2fs", "mkfs.ext4"),
     "gcc": ("cc", "gcc"),
     "git": ("git",),
-    "iproute2": ("ip", "ss", "tc"),
+    "iproute2": ("bridge", "ip", "ss", "tc"),
     "iputils-ping": ("ping",),
     "kmod": ("depmod", "modprobe"),
     "ldap-utils": ("ldapadd", "ldapdelete", "ldapmodify", "ldapsearch"),

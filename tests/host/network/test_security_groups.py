@@ -8,7 +8,7 @@ import pytest
 from pileus.services.network.drivers.contract import new_id
 from pileus.services.network.drivers.linux.driver import LinuxNetworkDriver
 from pileus.services.network.wanted import AddressPair, NetworkSpec, SecurityGroupSpec
-from tests.host.network.guests import Guests, allow, open_group, port_of, run
+from tests.host.network.guests import Guest, Guests, allow, open_group, port_of, run
 
 pytestmark = pytest.mark.host
 
@@ -97,6 +97,12 @@ async def test_taking_a_rule_away_cuts_open_connections(
     assert received < sent - 1, summary
 
 
+def announce(guest: Guest, ip: str) -> None:
+    """Tell all neighbours that an address is this guest's: by a request for it, and by an answer nobody asked for."""
+    for kind in ("-U", "-A"):
+        guest.run("busybox", "arping", "-c", "2", "-w", "1", kind, "-I", "eth0", ip, check=False)
+
+
 async def test_a_guest_cannot_pretend_to_be_another(
     driver: LinuxNetworkDriver, network: NetworkSpec, guests: Guests
 ) -> None:
@@ -107,12 +113,14 @@ async def test_a_guest_cannot_pretend_to_be_another(
     assert liar.pings("10.7.0.6")
     liar.address("10.7.0.66/24")
     assert not liar.pings("10.7.0.6", source="10.7.0.66"), "a foreign IP"
+    victim.run("sysctl", "-qw", "net.ipv4.conf.eth0.arp_accept=1")  # it believes whoever announces an address
     victim.run("ip", "neighbor", "flush", "all")
-    liar.run("arping", "-c", "2", "-w", "1", "-U", "-I", "eth0", "10.7.0.66", check=False)
-    liar.run("arping", "-c", "2", "-w", "1", "-A", "-I", "eth0", "10.7.0.66", check=False)
+    announce(liar, "10.7.0.66")
     assert "10.7.0.66" not in victim.run("ip", "neighbor"), "a foreign IP in ARP"
     pair = AddressPair(ip="10.7.0.64/30", mac=liar.port.mac)
     await driver.ensure_port_rules(msgspec.structs.replace(liar.port, allowed_address_pairs=(pair,)))
+    announce(liar, "10.7.0.66")
+    assert "10.7.0.66" in victim.run("ip", "neighbor"), "an allowed pair in ARP"
     assert liar.pings("10.7.0.6", source="10.7.0.66"), "an allowed pair"
     liar.run("ip", "link", "set", "eth0", "address", "fa:16:3e:99:99:99")
     assert not liar.pings("10.7.0.6"), "a foreign MAC"
