@@ -82,13 +82,14 @@ KNOWN: Mapping[tuple[str, str], Known] = {
     ),
     ("object", "POST"): Known(_OF_OBJECTS, _EXPIRY | _GONE),
     ("object", "COPY"): Known(_OF_OBJECTS, _EXPIRY | {"destination", "destination-account", "x-fresh-metadata"}),
-    ("object", "DELETE"): Known(frozenset(), frozenset({"x-if-delete-at"})),
+    # Clients (openstacksdk) send the headers of what they delete along: they go with it.
+    ("object", "DELETE"): Known(_OF_OBJECTS, _EXPIRY | {"x-if-delete-at", "x-static-large-object"}),
     ("container", "PUT"): Known(_CONTAINER.kept, _CONTAINER.read | {"x-storage-policy"}),
     ("container", "POST"): _CONTAINER,
-    ("container", "DELETE"): Known(frozenset()),
+    ("container", "DELETE"): Known(_OF_CONTAINERS),
     ("account", "PUT"): _ACCOUNT,
     ("account", "POST"): _ACCOUNT,
-    ("account", "DELETE"): Known(frozenset()),
+    ("account", "DELETE"): Known(_OF_ACCOUNTS),
 }
 """By what the path names and the verb; verbs that only read are not here, they keep nothing."""
 
