@@ -99,6 +99,12 @@ async def test_a_bound_that_is_no_number_is_refused(admin, domain, wrong):
     assert (await admin.get(f"domains/{domain}/config")).status_code == 404
 
 
+async def test_a_bound_beyond_64_bits_is_refused_by_name(admin, domain):
+    answer = await admin.put(f"domains/{domain}/config", json={"config": {"identity": {"list_limit": 10**30}}})
+    assert (answer.status_code, "list_limit" in answer.text) == (400, True)
+    assert (await admin.get(f"domains/{domain}/config")).status_code == 404
+
+
 async def test_options_groups_and_all_are_forgotten(admin, path):
     assert (await admin.delete(f"{path}/ldap/user")).status_code == 204
     assert (await admin.get(f"{path}/ldap/user")).status_code == 404

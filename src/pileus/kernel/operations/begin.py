@@ -82,9 +82,30 @@ def begin(
     now = clock.now()
     listener = listener_of(tx)
     lease = listener.offer(now) if listener is not None and not waits_for else None
-    row: dict[str, Any] = {
+    row = _row(declared, resource, input, place, lease, ctx, now)
+    row["after"] = after
+    _insert(tx, row)
+    if listener is not None:
+        if lease is not None:
+            after_commit(tx, partial(listener.begun, _as_claimed(row)))
+        else:
+            after_commit(tx, partial(listener.waiting, row["id"], waits_for))
+    return row["id"]
+
+
+def _row(
+    declared: Declaration,
+    resource: str,
+    input: msgspec.Struct,
+    place: "_Place",
+    lease: tuple[str, datetime] | None,
+    ctx: Requester | None,
+    now: datetime,
+) -> dict[str, Any]:
+    """Return the row of an operation that begins ``now``, under a lease where its worker takes it at once."""
+    return {
         "id": ids.new_id(),
-        "kind": kind,
+        "kind": declared.kind,
         "resource": resource,
         "live_resource": place.live_resource,
         "part": place.part,
@@ -97,7 +118,7 @@ def begin(
         "deadline": max(now, place.not_before or now) + timedelta(seconds=declared.deadline_s),
         "next_attempt_at": now,
         "attempts": 0,
-        "after": after,
+        "after": None,
         "progress": None,
         "error": None,
         "last_refusal": None,
@@ -111,13 +132,6 @@ def begin(
         "updated_at": now,
         "finished_at": None,
     }
-    _insert(tx, row)
-    if listener is not None:
-        if lease is not None:
-            after_commit(tx, partial(listener.begun, _as_claimed(row)))
-        else:
-            after_commit(tx, partial(listener.waiting, row["id"], waits_for))
-    return row["id"]
 
 
 def note_done(tx: Tx, ctx: Requester | None, kind: str, resource: str, *, begun_at: datetime | None = None) -> str:

@@ -22,9 +22,9 @@ from pileus.kernel.errors import Forbidden, Invalid, NotFound
 from pileus.kernel.policy import Rule, attribute
 from pileus.kernel.rest.formats import Page
 from pileus.kernel.rest.http import Request, Response, json_response
-from pileus.kernel.rest.references import Refers, load_references, places, structs_in
+from pileus.kernel.rest.references import Refers, load_references, places
 from pileus.kernel.rest.routing import About, Api, Route
-from pileus.kernel.rest.schema import decode, trim
+from pileus.kernel.rest.schema import decode, structs_in, trim
 from pileus.kernel.rest.versions import Version
 from pileus.kernel.rest.versions import version as parse_version
 

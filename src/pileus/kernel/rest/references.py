@@ -18,6 +18,7 @@ import msgspec
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import ApiError, NotFound
+from pileus.kernel.rest.schema import structs_in
 
 Resolve = Callable[[Tx, Context, list[str]], dict[str, Any]]
 """``resolve(tx, ctx, ids)`` returns the rows that the caller may see, by id; the others are left out."""
@@ -54,13 +55,6 @@ def marks_of(hint: Any) -> Iterator[Refers]:
     for argument in typing.get_args(hint):
         if not isinstance(argument, (str, int, Refers)):
             yield from marks_of(argument)
-
-
-def structs_in(hint: Any) -> list[type[msgspec.Struct]]:
-    """Return the structs that a type hint mentions, however deep in lists, unions and dictionaries."""
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return [hint]
-    return [struct for argument in typing.get_args(hint) for struct in structs_in(argument)]
 
 
 @functools.cache

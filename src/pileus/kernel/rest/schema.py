@@ -5,9 +5,8 @@ left out on the way out.
 """
 
 import functools
-import types
 import typing
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -51,16 +50,11 @@ class Marks(typing.NamedTuple):
     inside: tuple[tuple[str, str, type[msgspec.Struct]], ...]
 
 
-def _structs_in(hint: Any) -> list[type[msgspec.Struct]]:
-    """Return the structs that a type hint mentions, in lists, unions and dictionaries too."""
-    origin = typing.get_origin(hint)
-    if origin is Annotated:
-        return _structs_in(typing.get_args(hint)[0])
+def structs_in(hint: Any) -> list[type[msgspec.Struct]]:
+    """Return the structs that a type hint mentions, however deep in lists, unions and dictionaries."""
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return [hint]
-    if origin in (list, tuple, dict, typing.Union, types.UnionType):
-        return [struct for argument in typing.get_args(hint) for struct in _structs_in(argument)]
-    return []
+    return [struct for argument in typing.get_args(hint) for struct in structs_in(argument)]
 
 
 @functools.cache
@@ -74,7 +68,7 @@ def marks(struct: type[msgspec.Struct], wanted: Version) -> Marks | None:
         if any(wanted not in mark for mark in between):
             absent.append((info.name, info.encode_name))
         else:
-            below = [s for s in _structs_in(hint) if s is not struct and marks(s, wanted)]
+            below = [s for s in structs_in(hint) if s is not struct and marks(s, wanted)]
             if below:
                 inside.append((info.name, info.encode_name, below[0]))
     return Marks(tuple(absent), tuple(inside)) if absent or inside else None
