@@ -6,16 +6,17 @@ import msgspec
 import pytest
 from sqlalchemy.orm import Mapped, mapped_column
 
+from pileus.dialects.neutron import NEUTRON, neutron_error
 from pileus.kernel.context import Caller
 from pileus.kernel.db import NeedsWrite, Row, Tx, writable
 from pileus.kernel.policy import ADMIN
-from pileus.kernel.rest import Api, network_error
-from pileus.kernel.rest.regular import Attr, ListQuery, Name, Resource, StandardRow, Tagged, add_tag_routes
+from pileus.kernel.rest import Api
+from pileus.kernel.rest.regular import Attr, ListQuery, Name, Resource, StandardRow, Tagged
 from pileus.kernel.rest.regular.attributes import derive
 from pileus.kernel.service import Service
 from pileus.kernel.testing import client, running
 
-api = Api("boats", "/v1", error=network_error, strict=False)
+api = Api("boats", "/v1", error=neutron_error, strict=False, dialect=NEUTRON)
 
 
 class Boat(StandardRow, Row):
@@ -34,24 +35,23 @@ class BoatAttributes(Tagged, kw_only=True):
     sails: Annotated[list[str], Attr(on="v", find="", source="")] = []
 
 
-boats = Resource(api, "boat", "boats", BoatAttributes, Boat, title="Boat")
-add_tag_routes(boats)
+boats = Resource(api, "boat", "boats", BoatAttributes, Boat, title="Boat", tagged=True)
 
 
-@boats.create()
+@boats.create
 def create(tx: Tx, ctx: Any, body: Any) -> Boat:
     boat = Boat(project_id=body.project_id, name=body.name, masts=body.masts, secret=body.secret)
     tx.add(boat)
     return boat
 
 
-@boats.update()
+@boats.update
 def update(tx: Tx, ctx: Any, row: Boat, changes: dict[str, Any]) -> None:
     for name, value in changes.items():
         setattr(row, name, value)
 
 
-@boats.delete()
+@boats.delete
 def delete(tx: Tx, ctx: Any, row: Boat) -> None:
     tx.delete(row)
 

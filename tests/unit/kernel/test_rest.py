@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Mapped, mapped_column
 
+from pileus.dialects.nova import nova_error
 from pileus.kernel import ids, policy, quota
 from pileus.kernel.context import ANONYMOUS, Caller, Context, internal
 from pileus.kernel.db import Row, Tx
@@ -20,7 +21,6 @@ from pileus.kernel.rest import (
     Request,
     Response,
     View,
-    compute_error,
     page,
     since,
     sort_order,
@@ -30,7 +30,7 @@ from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import Service
 from pileus.kernel.testing import client, running
 
-api = Api("notes", "/v1", Microversions("notes", "1.1", "1.9", legacy="X-Notes"), error=compute_error)
+api = Api("notes", "/v1", Microversions("notes", "1.1", "1.9", legacy="X-Notes"), error=nova_error)
 READ = Rule("notes:read", policy.ADMIN_OR_READER)
 WRITE = Rule("notes:write", policy.ADMIN_OR_MEMBER)
 

@@ -14,17 +14,7 @@ from pileus.kernel.rest.bounds import (
     Text,
     at_most,
 )
-from pileus.kernel.rest.formats import (
-    Page,
-    compute_error,
-    identity_error,
-    identity_page,
-    link_page,
-    network_error,
-    placement_error,
-    plain_error,
-    plain_page,
-)
+from pileus.kernel.rest.formats import Page, link_page, plain_page
 from pileus.kernel.rest.http import Request, Response, Socket, json_response
 from pileus.kernel.rest.paging import Sieve, page, page_size, sort_order
 from pileus.kernel.rest.routing import Api, Route
@@ -59,17 +49,11 @@ __all__ = [
     "WhenEnded",
     "at_most",
     "changes",
-    "compute_error",
     "given",
-    "identity_error",
-    "identity_page",
     "json_response",
     "link_page",
-    "network_error",
     "page",
     "page_size",
-    "placement_error",
-    "plain_error",
     "plain_page",
     "since",
     "sort_order",

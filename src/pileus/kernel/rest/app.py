@@ -20,7 +20,7 @@ from pileus.kernel.errors import ApiError, Conflict, Invalid, MethodNotAllowed, 
 from pileus.kernel.requests import Recent, remember
 from pileus.kernel.rest import explain
 from pileus.kernel.rest.binding import Endpoint, InTransaction
-from pileus.kernel.rest.formats import identity_error
+from pileus.kernel.rest.formats import error_object
 from pileus.kernel.rest.http import Disconnected, Receive, Request, Response, Send, json_response, path_segments
 from pileus.kernel.rest.limits import LimitSettings, Rates, Room
 from pileus.kernel.rest.mounts import Mounted
@@ -247,7 +247,7 @@ class App:
             )
         assert isinstance(error, ApiError)
         ctx.refusal = error.message
-        return (api.error if api is not None else identity_error)(error, ctx.request_id)
+        return (api.error if api is not None else error_object)(error, ctx.request_id)
 
     def _finish(self, response: Response, ctx: Context, api: Api | None) -> Response:
         response.headers.append(("x-openstack-request-id", ctx.request_id))

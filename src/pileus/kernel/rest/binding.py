@@ -139,7 +139,12 @@ class Endpoint:
         """Return the row that the path names, when the rule allows what is asked of it."""
         if rule is not None and about.target is None:
             ctx.require(rule)
-        row = about.load(tx, ctx, request.params)
+        try:
+            row = about.load(tx, ctx, request.params)
+        except NotFound:
+            if self.api.judge_missing and rule is not None:
+                ctx.require(rule, {})
+            raise
         if rule is not None and about.target is not None:
             ctx.require(rule, about.target(tx, ctx, row))
         return row

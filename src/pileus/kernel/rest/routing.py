@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest.formats import ErrorFormat, PageFormat, identity_error, link_page
+from pileus.kernel.rest.formats import ErrorFormat, PageFormat, error_object, link_page
 from pileus.kernel.rest.references import Refers, Resolve, not_found
 from pileus.kernel.rest.versions import LAST, Between, Microversions, Version, version
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from pileus.kernel.context import Context
     from pileus.kernel.db import Tx
     from pileus.kernel.errors import ApiError
+    from pileus.kernel.quota import Limit
     from pileus.kernel.rest.http import Request
+    from pileus.kernel.rest.regular.dialect import Dialect
+    from pileus.kernel.rest.regular.resource import Extension, Resource
     from pileus.kernel.runtime import Runtime
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -77,7 +80,7 @@ class Api:
     service: str
     prefix: str = ""
     microversions: Microversions | None = None
-    error: ErrorFormat = identity_error
+    error: ErrorFormat = error_object
     page: PageFormat = link_page
     request_id_header: str = "x-openstack-request-id"
     project_in_path: bool = False
@@ -104,6 +107,14 @@ class Api:
     missing: "Callable[[Refers, str, str], ApiError]" = not_found
     """What a reference to a thing that the caller does not see is answered with: ``missing(mark, id, field)``."""
     routes: list[Route] = field(default_factory=list)
+    dialect: "Dialect | None" = None
+    """How regular resources are spoken of; None: plainly (see ``regular.dialect``)."""
+    resources: "list[Resource[Any]]" = field(default_factory=list)
+    """The regular ones, in the order of their declaration."""
+    quotas: "dict[str, Limit]" = field(default_factory=dict)
+    """The limits of resources with a ``quota``, by name."""
+    extensions: "list[Extension]" = field(default_factory=list)
+    """What the resources add to the API's list of extensions."""
 
     def loader(self, row: type) -> Callable[[Handler], Handler]:
         """Register the function that loads ``row`` for handlers, and raises NotFound when it is not visible."""

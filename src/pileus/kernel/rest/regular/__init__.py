@@ -1,15 +1,22 @@
 """The regular family of APIs: a resource from one annotated struct (see ``resource``)."""
 
 from pileus.kernel.rest.regular.attributes import Attr, text
+from pileus.kernel.rest.regular.dialect import CREATE, DELETE, LIST, SHOW, UPDATE, Dialect
 from pileus.kernel.rest.regular.filters import Filter, ListQuery, boolean
-from pileus.kernel.rest.regular.resource import READ, Resource
+from pileus.kernel.rest.regular.resource import ALL, Extension, Resource
 from pileus.kernel.rest.regular.rows import Name, Standard, StandardRow, Tagged, Time, Uuid
-from pileus.kernel.rest.regular.tag_routes import add_tag_routes
 from pileus.kernel.rest.regular.tags import drop_tags, tags_of
 
 __all__ = [
-    "READ",
+    "ALL",
+    "CREATE",
+    "DELETE",
+    "LIST",
+    "SHOW",
+    "UPDATE",
     "Attr",
+    "Dialect",
+    "Extension",
     "Filter",
     "ListQuery",
     "Name",
@@ -19,7 +26,6 @@ __all__ = [
     "Tagged",
     "Time",
     "Uuid",
-    "add_tag_routes",
     "boolean",
     "drop_tags",
     "tags_of",

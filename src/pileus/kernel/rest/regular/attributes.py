@@ -9,21 +9,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter, itemgetter
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET
 
 from pileus.kernel import clock
-from pileus.kernel.errors import Invalid
-from pileus.kernel.rest.schema import refuse_large
+from pileus.kernel.rest.versions import Between, Version
 
 
 @dataclass(frozen=True)
 class Attr:
     """Where an attribute may appear and who may touch it.
 
-    ``on``: c in the create body, u in the update body, v in the view.  ``find``: f is a filter, s a sort key.
+    ``on``: c in the create body, u in the update body, v in the view, b in that of brief lists.  ``find``: f is a
+    filter, s a sort key.
     ``create``, ``update``, ``get`` are policy checks of their own ("create_network:shared").  ``source`` is the
     row's attribute when it is not called like the field; "" when the value comes from ``related``.  ``null`` says
     what a client's null is where the type has None: True, the value None; False, a mistake (None then only stands
@@ -54,6 +54,15 @@ class Field:
     def source(self) -> str:
         return self.name if self.attr.source is None else self.attr.source
 
+    def __contains__(self, wanted: Version) -> bool:
+        """Tell whether a version knows it."""
+        return all(wanted in between for between in self.between)
+
+    @property
+    def between(self) -> list[Between]:
+        """The versions it is in, as ``since`` and ``until`` say."""
+        return [mark for mark in getattr(self.hint, "__metadata__", ()) if isinstance(mark, Between)]
+
     @property
     def may_be_null(self) -> bool:
         """Whether a request can make this None."""
@@ -83,6 +92,11 @@ def text(pattern: str, what: str, longest: int) -> msgspec.Meta:
 _EXPECTED: dict[str, str] = {}
 
 
+def expected(pattern: str) -> str:
+    """Return what a text that did not match a pattern, given as its ``repr``, should have been."""
+    return next((what for known, what in _EXPECTED.items() if repr(known) == pattern), f"text like {pattern}")
+
+
 def fields_of(attributes: type[msgspec.Struct]) -> list[Field]:
     """Return the attributes in their order."""
     hints = typing.get_type_hints(attributes, include_extras=True)
@@ -95,13 +109,13 @@ def fields_of(attributes: type[msgspec.Struct]) -> list[Field]:
 
 
 def derive(attributes: type[msgspec.Struct], use: str) -> type[msgspec.Struct]:
-    """Return the struct of one use: "c" or "u", where an update's fields are all optional, or "v"."""
+    """Return the struct of one use: "c" or "u", where an update's fields are all optional, or "v" or "b"."""
     chosen: list[Any] = []
     for field in fields_of(attributes):
         if use not in field.attr.on:
             continue
         default: dict[str, Any] = {}
-        if use in "uv":
+        if use in "uvb":
             default["default"] = UNSET
         elif field.info.default is not msgspec.NODEFAULT:
             default["default"] = field.info.default
@@ -109,9 +123,11 @@ def derive(attributes: type[msgspec.Struct], use: str) -> type[msgspec.Struct]:
             default["default_factory"] = field.info.default_factory
         name = field.api if field.api != field.name else None
         hint = field.hint if use == "c" else (field.hint | msgspec.UnsetType if use == "u" else Any)
+        for between in field.between if use != "c" else ():
+            hint = Annotated[hint, between]
         chosen.append((field.name, hint, msgspec.field(**default, name=name)))
-    suffix = {"c": "Create", "u": "Update", "v": "View"}[use]
-    struct = msgspec.defstruct(attributes.__name__ + suffix, chosen, kw_only=use != "v")
+    suffix = {"c": "Create", "u": "Update", "v": "View", "b": "Summary"}[use]
+    struct = msgspec.defstruct(attributes.__name__ + suffix, chosen, kw_only=use in "cu")
     msgspec.json.Decoder(struct)  # refuses an impossible constraint here rather than in a request
     return struct
 
@@ -123,12 +139,14 @@ class Encoder:
     knows gets the declared default.
     """
 
-    def __init__(self, fields: Sequence[Field]) -> None:
-        self.fields = [field for field in fields if "v" in field.attr.on]
+    def __init__(self, fields: Sequence[Field], struct: type[msgspec.Struct], use: str) -> None:
+        self.struct = struct
+        self.fields = [field for field in fields if use in field.attr.on]
         self.names = [field.name for field in self.fields]
-        sources = [field.source or "id" for field in self.fields]
+        sources = [*(field.source or "id" for field in self.fields), "id", "id"]  # of one name they return no tuple
         self._get: Callable[[Any], tuple[Any, ...]] = attrgetter(*sources)
         self._read: Callable[[dict[str, Any]], tuple[Any, ...]] = itemgetter(*sources)
+        self._count = len(self.fields)
         self._times = [at for at, field in enumerate(self.fields) if field.source and _is_time(field.hint)]
         shown = [(at, field.attr.show) for at, field in enumerate(self.fields)]
         self._shown = [(at, show) for at, show in shown if show is not None]
@@ -142,8 +160,9 @@ class Encoder:
         for row in rows:
             try:
                 found = list(read(row.__dict__))  # what the row has loaded, past the instrumentation of its attributes
-            except KeyError:
+            except (KeyError, AttributeError):  # not loaded yet, or a named tuple
                 found = list(self._get(row))
+            del found[self._count :]
             for at in times:
                 if found[at] is not None:
                     found[at] = iso(found[at])
@@ -165,25 +184,3 @@ class Encoder:
 def _is_time(hint: Any) -> bool:
     plain = typing.get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
     return plain in (datetime, datetime | None)
-
-
-def decode(raw: dict[str, Any], kind: type[msgspec.Struct]) -> Any:
-    """Return a body as its struct, numbers and booleans as text allowed; raise Invalid naming the attribute."""
-    try:
-        body = msgspec.convert(raw, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise Invalid(_readable(str(error))) from None
-    refuse_large(body, kind.__name__)
-    return body
-
-
-def _readable(message: str) -> str:
-    reason, at, path = message.partition(" - at `$.")
-    reason = reason.replace("`", "'")
-    _, regex, pattern = reason.partition(" matching regex ")
-    if regex:
-        expected = next((what for known, what in _EXPECTED.items() if repr(known) == pattern), f"text like {pattern}")
-        reason = f"Expected {expected}"
-    if not at:
-        return f"Invalid input: {reason}."
-    return f"Invalid input for {path.rstrip('`')}. Reason: {reason}."

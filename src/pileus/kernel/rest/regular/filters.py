@@ -1,9 +1,9 @@
-"""The query string of a regular list: which rows, in which order, which page, which fields.
+"""What a regular list is asked for: which rows, in which order, which page, which fields.
 
 Rule: a name that means nothing is refused, so that a misspelt filter never shows more than was asked for.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -36,29 +36,8 @@ class ListQuery:
     page_reverse: bool = False
 
 
-def parse(items: Iterable[tuple[str, str]]) -> ListQuery:
-    """Read a query string."""
-    query = ListQuery()
-    for name, value in items:
-        match name:
-            case "fields":
-                query.fields.append(value)
-            case "sort_key":
-                query.sort_keys.append(value)
-            case "sort_dir":
-                query.sort_dirs.append(value)
-            case "limit":
-                query.limit = _limit(value)
-            case "marker":
-                query.marker = value
-            case "page_reverse":
-                query.page_reverse = boolean(name, value)
-            case _:
-                query.filters.setdefault(name, []).append(value)
-    return query
-
-
-def _limit(value: str) -> int | None:
+def limit_of(value: str) -> int | None:
+    """Return the entries of a page that are asked for; 0 asks for all."""
     if not value.isdecimal() or len(value) > LONGEST_NUMBER:
         raise Invalid(f"Limit must be an integer 0 or greater and not '{value[:LONGEST_NUMBER]}'.")
     return int(value) or None

@@ -1,57 +1,66 @@
 """A regular resource: declared once, it answers create (one or many), list, show, update and delete.
 
-Rule: what is regular is derived from the annotated struct; what is particular to a resource is a plain function
-given to ``create``, ``update``, ``delete``, ``related`` or ``filter``.
+Rule: what is regular is derived from the annotated struct, how its API speaks of it is the ``dialect``'s; what is
+particular to a resource is a plain function given to ``create``, ``update``, ``delete``, ``related`` or ``filter``.
 """
 
 import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import UNSET
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy import inspect as inspect_row
 
 from pileus.kernel import clock, events
 from pileus.kernel.config import Settings
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.errors import Invalid, NotFound
-from pileus.kernel.policy import ADMIN_OR_MEMBER, ADMIN_OR_SERVICE, Rule
+from pileus.kernel.policy import Rule
+from pileus.kernel.quota import Limit
 from pileus.kernel.rest.http import Request, Response, json_response
 from pileus.kernel.rest.limits import LimitSettings, check_bulk
 from pileus.kernel.rest.openapi import DOCUMENTED
-from pileus.kernel.rest.paging import page, sort_order
+from pileus.kernel.rest.paging import page
 from pileus.kernel.rest.references import load_references
-from pileus.kernel.rest.regular.attributes import Encoder, decode, derive, fields_of
-from pileus.kernel.rest.regular.bodies import bodies_in, match_revision, normalised
-from pileus.kernel.rest.regular.filters import (
-    Filter,
-    ListQuery,
-    changed_since,
-    column_filter,
-    conditions,
-    parse,
-)
-from pileus.kernel.rest.regular.links import page_links
-from pileus.kernel.rest.regular.tags import drop_tags, tag_filters, tags_of
+from pileus.kernel.rest.regular.attributes import Encoder, Field, derive, fields_of
+from pileus.kernel.rest.regular.dialect import CREATE, DELETE, LIST, SHOW, UPDATE, Dialect
+from pileus.kernel.rest.regular.filters import Filter, ListQuery
+from pileus.kernel.rest.regular.tag_routes import add_tag_routes
+from pileus.kernel.rest.regular.tags import drop_tags, tags_of
 from pileus.kernel.rest.routing import About, Api
+from pileus.kernel.rest.schema import trim
+from pileus.kernel.rest.versions import Version
 
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
-READ = f"{ADMIN_OR_SERVICE} or role:reader"
-"""Who may read: anybody's reader; which rows those are is what ``visible`` says."""
-NO_LIMIT = 1 << 31
+PLAIN = Dialect()
+READS = (LIST, SHOW)
+ALL = (CREATE, LIST, SHOW, UPDATE, DELETE)
+"""For ``verbs``: a resource whose attributes are its row's columns, and nothing else needs saying."""
+
+
+class Extension(NamedTuple):
+    """What an API's list of extensions says of a resource."""
+
+    alias: str
+    name: str
+    description: str
 
 
 class Resource(Generic[R]):
-    """A kind of resource under ``/<plural>`` of an Api.
+    """A kind of resource under ``/<plural>`` of an Api, spoken of in the Api's dialect.
 
-    ``visible(ctx)`` limits what a caller can see (None: all); by default its own project's, for admins all.
     ``title`` begins the sentences and, each of its words with a capital, the types of errors: "Address scope",
     "AddressScopeNotFound"; ``kind`` where the type is not made so.
+    ``verbs`` are offered as they are derived; a verb that needs a function of its own is declared by ``create``,
+    ``update`` or ``delete``.  ``checks`` are policies of verbs that differ from the dialect's, ``rules`` whole rules
+    where the name differs too.
+    ``visible(ctx)`` limits what a caller can see at all (None: everything); by default the dialect says.
+    ``tagged`` things have tags and their routes, ``whole`` ones are told of updates that change nothing, too.
+    ``quota`` is how many a project may have by default.
     """
 
     def __init__(
@@ -65,39 +74,101 @@ class Resource(Generic[R]):
         title: str,
         kind: str | None = None,
         path: str | None = None,
-        read: str = READ,
+        verbs: Sequence[str] = READS,
+        checks: Mapping[str, str] | None = None,
+        rules: Mapping[str, Rule] | None = None,
         visible: Callable[[Context], ColumnElement[bool] | None] | None = None,
-        tagged: bool = True,
+        tagged: bool = False,
+        whole: bool = False,
+        quota: int | None = None,
+        extension: Extension | None = None,
+        since: str | None = None,
+        until: str | None = None,
     ) -> None:
         self.api, self.name, self.plural, self.row, self.title = api, name, plural, row, title
+        self.dialect: Dialect = api.dialect or PLAIN
         self.path = path or f"/{plural.replace('_', '-')}"
+        self._parameter = self.dialect.parameter or name
+        self.one = f"{self.path}/{{{self._parameter}}}"
+        """The path of one of them."""
         self.not_found = f"{kind or ''.join(word[:1].upper() + word[1:] for word in title.split())}NotFound"
         self.fields = fields_of(attributes)
         self._check_nulls()
         self.create_struct = derive(attributes, "c")
         self.update_struct = derive(attributes, "u")
-        self.view_struct = derive(attributes, "v")
-        self.encoder = Encoder(self.fields)
+        self._encoders = {use: Encoder(self.fields, derive(attributes, use), use) for use in "vb"}
         self.by_api = {field.api: field for field in self.fields}
-        self.read_rule = Rule(f"get_{name}", read)
-        self.checks = {"update": ADMIN_OR_MEMBER, "delete": ADMIN_OR_MEMBER}
-        """Who may change and remove the thing, and so its tags."""
+        self._known: dict[Version, Mapping[str, Field]] = {}
+        self.checks = {**self.dialect.checks, **(checks or {})}
+        """The policy of each verb; that of update is who may change its tags, too."""
+        self._rules = dict(rules or {})
+        self._range: dict[str, Any] = {"since": since, "until": until}
         self.guards = self._guards()
-        self.tagged = tagged
+        self.tagged, self.whole = tagged, whole
         self._visible = visible
         self._prepare: Callable[[Tx, Context, ListQuery], object] | None = None
         self._related: Callable[..., dict[str, dict[str, Any]]] | None = None
+        self._after: Callable[[Tx, Context, Any, str], object] | None = None
+        self._make: Callable[..., R] = self._create_row
         self._target: Callable[[Tx, Context, Any], Any] = lambda tx, ctx, thing: thing
-        self._columns = self._find("f")
-        self.sortable = self._find("s")
-        self.filters: dict[str, Filter] = {api: column_filter(api, column) for api, column in self._columns.items()}
-        self._add_standard_filters()
+        self.sortable = self.columns("s")
+        self.filters: dict[str, Filter] = self.dialect.filters(self)
+        self._dresses = type(self.dialect).dress is not Dialect.dress
         self.about = About(self._load_named, lambda tx, ctx, row: self._target(tx, ctx, row))
-        """The row that ``{id}`` in a path names, for routes of one's own; rules are judged as ``target`` says."""
+        """The row that the id in a path names, for routes of one's own; rules are judged as ``target`` says."""
         self.about_seen = About(self._load_named)
         """The same for rules of those who may read."""
-        api.get(self.path, self.read_rule)(self._list_handler())
-        api.get(f"{self.path}/{{id}}", self.read_rule, about=self.about_seen)(self._show_handler())
+        self.limit = None if quota is None else Limit(api.service, name, quota, self._count)
+        if self.limit is not None:
+            api.quotas[name] = self.limit
+        api.resources.append(self)
+        api.loaders.setdefault(row, self.load)
+        if extension is not None:
+            api.extensions.append(extension)
+        self._offer(verbs)
+
+    def _offer(self, verbs: Sequence[str]) -> None:
+        if LIST in verbs:
+            rule = self.rule(LIST)
+            brief = "b" if self.dialect.detail else "v"
+            self.api.get(self.path, rule, **self._range)(self._list_handler(brief))
+            if self.dialect.detail:
+                self.api.get(f"{self.path}{self.dialect.detail}", rule, **self._range)(self._list_handler("v"))
+        if SHOW in verbs:
+            self.api.get(self.one, self.rule(SHOW), about=self.about_seen, **self._range)(self._show_handler())
+        for verb, offer, plainly in (
+            (CREATE, self.create, self._create_row),
+            (UPDATE, self.update, self._update_row),
+            (DELETE, self.delete, self._delete_row),
+        ):
+            if verb in verbs:
+                offer(plainly)
+        if self.tagged:
+            add_tag_routes(self)
+
+    def rule(self, verb: str) -> Rule:
+        """Return the policy rule of a verb, declared when it is first asked for."""
+        found = self._rules.get(verb)
+        if found is None:
+            found = self._rules[verb] = self.dialect.rule(self, verb, self.checks[verb])
+        return found
+
+    def known(self, wanted: Version) -> Mapping[str, Field]:
+        """Return the attributes that exist in a version, by the API's names."""
+        found = self._known.get(wanted)
+        if found is None:
+            found = {field.api: field for field in self.fields if wanted in field}
+            self._known[wanted] = found
+        return found
+
+    def columns(self, use: str) -> dict[str, Any]:
+        """Return the columns of the attributes that are found by, "f", or sorted by, "s"."""
+        columns: dict[str, Any] = {}
+        for field in self.fields:
+            column = getattr(self.row, field.source, None) if field.source else None
+            if use in field.attr.find and hasattr(column, "type"):
+                columns[field.api] = column
+        return columns
 
     def _check_nulls(self) -> None:
         """Raise TypeError for an attribute that an update may make None though its column cannot be."""
@@ -112,25 +183,12 @@ class Resource(Generic[R]):
             for use, rules in guards.items():
                 check = getattr(field.attr, use)
                 if check is not None:
-                    rules[field.api] = Rule(f"{use}_{self.name}:{field.api}", check)
+                    rules[field.api] = self.dialect.guard(self, use, field.api, check)
         return guards
 
-    def _find(self, use: str) -> dict[str, Any]:
-        columns: dict[str, Any] = {}
-        for field in self.fields:
-            column = getattr(self.row, field.source, None) if field.source else None
-            if use in field.attr.find and hasattr(column, "type"):
-                columns[field.api] = column
-        return columns
-
-    def _add_standard_filters(self) -> None:
-        if "tenant_id" not in self.filters and "project_id" in self.filters:
-            self.filters["tenant_id"] = self.filters["project_id"]
-            self.sortable["tenant_id"] = self.sortable["project_id"]
-        if "updated_at" in self.by_api:
-            self.filters["changed_since"] = changed_since(self.row.updated_at)  # type: ignore[attr-defined]
-        if self.tagged:
-            self.filters.update(tag_filters(self.row.id))  # type: ignore[attr-defined]
+    def _count(self, tx: Tx, project_id: str) -> int:
+        owner: Any = self.row.project_id  # type: ignore[attr-defined]
+        return tx.scalar(select(func.count()).where(owner == project_id)) or 0
 
     def filter(self, name: str) -> Callable[[Filter], Filter]:
         """Register a filter that is not simply an equal column."""
@@ -154,28 +212,26 @@ class Resource(Generic[R]):
         self._target = find
         return find
 
-    def create(self, check: str = ADMIN_OR_MEMBER) -> Callable[[F], F]:
-        """Register ``create(tx, ctx, body[, settings]) -> row`` and offer POST, for one or for many."""
-        rule = Rule(f"create_{self.name}", check)
+    def create(self, make: F) -> F:
+        """Register ``make(tx, ctx, body[, settings]) -> row`` and offer POST."""
+        settings = _settings_of(make)
+        self._make = make
 
-        def add(make: F) -> F:
-            settings = _settings_of(make)
+        def handler(tx: Tx, ctx: Context, body: Any, runtime: Any) -> Response:
+            more = {name: runtime.config.get(kind) for name, kind in settings}
+            bodies = self.dialect.bodies(self, body)
+            check_bulk(len(bodies), runtime.config.get(LimitSettings))
+            rows = [self.insert(tx, ctx, raw, **more) for raw in bodies]
+            tx.flush()
+            views = self.views(tx, ctx, rows)
+            many = self.dialect.many and self.name not in body
+            content = {self.plural: views} if many else self.dialect.shown(self, views[0])
+            return json_response(content, self.dialect.statuses[CREATE])
 
-            def handler(tx: Tx, ctx: Context, body: Any, runtime: Any) -> Response:
-                more = {name: runtime.config.get(kind) for name, kind in settings}
-                bodies, many = bodies_in(body, self.name, self.plural)
-                check_bulk(len(bodies), runtime.config.get(LimitSettings))
-                rows = [self._create(tx, ctx, rule, raw, make, more) for raw in bodies]
-                tx.flush()
-                views = self.views(tx, ctx, rows)
-                return json_response({self.plural: views} if many else {self.name: views[0]}, 201)
-
-            self.api.post(self.path, rule, body="", by_handler=True)(
-                _named(handler, make, (self.name, self.create_struct))
-            )
-            return make
-
-        return add
+        self.api.post(self.path, self.rule(CREATE), body="", by_handler=True, **self._range)(
+            _named(handler, make, (self.name, self.create_struct))
+        )
+        return make
 
     def before_list(self, prepare: F) -> F:
         """Register ``prepare(tx, ctx, query)``, run before a list is read; it may raise ``NeedsWrite``."""
@@ -187,56 +243,59 @@ class Resource(Generic[R]):
         self._visible = condition
         return condition
 
-    def update(self, check: str = ADMIN_OR_MEMBER, *, whole: bool = False) -> Callable[[F], F]:
-        """Register ``update(tx, ctx, row, changes[, settings])``; it applies the changes and offers PUT.
+    def update(self, change: F) -> F:
+        """Register ``change(tx, ctx, row, changes[, settings])``, which applies the changes, and offer PUT or PATCH.
 
         Without changes there is nothing to do, unless what is left out means something (``whole``).
         """
-        rule = Rule(f"update_{self.name}", check)
-        self.checks["update"] = check
+        settings = _settings_of(change)
 
-        def add(change: F) -> F:
-            settings = _settings_of(change)
+        def handler(tx: Tx, ctx: Context, row: Any, request: Request, body: Any, runtime: Any) -> Response:
+            self.dialect.precondition(self, row, request)
+            changes = self._changes(tx, ctx, row, self._update_body(body, ctx))
+            if changes or self.whole:
+                change(tx, ctx, row, changes, **{name: runtime.config.get(kind) for name, kind in settings})
+                self.touch(tx, ctx, row)
+            content = self.dialect.shown(self, self.views(tx, ctx, [row])[0])
+            return json_response(content, self.dialect.statuses[UPDATE])
 
-            def handler(tx: Tx, ctx: Context, row: Any, request: Request, body: Any, runtime: Any) -> Response:
-                match_revision(row, request, self.title)
-                changes = self._changes(tx, ctx, row, self._update_body(body))
-                if changes or whole:
-                    change(tx, ctx, row, changes, **{name: runtime.config.get(kind) for name, kind in settings})
-                    self.touch(tx, ctx, row)
-                return json_response({self.name: self.views(tx, ctx, [row])[0]})
+        documented = _named(handler, change, (self.name, self.update_struct))
+        self.api.route(
+            self.dialect.update_method, self.one, self.rule(UPDATE), body="", about=self.about, **self._range
+        )(documented)
+        return change
 
-            self.api.put(f"{self.path}/{{id}}", rule, body="", about=self.about)(
-                _named(handler, change, (self.name, self.update_struct))
-            )
-            return change
+    def delete(self, remove: F) -> F:
+        """Register ``remove(tx, ctx, row)``, which removes the row or refuses, and offer DELETE."""
 
-        return add
-
-    def delete(self, check: str = ADMIN_OR_MEMBER) -> Callable[[F], F]:
-        """Register ``delete(tx, ctx, row)``; it removes the row (or refuses) and offers DELETE."""
-        rule = Rule(f"delete_{self.name}", check)
-        self.checks["delete"] = check
-
-        def add(remove: F) -> F:
-            def handler(tx: Tx, ctx: Context, row: Any, request: Request) -> None:
-                match_revision(row, request, self.title)
-                remove(tx, ctx, row)
+        def handler(tx: Tx, ctx: Context, row: Any, request: Request) -> Response:
+            self.dialect.precondition(self, row, request)
+            remove(tx, ctx, row)
+            if self.tagged:
                 drop_tags(tx, row.id)
-                self.emit(tx, ctx, row, "deleted")
+            self._tell(tx, ctx, row, "deleted")
+            return Response(self.dialect.statuses[DELETE], media_type=None)
 
-            self.api.delete(f"{self.path}/{{id}}", rule, about=self.about)(_named(handler, remove))
-            return remove
+        self.api.delete(self.one, self.rule(DELETE), about=self.about, **self._range)(_named(handler, remove))
+        return remove
 
-        return add
+    def _create_row(self, tx: Tx, ctx: Context, body: Any) -> R:
+        """Add one."""
+        row = self.row(**self.dialect.values(self, ctx, body))
+        tx.add(row)
+        return row
+
+    def _update_row(self, tx: Tx, ctx: Context, row: R, changes: dict[str, Any]) -> None:
+        """Change one."""
+        self.dialect.apply(self, row, changes)
+
+    def _delete_row(self, tx: Tx, ctx: Context, row: R) -> None:
+        """Remove one."""
+        tx.delete(row)
 
     def visible(self, ctx: Context) -> ColumnElement[bool] | None:
         """Return the condition of what the caller can see at all, None for everything."""
-        if self._visible is not None:
-            return self._visible(ctx)
-        if ctx.is_admin:
-            return None
-        return self.row.project_id == ctx.project_id  # type: ignore[attr-defined]
+        return self.dialect.visible(self, ctx) if self._visible is None else self._visible(ctx)
 
     def load(self, tx: Tx, ctx: Context, id: str) -> R:
         """Return the row; raise NotFound when there is none or the caller cannot see it."""
@@ -248,11 +307,11 @@ class Resource(Generic[R]):
                 if tx.scalar(select(identity).where(identity == id, condition)) is None:
                     row = None
         if row is None:
-            raise NotFound(f"{self.title} {id} could not be found.", kind=self.not_found)
+            raise self.dialect.not_found(self, id)
         return row
 
     def _load_named(self, tx: Tx, ctx: Context, params: Mapping[str, str]) -> R:
-        return self.load(tx, ctx, params["id"])
+        return self.load(tx, ctx, params[self._parameter])
 
     def touch(self, tx: Tx, ctx: Context, row: R, what: str = "updated") -> None:
         """Record that the row has changed: its revision, its time and an event."""
@@ -260,6 +319,16 @@ class Resource(Generic[R]):
             row.revision_number += 1  # type: ignore[attr-defined]
             row.updated_at = clock.now()  # type: ignore[attr-defined]
         tx.flush()
+        self._tell(tx, ctx, row, what)
+
+    def changed(self, after: F) -> F:
+        """Register ``after(tx, ctx, row, what)``, called when one was created, updated or deleted."""
+        self._after = after
+        return after
+
+    def _tell(self, tx: Tx, ctx: Context, row: Any, what: str) -> None:
+        if self._after is not None:
+            self._after(tx, ctx, row, what)
         self.emit(tx, ctx, row, what)
 
     def emit(self, tx: Tx, ctx: Context, row: Any, what: str) -> None:
@@ -267,9 +336,12 @@ class Resource(Generic[R]):
         project = getattr(row, "project_id", None)
         events.emit(tx, f"{self.api.service}.{self.name}.{what}", row.id, ctx=ctx, project_id=project)
 
-    def views(self, tx: Tx, ctx: Context, rows: Sequence[R], fields: Sequence[str] = ()) -> list[Any]:
-        """Return what the caller sees of the rows: structs, or dictionaries of the ``fields`` asked for."""
-        encoder = self.encoder
+    def views(self, tx: Tx, ctx: Context, rows: Sequence[R], fields: Sequence[str] = (), use: str = "v") -> list[Any]:
+        """Return what the caller sees of the rows: structs, or dictionaries of the ``fields`` asked for.
+
+        ``use`` is "v", all of it, or "b", what a brief list has.
+        """
+        encoder = self._encoders[use]
         keep = [(at, field.api) for at, field in enumerate(encoder.fields) if not fields or field.api in fields]
         hidden = {api for api, rule in self.guards["get"].items() if not ctx.allows(rule)}
         wanted = frozenset(encoder.names[at] for at, api in keep if api not in hidden)
@@ -282,8 +354,14 @@ class Resource(Generic[R]):
         for value in values:
             for at in blank:
                 value[at] = msgspec.UNSET
-        view = self.view_struct
-        return [view(*value) for value in values]
+        view = encoder.struct
+        views = [view(*value) for value in values]
+        if self.api.microversions is not None:
+            trim(views, ctx.version)
+        if self._dresses:
+            dress = self.dialect.dress
+            return [dress(self, ctx, row, view) for row, view in zip(rows, views, strict=True)]
+        return views
 
     def _load_related(
         self, tx: Tx, ctx: Context, rows: Sequence[R], wanted: frozenset[str]
@@ -295,70 +373,70 @@ class Resource(Generic[R]):
             related["tags"] = tags_of(tx, [row.id for row in rows])  # type: ignore[attr-defined]
         return related
 
-    def _list_handler(self) -> Callable[..., Any]:
+    def _list_handler(self, use: str) -> Callable[..., Any]:
         def handler(tx: Tx, ctx: Context, request: Request, runtime: Any) -> Response:
-            query = parse(request.query_items())
+            query = self.dialect.parse(self, request.query_items(), ctx)
             if whole := runtime.config.get(LimitSettings).whole:
                 query.limit = min(query.limit or whole, whole)
             if self._prepare is not None:
                 self._prepare(tx, ctx, query)
-            rows = self._page(tx, ctx, query)
-            content: dict[str, Any] = {self.plural: self.views(tx, ctx, rows, query.fields)}
-            if links := page_links(request, ctx, query, [row.id for row in rows]):  # type: ignore[attr-defined]
-                content[f"{self.plural}_links"] = links
-            return json_response(content)
+            rows, following = self._page(tx, ctx, query)
+            views = self.views(tx, ctx, rows, query.fields, use)
+            return json_response(self.dialect.listed(self, views, rows, following, query, request, ctx))
 
+        handler.__name__ = f"list_{self.plural}"
         return handler
 
-    def _page(self, tx: Tx, ctx: Context, query: ListQuery) -> list[R]:
-        found = conditions(ctx, query.filters, self.filters)
+    def _page(self, tx: Tx, ctx: Context, query: ListQuery) -> tuple[list[R], str | None]:
+        found = self.dialect.conditions(self, ctx, query)
         visible = self.visible(ctx)
         if visible is not None:
             found.append(visible)
-        order = sort_order(query.sort_keys, query.sort_dirs, self.sortable)
+        order = self.dialect.order(self, query)
         if not any(column.key == "id" for column, _ in order):
             order.append((self.row.id, order[-1][1] if order else False))  # type: ignore[attr-defined]
         if query.page_reverse:
             order = [(column, not descending) for column, descending in order]
-        statement = select(self.row).where(*found)
-        rows, _ = page(tx, statement, self.row, order=order, limit=query.limit, marker=query.marker, max_limit=NO_LIMIT)
-        return rows[::-1] if query.page_reverse else rows
+        rows, following = page(
+            tx,
+            select(self.row).where(*found),
+            self.row,
+            order=order,
+            limit=query.limit,
+            marker=query.marker,
+            max_limit=self.dialect.largest_page(self, tx, query),
+            plain=self.dialect.plain,
+        )
+        return rows[::-1] if query.page_reverse else rows, following
 
     def _show_handler(self) -> Callable[..., Any]:
         def handler(tx: Tx, ctx: Context, row: Any, request: Request) -> Response:
-            query = parse(request.query_items()) if request.query_string else ListQuery()
-            return json_response({self.name: self.views(tx, ctx, [row], query.fields)[0]})
+            fields = self.dialect.parse(self, request.query_items(), ctx).fields if request.query_string else ()
+            return json_response(self.dialect.shown(self, self.views(tx, ctx, [row], fields)[0]))
 
+        handler.__name__ = f"show_{self.name}"
         return handler
 
-    def _create(
-        self, tx: Tx, ctx: Context, rule: Rule, raw: dict[str, Any], make: Callable[..., R], more: Mapping[str, Any]
-    ) -> R:
-        raw = normalised(raw, "c", self.by_api)
-        if "project_id" in self.by_api:
-            owner = raw.setdefault("project_id", ctx.project_id)
-            if owner != ctx.project_id and not ctx.is_admin:
-                raise Invalid(
-                    "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires"
-                    " admin privileges."
-                )
-            if not owner:
-                raise Invalid(f"{self.title}: an owner is needed: name a project in 'project_id'.")
-        body = decode(raw, self.create_struct)
+    def insert(self, tx: Tx, ctx: Context, raw: dict[str, Any], **more: Any) -> R:
+        """Create one of a body without its envelope, as POST does; ``more`` are settings that ``create`` asks for."""
+        raw = self.dialect.accept(self, raw, "c", ctx)
+        self.dialect.own(self, raw, ctx)
+        body = self.dialect.decode(self, raw, self.create_struct, ctx)
         load_references(tx, ctx, body, self.api.references, self.api.missing)
         target = self._target(tx, ctx, body)
-        ctx.require(rule, target)
+        ctx.require(self.rule(CREATE), target)
         self._require_guards(ctx, "create", raw, target)
-        row = make(tx, ctx, body, **more)
+        if self.limit is not None:
+            self.dialect.claim(tx, self.limit, getattr(body, "project_id", None) or ctx.project_id or "")
+        row = self._make(tx, ctx, body, **more)
         tx.flush()
-        self.emit(tx, ctx, row, "created")
+        self._tell(tx, ctx, row, "created")
         return row
 
-    def _update_body(self, raw: Any) -> Any:
+    def _update_body(self, raw: Any, ctx: Context) -> Any:
         """Return the body as its struct; raise Invalid for what cannot be said."""
-        if not isinstance(raw, dict) or not isinstance(raw.get(self.name), dict):
-            raise Invalid(f"The request body must be a JSON object with the member '{self.name}', an object.")
-        return decode(normalised(raw[self.name], "u", self.by_api), self.update_struct)
+        given = self.dialect.accept(self, self.dialect.enveloped(self, raw), "u", ctx)
+        return self.dialect.decode(self, given, self.update_struct, ctx)
 
     def _changes(self, tx: Tx, ctx: Context, row: R, body: Any) -> dict[str, Any]:
         """Return what a body changes, by the names of the fields; raise Forbidden for what this caller may not."""

@@ -1,15 +1,17 @@
 """The sub-resource ``/<plural>/{id}/tags`` of a regular resource."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.policy import Rule
 from pileus.kernel.rest.http import Response
 from pileus.kernel.rest.regular import tags
-from pileus.kernel.rest.regular.resource import Resource
+from pileus.kernel.rest.regular.dialect import DELETE, SHOW, UPDATE
+
+if TYPE_CHECKING:
+    from pileus.kernel.rest.regular.resource import Resource
 
 
 class Tags(msgspec.Struct, forbid_unknown_fields=True):
@@ -18,12 +20,13 @@ class Tags(msgspec.Struct, forbid_unknown_fields=True):
     tags: Annotated[list[Any], msgspec.Meta(max_length=tags.MAX_COUNT)]
 
 
-def add_tag_routes(resource: Resource[Any]) -> None:
-    """Let tags be read, added and removed; to be called when the resource's own verbs are declared."""
-    api, path = resource.api, f"{resource.path}/{{id}}/tags"
-    read = Rule(f"get_{resource.name}:tags", resource.read_rule.check)
-    write = Rule(f"update_{resource.name}:tags", resource.checks["update"])
-    drop = Rule(f"delete_{resource.name}:tags", resource.checks["delete"])
+def add_tag_routes(resource: "Resource[Any]") -> None:
+    """Let tags be read, added and removed, by who may read and change the thing."""
+    api, path = resource.api, f"{resource.one}/tags"
+    read, write, drop = (
+        resource.dialect.guard(resource, use, "tags", resource.checks[verb])
+        for use, verb in (("get", SHOW), ("update", UPDATE), ("delete", DELETE))
+    )
 
     @api.get(path, read, about=resource.about_seen)
     def list_tags(tx: Tx, row: Any) -> dict[str, list[str]]:

@@ -1,8 +1,9 @@
 """The API object all resources share, and how it finds rows."""
 
+from pileus.dialects.nova import nova_error
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.rest import Api, Microversions, compute_error, link_page
+from pileus.kernel.rest import Api, Microversions, link_page
 from pileus.services.block_storage.app import access
 from pileus.services.block_storage.model import Attachment, Backup, Snapshot, Transfer, Volume, VolumeType
 
@@ -12,7 +13,7 @@ api = Api(
     "block_storage",
     "/v3",
     Microversions("volume", FIRST, LATEST),
-    error=compute_error,
+    error=nova_error,
     page=link_page,
     request_id_header="x-compute-request-id",
     project_in_path=True,

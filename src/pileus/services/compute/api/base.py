@@ -1,9 +1,10 @@
 """The API's manners, and how its rows are found by the ids in paths."""
 
+from pileus.dialects.nova import nova_error
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, NotFound
-from pileus.kernel.rest import Api, Microversions, compute_error, link_page
+from pileus.kernel.rest import Api, Microversions, link_page
 from pileus.services.compute.model import Flavor, Server, ServerGroup
 from pileus.services.compute.store import catalog
 from pileus.services.compute.store import servers as store
@@ -15,13 +16,13 @@ api = Api(
     "compute",
     "/v2.1",
     VERSIONS,
-    error=compute_error,
+    error=nova_error,
     page=link_page,
     request_id_header="x-compute-request-id",
     project_in_path=True,
     final_slash=False,
 )
-documents = Api("compute", "", None, error=compute_error, request_id_header="x-compute-request-id")
+documents = Api("compute", "", None, error=nova_error, request_id_header="x-compute-request-id")
 """What is answered without a version: the version documents and the guests' metadata."""
 
 

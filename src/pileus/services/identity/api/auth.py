@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+from pileus.dialects.keystone import truth
 from pileus.kernel import clock, events, policy
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
@@ -10,7 +11,7 @@ from pileus.kernel.errors import ApiError, Forbidden, Invalid, NotFound, Unauthe
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Page, Request, Response, json_response
 from pileus.kernel.runtime import Runtime
-from pileus.services.identity.api.router import api, truth
+from pileus.services.identity.api.router import api
 from pileus.services.identity.api.rules import EVERY
 from pileus.services.identity.api.views import domain_view, project_view
 from pileus.services.identity.app import documents, reach, receipts, sign_ins

@@ -14,7 +14,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Body, Page, Request, changes
-from pileus.services.identity.api.catalog import endpoint_view
+from pileus.services.identity.api.catalog import endpoints
 from pileus.services.identity.api.router import SEEN, api, listing, missing, url
 from pileus.services.identity.api.rules import ADMIN, CLOUD, SYSTEM_READER
 from pileus.services.identity.api.views import project_view
@@ -135,7 +135,7 @@ def list_projects_of_group(tx: Tx, ctx: Context, endpoint_group: EndpointGroup) 
 
 @api.get(f"{ONE}/endpoints", LIST_ENDPOINTS_OF_GROUP, wrap="endpoints")
 def list_endpoints_of_group(tx: Tx, ctx: Context, endpoint_group: EndpointGroup) -> Page:
-    return Page([endpoint_view(ctx, row) for row in endpoint_filter.endpoints_of_group(tx, endpoint_group)])
+    return Page(endpoints.views(tx, ctx, endpoint_filter.endpoints_of_group(tx, endpoint_group)))
 
 
 @api.get(TIED_GROUP, GET_GROUP_IN_PROJECT, wrap="project_endpoint_group")
@@ -177,7 +177,7 @@ def list_groups_of_project(tx: Tx, ctx: Context, project: Project) -> Page:
 
 @api.get(f"{ROOT}/projects/{{project}}/endpoints", LIST_ENDPOINTS_OF_PROJECT, wrap="endpoints")
 def list_endpoints_of_project(tx: Tx, ctx: Context, project: Project) -> Page:
-    return Page([endpoint_view(ctx, row) for row in endpoint_filter.endpoints_of_project(tx, project.id)])
+    return Page(endpoints.views(tx, ctx, endpoint_filter.endpoints_of_project(tx, project.id)))
 
 
 @api.get(f"{ROOT}/endpoints/{{endpoint}}/projects", LIST_PROJECTS_OF_ENDPOINT, wrap="projects")

@@ -15,8 +15,8 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Extra, OpenBody, Page, Request, changes
-from pileus.services.identity.api.catalog import endpoint_view, load_endpoint, load_service
-from pileus.services.identity.api.regions import load_region
+from pileus.services.identity.api.catalog import endpoints, services
+from pileus.services.identity.api.regions import regions
 from pileus.services.identity.api.router import api, extra, listing, missing, url
 from pileus.services.identity.api.rules import ADMIN, CLOUD, SYSTEM_READER
 from pileus.services.identity.app import endpoint_policies
@@ -95,7 +95,7 @@ def delete_policy(tx: Tx, policy: PolicyFile) -> None:
 
 @api.get("/policies/{policy}/OS-ENDPOINT-POLICY/endpoints", LIST_ENDPOINTS, wrap="endpoints")
 def list_endpoints(tx: Tx, ctx: Context, policy: PolicyFile) -> Page:
-    return Page([endpoint_view(ctx, row) for row in endpoint_policies.endpoints_of(tx, policy)])
+    return Page(endpoints.views(tx, ctx, endpoint_policies.endpoints_of(tx, policy)))
 
 
 @api.get("/endpoints/{endpoint}/OS-ENDPOINT-POLICY/policy", FOR_ENDPOINT, wrap="policy")
@@ -114,9 +114,9 @@ class Kind:
         """Return endpoint, service and region, loaded."""
         given = request.params
         return (
-            load_endpoint(tx, ctx, given["endpoint"]).id if "endpoint" in given else ANYWHERE,
-            load_service(tx, ctx, given["service"]).id if "service" in given else ANYWHERE,
-            load_region(tx, ctx, given["region"]).id if "region" in given else ANYWHERE,
+            endpoints.load(tx, ctx, given["endpoint"]).id if "endpoint" in given else ANYWHERE,
+            services.load(tx, ctx, given["service"]).id if "service" in given else ANYWHERE,
+            regions.load(tx, ctx, given["region"]).id if "region" in given else ANYWHERE,
         )
 
     def existing(self, tx: Tx, ctx: Context, request: Request, policy: PolicyFile) -> PolicyAssociation:

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from sqlalchemy import func, select
 
+from pileus.dialects.keystone import truth
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
@@ -14,7 +15,7 @@ from pileus.kernel.rest import Extra, OpenBody, Page, Request, changes
 from pileus.services.identity.api import options
 from pileus.services.identity.api.domains import create_as_project
 from pileus.services.identity.api.options import Immutable
-from pileus.services.identity.api.router import SEEN, api, extra, listing, missing, truth, url
+from pileus.services.identity.api.router import SEEN, api, extra, listing, missing, url
 from pileus.services.identity.api.rules import EVERY, LIST, SYSTEM_READER, manager_of, named, reader_of, seen_domain
 from pileus.services.identity.api.views import project_view
 from pileus.services.identity.app import people, reach, tenancy

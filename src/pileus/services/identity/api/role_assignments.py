@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from pileus.dialects.keystone import truth
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Page, Request
-from pileus.services.identity.api.router import api, truth, url
+from pileus.services.identity.api.router import api, url
 from pileus.services.identity.api.rules import EVERY, LIST, seen_domain
 from pileus.services.identity.app import assignments
 from pileus.services.identity.app.assignments import Entry, Wanted

@@ -3,39 +3,49 @@
 Rule: a resource's document is a mapping, because Identity keeps and returns attributes it does not know.
 """
 
-import operator
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from sqlalchemy import Select
 
+from pileus.dialects.keystone import EVERYTHING, RESERVED, Keystone, compared, keystone_page, parse
 from pileus.kernel import clock
 from pileus.kernel.context import Context
-from pileus.kernel.db import Tx, UtcDateTime, case_insensitive_like
-from pileus.kernel.errors import Invalid, NotFound
-from pileus.kernel.rest import Api, Page, Request, identity_page, page, sort_order
+from pileus.kernel.db import Tx
+from pileus.kernel.errors import NotFound
+from pileus.kernel.rest import Api, Page, Request, page, sort_order
+from pileus.kernel.rest.regular import CREATE, DELETE, LIST, SHOW, UPDATE, ListQuery, Resource
+from pileus.services.identity.api.rules import ADMIN, SYSTEM_READER
 from pileus.services.identity.app.domain_configs import list_limit
 from pileus.services.identity.app.telling import tell_of_change, tell_of_refusal
+
+
+class Identity(Keystone):
+    """Identity's own policies, and a bound of lists that an operator may set."""
+
+    checks = {CREATE: ADMIN, LIST: SYSTEM_READER, SHOW: SYSTEM_READER, UPDATE: ADMIN, DELETE: ADMIN}
+
+    def largest_page(self, resource: Resource[Any], tx: Tx, query: ListQuery) -> int | None:
+        """Return ``[identity] list_limit``, or no bound."""
+        return list_limit(tx, None) or EVERYTHING
+
 
 api = Api(
     "identity",
     "/v3",
-    page=identity_page,
+    page=keystone_page,
+    dialect=Identity(),
     hide_foreign=False,
     judge_missing=True,
     written=tell_of_change,
     refused=tell_of_refusal,
 )
-versions = Api("identity", "", page=identity_page)
+versions = Api("identity", "", page=keystone_page)
 
-RESERVED = frozenset({"id", "links", "extra"})
 NO_NUL = r"^[^\x00]*$"
 """What a name must match: not every database can keep the character NUL."""
 SEEN = r"^[^\x00]*[^\s\x00][^\x00]*$"
 """The same, and it has something in it that can be seen."""
-EVERYTHING = 1_000_000
-"""Rows of a listing whose client gave no limit: Identity's clients expect all."""
 
 
 def url(ctx: Context, path: str) -> str:
@@ -71,88 +81,11 @@ def listing(
     ``domain_id`` is the domain whose people are listed, which may have a bound of its own.  ``columns`` maps the API's
     names of filters and sort keys to columns.  ``name__contains`` and the like compare text.
     """
-    limit, marker = None, None
-    keys: list[str] = []
-    directions: list[str] = []
-    for key, value in request.query_items():
-        name, _, comparison = key.partition("__")
-        if key == "limit":
-            limit = _count(value)
-        elif key == "marker":
-            marker = value
-        elif key == "sort_key":
-            keys.extend(value.split(","))
-        elif key == "sort_dir":
-            directions.extend(value.split(","))
-        elif name in columns:
-            if "\0" in value:
-                raise Invalid(f"The filter {name} has the character NUL, which nothing here can have.")
-            statement = statement.where(_compare(columns[name], comparison, value))
-    first = next(iter(columns))
-    order = sort_order(keys or [first], directions, dict(columns))
+    query = parse(request.query_items())
+    statement = statement.where(*compared(columns, query))
+    order = sort_order(query.sort_keys or [next(iter(columns))], query.sort_dirs, dict(columns))
     most = list_limit(tx, domain_id) or EVERYTHING
-    return page(tx, statement, row, order=order, limit=limit, marker=marker, max_limit=most, plain=True)
-
-
-def _count(value: str) -> int | None:
-    """Return the rows of a page at most; 0 asks for all, as nothing does."""
-    if not value.isdigit():
-        raise Invalid(f"limit must be a number, not {value[:64]!r}.")
-    return min(int(value), EVERYTHING) or None
-
-
-def truth(value: str) -> bool:
-    """Return what ``?enabled=...`` means: everything but 0 and false is true."""
-    return value.strip().lower() not in ("0", "false", "no", "off")
-
-
-def _compare(column: Any, comparison: str, value: str) -> Any:
-    if column.type.python_type is bool:
-        return column.is_(truth(value))
-    if isinstance(column.type, UtcDateTime):
-        return _compare_moment(column, value)
-    literal = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    match comparison:
-        case "contains":
-            return column.like(f"%{literal}%", escape="\\")
-        case "startswith":
-            return column.like(f"{literal}%", escape="\\")
-        case "endswith":
-            return column.like(f"%{literal}", escape="\\")
-        case "icontains":
-            return case_insensitive_like(column, f"%{literal}%")
-        case "istartswith":
-            return case_insensitive_like(column, f"{literal}%")
-        case "iendswith":
-            return case_insensitive_like(column, f"%{literal}")
-        case "iexact":
-            return case_insensitive_like(column, literal)
-    return column == value
-
-
-_ORDERS: dict[str, Callable[[Any, Any], Any]] = {
-    "lt": operator.lt,
-    "lte": operator.le,
-    "gt": operator.gt,
-    "gte": operator.ge,
-    "eq": operator.eq,
-    "neq": operator.ne,
-}
-
-
-def _compare_moment(column: Any, value: str) -> Any:
-    """Return what ``lt:2030-01-31T09:30:00Z`` asks of a time; without an order it must be the same."""
-    order, _, text = value.partition(":")
-    if order not in _ORDERS:
-        order, text = "eq", value
-    try:
-        wanted = datetime.fromisoformat(text)
-    except ValueError:
-        raise Invalid(
-            f"{column.key} must be a time such as 2030-01-31T09:30:00Z, with one of {', '.join(_ORDERS)} and a colon "
-            f"before it, not {value[:64]!r}."
-        ) from None
-    return _ORDERS[order](column, wanted.replace(tzinfo=UTC) if wanted.tzinfo is None else wanted)
+    return page(tx, statement, row, order=order, limit=query.limit, marker=query.marker, max_limit=most, plain=True)
 
 
 def pages(rows: tuple[list[Any], str | None], views: list[dict[str, Any]]) -> Page:

@@ -10,7 +10,7 @@ from typing import Any
 from pileus.kernel import clock
 from pileus.kernel.errors import ApiError, NotFound, TooLarge, Unauthenticated
 from pileus.kernel.rest import Request, Response
-from pileus.kernel.rest.formats import identity_error
+from pileus.kernel.rest.formats import error_object
 from pileus.kernel.rest.http import Receive, Send
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity.app.federation.saml import BASE, COOKIE, Samls
@@ -32,7 +32,7 @@ def make_shibboleth(runtime: Runtime) -> Any:
         try:
             response = await _take(runtime, ctx.base_url, request)
         except ApiError as error:
-            response = identity_error(error, ctx.request_id)
+            response = error_object(error, ctx.request_id)
         await response.send(send)
 
     return application

@@ -14,11 +14,6 @@ def get_service(tx: Tx, id: str) -> CatalogService | None:
     return tx.get(CatalogService, id)
 
 
-def select_services() -> Select[Any]:
-    """Return the statement of a listing."""
-    return select(CatalogService)
-
-
 def get_endpoint(tx: Tx, id: str) -> Endpoint | None:
     """Return an endpoint."""
     return tx.get(Endpoint, id)

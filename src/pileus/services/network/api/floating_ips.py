@@ -8,7 +8,7 @@ import msgspec
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import ADMIN_OR_MANAGER
-from pileus.kernel.rest.regular import Attr, Resource, Tagged, Uuid, add_tag_routes
+from pileus.kernel.rest.regular import Attr, Resource, Tagged, Uuid
 from pileus.services.network.api.root import api
 from pileus.services.network.app import floating_ips as app
 from pileus.services.network.app.port_values import DnsDomain
@@ -29,11 +29,12 @@ class FloatingIpAttributes(Tagged, kw_only=True):
     dns_domain: Annotated[DnsDomain, Attr(on="cv")] = ""
 
 
-floating_ips = Resource(api, "floatingip", "floatingips", FloatingIpAttributes, FloatingIp, title="Floating IP")
-floating_ips.create()(app.create_floating_ip)
-floating_ips.update(whole=True)(app.update_floating_ip)
-floating_ips.delete()(app.delete_floating_ip)
-add_tag_routes(floating_ips)
+floating_ips = Resource(
+    api, "floatingip", "floatingips", FloatingIpAttributes, FloatingIp, title="Floating IP", tagged=True, whole=True
+)
+floating_ips.create(app.create_floating_ip)
+floating_ips.update(app.update_floating_ip)
+floating_ips.delete(app.delete_floating_ip)
 
 
 @floating_ips.related

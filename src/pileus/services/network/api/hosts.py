@@ -3,13 +3,14 @@
 import uuid
 from typing import Any
 
+from pileus.dialects.neutron import READ
 from pileus.kernel.agent import hosts
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import NotFound
 from pileus.kernel.policy import ADMIN, Rule
 from pileus.kernel.rest import Request
-from pileus.kernel.rest.regular import READ, boolean
+from pileus.kernel.rest.regular import boolean
 from pileus.services.network.api.root import api
 from pileus.services.network.model import ZONE
 

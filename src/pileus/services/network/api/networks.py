@@ -10,7 +10,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import ADMIN
 from pileus.kernel.rest import at_most
-from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, add_tag_routes, boolean
+from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, boolean
 from pileus.services.network.api.root import api
 from pileus.services.network.app import networks as app
 from pileus.services.network.app.port_values import DnsDomain
@@ -50,12 +50,12 @@ networks = Resource(
     NetworkAttributes,
     Network,
     title="Network",
+    tagged=True,
     visible=sharing.own_or_shared(Network, "network", SHARED, EXTERNAL),
 )
-networks.create()(app.create_network)
-networks.update()(app.update_network)
-networks.delete()(app.delete_network)
-add_tag_routes(networks)
+networks.create(app.create_network)
+networks.update(app.update_network)
+networks.delete(app.delete_network)
 
 
 @networks.related

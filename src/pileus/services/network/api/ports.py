@@ -11,7 +11,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import ADMIN, ADMIN_OR_SERVICE, MANAGER
 from pileus.kernel.rest import Extra, at_most
-from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, Uuid, add_tag_routes
+from pileus.kernel.rest.regular import CREATE, DELETE, UPDATE, Attr, Name, Resource, Tagged, Uuid
 from pileus.services.network.api.root import api
 from pileus.services.network.app import ports as app
 from pileus.services.network.app.port_values import DnsDomain
@@ -76,11 +76,20 @@ def visible(ctx: Context) -> ColumnElement[bool] | None:
     return or_(Port.project_id == ctx.project_id, Port.network_id.in_(sharing.own_networks(ctx.project_id)))
 
 
-ports = Resource(api, "port", "ports", PortAttributes, Port, title="Port", visible=visible)
-ports.create(ADMIN_OR_OWNERS)(app.create_port)
-ports.update(ADMIN_OR_OWNERS)(app.update_port)
-ports.delete(ADMIN_OR_OWNERS_OR_NETWORKS)(app.delete_port_by_user)
-add_tag_routes(ports)
+ports = Resource(
+    api,
+    "port",
+    "ports",
+    PortAttributes,
+    Port,
+    title="Port",
+    tagged=True,
+    visible=visible,
+    checks={CREATE: ADMIN_OR_OWNERS, UPDATE: ADMIN_OR_OWNERS, DELETE: ADMIN_OR_OWNERS_OR_NETWORKS},
+)
+ports.create(app.create_port)
+ports.update(app.update_port)
+ports.delete(app.delete_port_by_user)
 
 
 @ports.target

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from pileus.kernel.policy import ADMIN, ADMIN_OR_MEMBER
-from pileus.kernel.rest.regular import Attr, Resource, Uuid, text
+from pileus.kernel.policy import ADMIN
+from pileus.kernel.rest.regular import Attr, Extension, Resource, Uuid, text
 from pileus.services.network.api.root import api
 from pileus.services.network.app import sharing as app
 from pileus.services.network.model import Share
@@ -29,9 +29,10 @@ class ShareAttributes(msgspec.Struct, kw_only=True):
 
 
 shares = Resource(
-    api, "rbac_policy", "rbac_policies", ShareAttributes, Share, title="RBAC policy", kind="RbacPolicy", tagged=False,
+    api, "rbac_policy", "rbac_policies", ShareAttributes, Share, title="RBAC policy", kind="RbacPolicy", quota=10,
+    extension=Extension("rbac-policies", "RBAC Policies", "Networks can be shared with projects."),
 )  # fmt: skip
-shares.create(ADMIN_OR_MEMBER)(app.create_share)
-shares.update(ADMIN_OR_MEMBER)(app.update_share)
-shares.delete(ADMIN_OR_MEMBER)(app.delete_share)
+shares.create(app.create_share)
+shares.update(app.update_share)
+shares.delete(app.delete_share)
 shares.target(app.target)

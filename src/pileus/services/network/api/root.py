@@ -2,31 +2,24 @@
 
 from typing import Any
 
+from pileus.dialects.neutron import NEUTRON, neutron_error
 from pileus.kernel.context import Context
 from pileus.kernel.errors import NotFound
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import Api, Request, network_error
-from pileus.services.network.api.extensions import EXTENSIONS
+from pileus.kernel.rest import Api, Request
+from pileus.services.network.api.extensions import LISTED
+from pileus.services.network.app.limits import LIMITS
 
-api = Api("network", "/v2.0", error=network_error, strict=False)
-versions = Api("network", "", error=network_error)
+api = Api("network", "/v2.0", error=neutron_error, strict=False, dialect=NEUTRON, quotas=LIMITS)
+versions = Api("network", "", error=neutron_error)
 
-RESOURCES = (
-    ("network", "networks"),
-    ("subnet", "subnets"),
-    ("port", "ports"),
-    ("router", "routers"),
-    ("floatingip", "floatingips"),
-    ("security_group", "security-groups"),
-    ("security_group_rule", "security-group-rules"),
-    ("subnetpool", "subnetpools"),
-    ("address_scope", "address-scopes"),
-    ("rbac_policy", "rbac-policies"),
+BY_HAND = (
     ("quota", "quotas"),
     ("agent", "agents"),
     ("availability_zone", "availability_zones"),
     ("extension", "extensions"),
 )
+"""Collections that no declaration names."""
 GET_EXTENSION = Rule("get_extension", "@", "See what the API has.")
 
 
@@ -40,22 +33,31 @@ def list_versions(ctx: Context, request: Request) -> dict[str, Any]:
 @api.get("/", None)
 def show_version(ctx: Context, request: Request) -> dict[str, Any]:
     root = f"{ctx.base_url}{request.path.rstrip('/')}"
+    collections = [(resource.name, resource.path.removeprefix("/")) for resource in api.resources]
     return {
         "resources": [
             {"name": name, "collection": plural, "links": [{"rel": "self", "href": f"{root}/{plural}"}]}
-            for name, plural in RESOURCES
+            for name, plural in (*collections, *BY_HAND)
         ]
     }
 
 
 @api.get("/extensions", GET_EXTENSION)
 def list_extensions() -> dict[str, Any]:
-    return {"extensions": EXTENSIONS}
+    return {"extensions": _extensions()}
 
 
 @api.get("/extensions/{alias}", GET_EXTENSION)
 def show_extension(alias: str) -> dict[str, Any]:
-    found = next((extension for extension in EXTENSIONS if extension["alias"] == alias), None)
+    found = next((extension for extension in _extensions() if extension["alias"] == alias), None)
     if found is None:
         raise NotFound(f"Extension with alias {alias} does not exist", kind="ExtensionNotFound")
     return {"extension": found}
+
+
+def _extensions() -> list[dict[str, Any]]:
+    """Return what is listed by hand and what the resources say."""
+    return [
+        {"alias": alias, "name": name, "description": text, "updated": "2026-01-01T00:00:00-00:00", "links": []}
+        for alias, name, text in sorted((*LISTED, *api.extensions))
+    ]

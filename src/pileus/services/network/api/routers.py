@@ -9,7 +9,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import ADMIN_OR_MEMBER, Rule
 from pileus.kernel.rest import Body, at_most
-from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, Uuid, add_tag_routes
+from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, Uuid
 from pileus.services.network.api.root import api
 from pileus.services.network.app import interfaces
 from pileus.services.network.app import routers as app
@@ -43,11 +43,10 @@ REMOVE = Rule("remove_router_interface", ADMIN_OR_MEMBER)
 ADD_ROUTES = Rule("add_extraroutes", ADMIN_OR_MEMBER)
 REMOVE_ROUTES = Rule("remove_extraroutes", ADMIN_OR_MEMBER)
 
-routers = Resource(api, "router", "routers", RouterAttributes, Router, title="Router")
-routers.create()(app.create_router)
-routers.update()(app.update_router)
-routers.delete()(app.delete_router)
-add_tag_routes(routers)
+routers = Resource(api, "router", "routers", RouterAttributes, Router, title="Router", tagged=True)
+routers.create(app.create_router)
+routers.update(app.update_router)
+routers.delete(app.delete_router)
 
 
 @routers.related

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, or_, select
 
 from pileus.kernel.context import Context
 from pileus.kernel.db import NeedsWrite, Tx, writable
-from pileus.kernel.rest.regular import Attr, ListQuery, Name, Resource, Standard, Tagged, add_tag_routes, boolean
+from pileus.kernel.rest.regular import Attr, ListQuery, Name, Resource, Standard, Tagged, boolean
 from pileus.services.identity import public as identity
 from pileus.services.network.api.root import api
 from pileus.services.network.app import groups as app
@@ -42,20 +42,19 @@ def visible(ctx: Context) -> ColumnElement[bool] | None:
 
 
 groups = Resource(
-    api, "security_group", "security_groups", GroupAttributes, SecurityGroup, title="Security group",
+    api, "security_group", "security_groups", GroupAttributes, SecurityGroup, title="Security group", tagged=True,
     visible=visible,
 )  # fmt: skip
-groups.create()(app.create_group)
-groups.update()(app.update_group)
-groups.delete()(app.delete_group)
-add_tag_routes(groups)
+groups.create(app.create_group)
+groups.update(app.update_group)
+groups.delete(app.delete_group)
 
 rules = Resource(
     api, "security_group_rule", "security_group_rules", RuleAttributes, SecurityGroupRule,
-    title="Security group rule", tagged=False,
+    title="Security group rule",
 )  # fmt: skip
-rules.create()(app.create_rule)
-rules.delete()(app.delete_rule)
+rules.create(app.create_rule)
+rules.delete(app.delete_rule)
 
 
 @groups.before_list

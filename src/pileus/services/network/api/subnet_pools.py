@@ -10,7 +10,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import ADMIN, ADMIN_OR_MEMBER, Rule
 from pileus.kernel.rest import at_most
-from pileus.kernel.rest.regular import Attr, Name, Resource, Standard, Tagged, Uuid, add_tag_routes, boolean
+from pileus.kernel.rest.regular import Attr, Extension, Name, Resource, Standard, Tagged, Uuid, boolean
 from pileus.services.network.api.root import api
 from pileus.services.network.app import pools as app
 from pileus.services.network.model import SHARED, AddressScope, SubnetPool
@@ -49,21 +49,21 @@ ADD = Rule("add_prefixes", ADMIN_OR_MEMBER)
 REMOVE = Rule("remove_prefixes", ADMIN_OR_MEMBER)
 
 pools = Resource(
-    api, "subnetpool", "subnetpools", PoolAttributes, SubnetPool, title="Subnet pool",
+    api, "subnetpool", "subnetpools", PoolAttributes, SubnetPool, title="Subnet pool", quota=-1, tagged=True,
     visible=sharing.own_or_shared(SubnetPool, "subnetpool", SHARED),
 )  # fmt: skip
-pools.create()(app.create_pool)
-pools.update()(app.update_pool)
-pools.delete()(app.delete_pool)
-add_tag_routes(pools)
+pools.create(app.create_pool)
+pools.update(app.update_pool)
+pools.delete(app.delete_pool)
 
 scopes = Resource(
-    api, "address_scope", "address_scopes", ScopeAttributes, AddressScope, title="Address scope", tagged=False,
+    api, "address_scope", "address_scopes", ScopeAttributes, AddressScope, title="Address scope",
+    extension=Extension("address-scope", "Address scope", "Address scopes of subnet pools and networks."),
     visible=sharing.own_or_shared(AddressScope, "address_scope", SHARED),
 )  # fmt: skip
-scopes.create()(app.create_scope)
-scopes.update()(app.update_scope)
-scopes.delete()(app.delete_scope)
+scopes.create(app.create_scope)
+scopes.update(app.update_scope)
+scopes.delete(app.delete_scope)
 
 
 def _with_sharing(resource: Resource[Any], kind: str, row: Any) -> None:

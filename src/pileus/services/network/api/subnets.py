@@ -9,7 +9,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import ADMIN, MEMBER
 from pileus.kernel.rest import at_most
-from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, Uuid, add_tag_routes, boolean
+from pileus.kernel.rest.regular import CREATE, DELETE, UPDATE, Attr, Name, Resource, Tagged, Uuid, boolean
 from pileus.services.network.api.root import api
 from pileus.services.network.app import subnets as app
 from pileus.services.network.model import SHARED, Subnet
@@ -57,11 +57,20 @@ def visible(ctx: Context) -> ColumnElement[bool] | None:
     )
 
 
-subnets = Resource(api, "subnet", "subnets", SubnetAttributes, Subnet, title="Subnet", visible=visible)
-subnets.create(ADMIN_OR_NETWORK_OWNER)(app.create_subnet)
-subnets.update(ADMIN_OR_OWNERS)(app.update_subnet)
-subnets.delete(ADMIN_OR_OWNERS)(app.delete_subnet)
-add_tag_routes(subnets)
+subnets = Resource(
+    api,
+    "subnet",
+    "subnets",
+    SubnetAttributes,
+    Subnet,
+    title="Subnet",
+    tagged=True,
+    visible=visible,
+    checks={CREATE: ADMIN_OR_NETWORK_OWNER, UPDATE: ADMIN_OR_OWNERS, DELETE: ADMIN_OR_OWNERS},
+)
+subnets.create(app.create_subnet)
+subnets.update(app.update_subnet)
+subnets.delete(app.delete_subnet)
 
 
 @subnets.target

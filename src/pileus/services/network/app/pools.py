@@ -8,7 +8,6 @@ from sqlalchemy import select
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, NotFound
-from pileus.services.network.app import limits
 from pileus.services.network.app.ranges import IpNetwork, network_of
 from pileus.services.network.app.refusals import invalid
 from pileus.services.network.app.sharing import check_scope_is_shared
@@ -169,7 +168,6 @@ def _one_version(given: list[str]) -> list[Any]:
 
 def create_pool(tx: Tx, ctx: Context, body: Any) -> SubnetPool:
     """Add a pool of prefixes."""
-    limits.claim(tx, body.project_id, "subnetpool")
     prefixes, version = _prefixes(body.prefixes)
     _check_scope(tx, ctx, body.address_scope_id, prefixes)
     least = SMALLEST[version] if body.min_prefixlen is None else body.min_prefixlen

@@ -8,7 +8,6 @@ from sqlalchemy import select
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, NotFound
-from pileus.services.network.app import limits
 from pileus.services.network.app.refusals import invalid
 from pileus.services.network.model import (
     EVERYBODY,
@@ -52,7 +51,6 @@ def target(tx: Tx, ctx: Context, thing: Any) -> dict[str, Any]:
 
 def create_share(tx: Tx, ctx: Context, body: Any) -> Share:
     """Let a project, or everybody, use a thing."""
-    limits.claim(tx, body.project_id, "rbac_policy")
     row = _own(tx, ctx, body.object_type, body.object_id)
     if (body.object_type, body.action) not in USERS:
         raise Invalid(

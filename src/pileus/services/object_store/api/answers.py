@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
+from pileus.dialects.swift import swift_error
 from pileus.kernel import clock
 from pileus.kernel.context import Context
 from pileus.kernel.errors import ApiError
-from pileus.kernel.rest import Api, Response, plain_error
+from pileus.kernel.rest import Api, Response
 from pileus.services.object_store.api.screen import screen
 from pileus.services.object_store.model import POLICY
 
@@ -18,9 +19,9 @@ def transaction_id(request_id: str) -> str:
     return f"tx{digits}-{int(clock.now().timestamp()):010x}"
 
 
-def swift_error(error: ApiError, request_id: str) -> Response:
+def refusal(error: ApiError, request_id: str) -> Response:
     """Answer a refusal."""
-    response = plain_error(error, request_id)
+    response = swift_error(error, request_id)
     response.headers.append(("X-Trans-Id", transaction_id(request_id)))
     return response
 
@@ -54,5 +55,5 @@ def usage_headers(kind: str, objects: int, size: int, containers: int | None = N
     return headers
 
 
-api = Api("object_store", "/v1", error=swift_error, screen=screen)
-root = Api("object_store", "", error=swift_error, is_default=True)
+api = Api("object_store", "/v1", error=refusal, screen=screen)
+root = Api("object_store", "", error=refusal, is_default=True)

@@ -4,11 +4,12 @@ from typing import Annotated, Any
 
 import msgspec
 
+from pileus.dialects.placement import placement_error
 from pileus.kernel import ids, policy
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import ApiError, Invalid
-from pileus.kernel.rest import Api, Microversions, Response, at_most, placement_error, plain_page
+from pileus.kernel.rest import Api, Microversions, Response, at_most, plain_page
 from pileus.services.placement.app.inventory import require_provider
 from pileus.services.placement.model import Provider
 
