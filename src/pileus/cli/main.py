@@ -31,6 +31,7 @@ COMMANDS = {
     "identity": "mend the administrator, reset passwords, unlock people, rotate keys",
     "import": "take over an existing Keystone: people, projects, roles, catalog, secrets",
     "openrc": "print the shell exports that point clients at the cloud",
+    "routes": "list the operations of a service's API, their policy rules, and where each is written",
     "simulate": "play whole clouds on virtual time, with faults, and look for anything that breaks a promise",
     "test": "set up and run the tests",
 }

@@ -8,7 +8,7 @@ from pileus.cli.state import DEFAULT_HOST, DEFAULT_PORT, ROLES
 
 __all__ = ["ROLES", "add_words"]
 
-WITHOUT_STATE = ("test", "simulate")
+WITHOUT_STATE = ("test", "simulate", "routes")
 JSON = "print JSON, for programs"
 EXAMPLES = {
     "up": ["pileus up --fake", "sudo pileus up --host 0.0.0.0 --port 8774", "pileus up --fake --state /tmp/cloud"],
@@ -31,6 +31,7 @@ EXAMPLES = {
     "identity": ["pileus identity bootstrap", "pileus identity set-password demo --generate", "pileus identity locked"],
     "import": ["pileus import keystone --connection mysql://keystone:PASSWORD@controller/keystone --dry-run"],
     "openrc": ['eval "$(pileus openrc --project demo)"', "pileus openrc --clouds-yaml > clouds.yaml"],
+    "routes": ["pileus routes", "pileus routes network"],
     "simulate": ["pileus simulate --seeds 1000 --jobs 2", "pileus simulate --from 17 --seeds 1 --story"],
     "test": ["sudo ./pileus test", "./pileus test tests/unit/compute -k scheduler"],
 }
@@ -109,6 +110,11 @@ def _policy(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "resource", nargs="*", help="explain: an id, a path (after a method), or words such as project_id=ID"
     )
+
+
+def _routes(command: argparse.ArgumentParser) -> None:
+    command.add_argument("service", nargs="?", help="such as compute; without one, how many routes each has")
+    _json(command)
 
 
 def _explain(command: argparse.ArgumentParser) -> None:
@@ -193,6 +199,7 @@ WORDS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "db": _db,
     "operations": _operations,
     "policy": _policy,
+    "routes": _routes,
     "identity": _identity,
     "import": _import,
     "openrc": _openrc,

@@ -1,7 +1,8 @@
 """What the kernel needs to know of a service, and how services are found.
 
 Rule: a folder in ``pileus.services`` with a ``service.py`` that defines ``SERVICE`` is a service; nothing else
-has to be touched to add one.
+has to be touched to add one.  The rooms ``DECLARING`` of the folder are imported by the kernel: routes, operations,
+reconcilers and consumers of events are declared where they are written, and listed nowhere.
 """
 
 import importlib
@@ -22,6 +23,7 @@ from pileus.kernel.rest.routing import Api
 if TYPE_CHECKING:
     from pileus.kernel.runtime import Runtime
 
+DECLARING = ("api", "consumers", "operations", "reconcile")
 Authenticate = Callable[[Tx, Request, "Runtime"], Caller]
 """Return who a request's token stands for, ANONYMOUS when there is none; raise Unauthenticated for a bad one."""
 
@@ -102,4 +104,14 @@ def find_services(only: Sequence[str] | None = None) -> list[Service]:
         name = f"pileus.services.{module.name}.service"
         if importlib.util.find_spec(name) is not None:
             found.append(importlib.import_module(name).SERVICE)
+            declare(f"{package.__name__}.{module.name}")
     return sorted(found, key=lambda service: service.order)
+
+
+def declare(package: str) -> None:
+    """Import the rooms of a service that declare something by being imported, each with all that is in it."""
+    for room in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        if room.name in DECLARING:
+            found = importlib.import_module(f"{package}.{room.name}")
+            for module in pkgutil.walk_packages(found.__path__, f"{found.__name__}.") if room.ispkg else ():
+                importlib.import_module(module.name)

@@ -260,7 +260,7 @@ MUTATIONS = [
     Mutation(
         "left-over guests stay",
         "guests of servers that were deleted while their host was away are not removed",
-        lambda: [(_service("compute.reconcile"), "_is_left_over", lambda tx, host, guest: False)],
+        lambda: [(_service("compute.reconcile.guests"), "_is_left_over", lambda tx, host, guest: False)],
     ),
     Mutation(
         "hosts ignore epochs",

@@ -7,44 +7,11 @@ from pileus.kernel.config import Settings
 from pileus.kernel.db import Tx
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import AgentSettings, CatalogEntry, Service
-from pileus.services.block_storage import reconcile
 from pileus.services.block_storage.agent import BlockStoragePart
-from pileus.services.block_storage.api import (
-    attachments,
-    backups,
-    extensions,
-    messages,
-    metadata,
-    quotas,
-    services,
-    snapshots,
-    transfers,
-    types,
-    versions,
-    volume_actions,
-    volumes,
-)
+from pileus.services.block_storage.api import versions
 from pileus.services.block_storage.api.base import api
 from pileus.services.block_storage.app.types import ensure_default_type
 from pileus.services.block_storage.drivers.fake import FakeVolumeDriver
-
-__all__ = [
-    "SERVICE",
-    "attachments",
-    "backups",
-    "extensions",
-    "messages",
-    "metadata",
-    "quotas",
-    "reconcile",
-    "services",
-    "snapshots",
-    "transfers",
-    "types",
-    "versions",
-    "volume_actions",
-    "volumes",
-]
 
 
 class BlockStorageSettings(Settings, frozen=True):

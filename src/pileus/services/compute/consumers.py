@@ -9,7 +9,8 @@ from pileus.kernel import events
 from pileus.kernel.db import Tx
 from pileus.kernel.events import Event
 from pileus.kernel.operations import note_done
-from pileus.services.compute import holdings, ports
+from pileus.services.compute import ports
+from pileus.services.compute.reconcile import devices
 from pileus.services.compute.store import servers as store
 
 
@@ -38,7 +39,7 @@ def forget_port(tx: Tx, event: Event) -> None:
     tx.flush()
     if server is not None and server.deleted_at is None:
         ports.refresh_addresses(tx, server)
-        holdings.take_out(tx, server, event.resource_id)
+        devices.take_out(tx, server, event.resource_id)
 
 
 class _Asked(NamedTuple):

@@ -4,63 +4,14 @@ from pileus.kernel import clock
 from pileus.kernel.db import Tx
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import CatalogEntry, Service
-from pileus.services.compute import agent, consumers, history, operations, reconcile
-from pileus.services.compute.api import (
-    aggregates,
-    consoles,
-    flavor_specs,
-    flavors,
-    hypervisors,
-    images,
-    instance_actions,
-    keypairs,
-    metadata_service,
-    quotas,
-    removed,
-    server_actions,
-    server_admin,
-    server_groups,
-    server_metadata,
-    server_network,
-    server_volumes,
-    servers,
-    services,
-    usage,
-    versions,
-)
+from pileus.services.compute import agent
+from pileus.services.compute.api import metadata_service
 from pileus.services.compute.api.base import PATH, api, documents
 from pileus.services.compute.model import Flavor
 from pileus.services.compute.store import catalog
 
 __all__ = ["SERVICE"]
 
-PARTS = (
-    aggregates,
-    consoles,
-    consumers,
-    flavor_specs,
-    flavors,
-    history,
-    hypervisors,
-    images,
-    instance_actions,
-    keypairs,
-    operations,
-    quotas,
-    reconcile,
-    removed,
-    server_actions,
-    server_admin,
-    server_groups,
-    server_metadata,
-    server_network,
-    server_volumes,
-    servers,
-    services,
-    usage,
-    versions,
-)
-"""What declares routes, operations, reconcilers and consumers by being imported."""
 FLAVORS = (
     ("42", "m1.nano", 1, 128, 1),
     ("84", "m1.micro", 1, 192, 1),

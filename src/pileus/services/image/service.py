@@ -6,16 +6,13 @@ from pileus.kernel import clock
 from pileus.kernel.db import Tx
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import CatalogEntry, Service
-from pileus.services.image import reconcile, store
-from pileus.services.image.api import data, images, info, members, schemas, versions
+from pileus.services.image import store
 from pileus.services.image.api.answers import api, root
 from pileus.services.image.app.imports import run_import
 from pileus.services.image.model import ACCOUNT, DATA, STAGING
 from pileus.services.object_store import public as objects
 
 log = logging.getLogger(__name__)
-HANDLERS = (images, data, members, info, schemas, versions, reconcile)
-"""Importing them declares the routes and the reconcilers."""
 
 
 def bootstrap(tx: Tx, runtime: Runtime) -> None:

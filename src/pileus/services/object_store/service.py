@@ -3,12 +3,8 @@
 from pileus.kernel.config import Configuration
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import CatalogEntry, Service
-from pileus.services.object_store.api import accounts, containers, info, object_writes, objects
 from pileus.services.object_store.api.answers import api, root
 from pileus.services.object_store.app.blobs import ObjectStoreSettings, blobs_of
-
-HANDLERS = (accounts, containers, objects, object_writes, info)
-"""Importing them declares the routes."""
 
 
 def at_root(config: Configuration) -> tuple[str, ...]:

@@ -475,5 +475,5 @@ def _named(
 ) -> Callable[..., Any]:
     """Give a derived handler the name and the sentence of the function it serves, and its body for the document."""
     handler.__doc__, handler.__name__ = after.__doc__, after.__name__
-    handler.__dict__[DOCUMENTED] = documented
+    handler.__dict__[DOCUMENTED], handler.__dict__["serves"] = documented, after
     return handler

@@ -8,7 +8,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import Id, Request, Response, json_response
+from pileus.kernel.rest import Extra, Id, Request, Response, json_response
 from pileus.kernel.rest.regular import CREATE, LIST, SHOW, Attr, Resource
 from pileus.services.identity.api.router import api
 from pileus.services.identity.api.rules import EVERY
@@ -54,7 +54,7 @@ def create_region(tx: Tx, ctx: Context, body: Any) -> Region:
 
 
 @api.put(regions.one, regions.rule(CREATE), body="", by_handler=True)
-def put_region(tx: Tx, ctx: Context, request: Request, body: dict[str, Any]) -> Response:
+def put_region(tx: Tx, ctx: Context, request: Request, body: Extra) -> Response:
     raw, id = regions.dialect.enveloped(regions, body), request.params["region"]
     if raw.get("id", id) != id:
         raise Invalid(f"Conflicting region IDs specified: {id} in the URL and {raw['id']} in the body.")

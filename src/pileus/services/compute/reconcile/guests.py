@@ -12,12 +12,13 @@ from pileus.kernel.errors import ApiError, Conflict
 from pileus.kernel.operations import begin, find_live
 from pileus.kernel.reconcile import World, reconciler
 from pileus.kernel.runtime import runtime_of
-from pileus.services.compute import holdings, lifecycle
+from pileus.services.compute import lifecycle
 from pileus.services.compute.agent import GUEST_CHANGED
 from pileus.services.compute.commands import EnsureGuestGone, GuestFacts, ListGuests, Power
 from pileus.services.compute.ending import changed
 from pileus.services.compute.enrolment import enrol
 from pileus.services.compute.model import CRASHED, PAUSED, RUNNING, SHUT_DOWN, SUSPENDED, Server
+from pileus.services.compute.reconcile import devices
 from pileus.services.compute.settings import ComputeSettings
 from pileus.services.compute.store import hosts
 from pileus.services.compute.store import servers as store
@@ -73,7 +74,7 @@ def compare(tx: Tx, host: str, guests: list[GuestFacts]) -> list[str]:
     for server in idle:
         _settle(tx, server, found.get(server.id), restarted=restarted)
     settled = [server for server in idle if server.vm_state in WHOLE and not _busy(tx, server)]
-    holdings.settle(tx, settled, found)
+    devices.settle(tx, settled, found)
     row.boot_id = boot_id
     strays = [guest_id for guest_id in found if guest_id not in servers]
     gone = [guest_id for guest_id in strays if _is_left_over(tx, host, guest_id)]
