@@ -21,6 +21,10 @@ MAX_SORT_KEYS = 10
 """Different ones; the condition of "after the marker" nests once for each, and SQLite's parser only so deep."""
 
 
+class UnknownMarker(Invalid):
+    """The marker names nothing in the list, or nothing that the caller may see: both sound the same."""
+
+
 def sort_order(keys: Sequence[str], directions: Sequence[str], allowed: dict[str, Any]) -> list[tuple[Any, bool]]:
     """Return ``[(column, descending), ...]``; raise Invalid for an unknown key or direction.
 
@@ -57,11 +61,13 @@ def page(
     id_column: Any = None,
     plain: bool = False,
     sieve: "Sieve | None" = None,
+    seen: Select[Any] | None = None,
 ) -> tuple[list[R], str | None]:
     """Return the rows of ``statement`` after ``marker`` and the marker of the next page, or None at the end.
 
-    ``limit`` None or above ``max_limit`` (by default the setting ``page``) means ``max_limit``.  Raises Invalid when
-    the marker names no row.
+    ``limit`` None or above ``max_limit`` (by default the setting ``page``) means ``max_limit``.  Raises UnknownMarker
+    when the marker names no row that the caller may see: of ``seen``, or else of ``statement``.  ``seen`` is the list
+    without the filters asked for, so that a row that no longer passes them still says where to go on.
     With ``plain`` they are named tuples of the row's attributes, which cost a third as much to read and to look at, and
     cannot be changed.  ``sieve`` looks at what no statement can decide.
     """
@@ -71,7 +77,8 @@ def page(
     if not any(column is identity or getattr(column, "key", None) == identity.key for column, _ in order):
         order = [*order, (identity, order[-1][1] if order else False)]
     if marker:
-        statement = statement.where(_after(tx, order, identity, marker))
+        among = statement if seen is None else seen
+        statement = statement.where(_after(tx, among, order, identity, marker))
     statement = statement.order_by(*_clauses(tx, order))
     size = page_size(tx, limit, max_limit)
     following = None
@@ -174,10 +181,13 @@ def _clauses(tx: Tx, order: list[tuple[Any, bool]]) -> list[Any]:
     return clauses
 
 
-def _after(tx: Tx, order: list[tuple[Any, bool]], identity: Any, marker: str) -> ColumnElement[bool]:
-    values = tx.execute(select(*(column for column, _ in order)).where(identity == marker)).first()
+def _after(
+    tx: Tx, among: Select[Any], order: list[tuple[Any, bool]], identity: Any, marker: str
+) -> ColumnElement[bool]:
+    wanted = among.order_by(None).where(identity == marker).with_only_columns(*(column for column, _ in order))
+    values = tx.execute(wanted).first()
     if values is None:
-        raise Invalid(f"marker [{marker}] not found: it must be the id of an entry of this list.")
+        raise UnknownMarker(f"marker [{marker}] not found: it must be the id of an entry of this list.")
     condition: ColumnElement[bool] | None = None
     # Nested from the last key outwards, so that it grows by one comparison and one equality for each key.
     for (column, descending), value in zip(reversed(order), reversed(values), strict=True):

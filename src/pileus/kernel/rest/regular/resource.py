@@ -388,10 +388,8 @@ class Resource(Generic[R]):
         return handler
 
     def _page(self, tx: Tx, ctx: Context, query: ListQuery) -> tuple[list[R], str | None]:
-        found = self.dialect.conditions(self, ctx, query)
         visible = self.visible(ctx)
-        if visible is not None:
-            found.append(visible)
+        seen = select(self.row) if visible is None else select(self.row).where(visible)
         order = self.dialect.order(self, query)
         if not any(column.key == "id" for column, _ in order):
             order.append((self.row.id, order[-1][1] if order else False))  # type: ignore[attr-defined]
@@ -399,13 +397,14 @@ class Resource(Generic[R]):
             order = [(column, not descending) for column, descending in order]
         rows, following = page(
             tx,
-            select(self.row).where(*found),
+            seen.where(*self.dialect.conditions(self, ctx, query)),
             self.row,
             order=order,
             limit=query.limit,
             marker=query.marker,
             max_limit=self.dialect.largest_page(self, tx, query),
             plain=self.dialect.plain,
+            seen=seen,
         )
         return rows[::-1] if query.page_reverse else rows, following
 

@@ -5,7 +5,7 @@ from sqlalchemy import ColumnElement, func, select
 
 from pileus.kernel.db import Tx
 from pileus.services.block_storage.model import Backup
-from pileus.services.block_storage.store.listing import Window, fetch
+from pileus.services.block_storage.store.listing import Window, fetch, of_project
 
 SORT_KEYS = {
     "id": Backup.id,
@@ -33,7 +33,7 @@ class BackupFilter(msgspec.Struct, frozen=True):
 
 def list_backups(tx: Tx, wanted: BackupFilter, window: Window) -> tuple[list[Backup], str | None]:
     """Return a page of backups."""
-    return fetch(tx, select(Backup).where(*_conditions(wanted)), Backup, window)
+    return fetch(tx, select(Backup).where(*_conditions(wanted)), Backup, window, of_project(Backup, wanted.project_id))
 
 
 def count_backups(tx: Tx, wanted: BackupFilter) -> int:

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, Text, func, type_coerce
+from sqlalchemy import ColumnElement, Select, Text, func, select, type_coerce
 
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import NotFound
-from pileus.kernel.rest.paging import page, page_size
+from pileus.kernel.rest.paging import UnknownMarker, page, page_size
 
 R = TypeVar("R")
 
@@ -22,20 +22,31 @@ class Window(msgspec.Struct, frozen=True):
     offset: int = 0
 
 
-def fetch(tx: Tx, statement: Select[Any], row: type[R], window: Window) -> tuple[list[R], str | None]:
+def fetch(tx: Tx, statement: Select[Any], row: type[R], window: Window, seen: Select[Any]) -> tuple[list[R], str | None]:
     """Return a page and the marker of the next one.
 
-    A full page always names a next one, even when that turns out empty: upstream does so, and clients that
+    ``seen`` are all that the caller's list may hold, whatever it is filtered by.  A full page always names a next one, even when that turns out empty: upstream does so, and clients that
     follow links rely on it.
     """
-    if window.marker and tx.get(row, window.marker) is None:
-        raise NotFound(f"Marker {window.marker} could not be found: it must be the id of an entry of this list.")
     if window.offset:
         statement = statement.offset(window.offset)
-    found, marker = page(tx, statement, row, order=window.order, limit=window.limit, marker=window.marker)
+    try:
+        found, marker = page(
+            tx, statement, row, order=window.order, limit=window.limit, marker=window.marker, seen=seen
+        )
+    except UnknownMarker:
+        raise NotFound(
+            f"Marker {window.marker} could not be found: it must be the id of an entry of this list."
+        ) from None
     if found and window.limit is not None and len(found) == page_size(tx, window.limit):
         marker = str(vars(found[-1])["id"])  # every row listed here has one
     return found, marker
+
+
+def of_project(row: Any, project_id: str | None) -> Select[Any]:
+    """Return a project's rows, or all rows."""
+    statement = select(row)
+    return statement if project_id is None else statement.where(row.project_id == project_id)
 
 
 def containing(column: Any, wanted: Mapping[str, str]) -> Sequence[ColumnElement[bool]]:

@@ -8,7 +8,7 @@ from sqlalchemy import delete, select
 from pileus.kernel import clock, ids
 from pileus.kernel.db import Tx
 from pileus.services.block_storage.model import Message
-from pileus.services.block_storage.store.listing import Window, fetch
+from pileus.services.block_storage.store.listing import Window, fetch, of_project
 
 KEPT = timedelta(days=30)
 SORT_KEYS = {
@@ -62,7 +62,7 @@ def list_messages(tx: Tx, wanted: MessageFilter, window: Window) -> tuple[list[M
         for name in wanted.__struct_fields__
         if (value := getattr(wanted, name)) is not None
     ]
-    return fetch(tx, select(Message).where(*conditions), Message, window)
+    return fetch(tx, select(Message).where(*conditions), Message, window, of_project(Message, wanted.project_id))
 
 
 def prune(tx: Tx) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, func, select
 
 from pileus.kernel.db import Tx, case_insensitive_like
 from pileus.services.block_storage.model import Snapshot, Volume
-from pileus.services.block_storage.store.listing import Window, containing, fetch
+from pileus.services.block_storage.store.listing import Window, containing, fetch, of_project
 
 SORT_KEYS = {
     "id": Snapshot.id,
@@ -47,7 +47,7 @@ def get_snapshot(tx: Tx, id: str) -> Snapshot | None:
 
 def list_snapshots(tx: Tx, wanted: SnapshotFilter, window: Window) -> tuple[list[Snapshot], str | None]:
     """Return a page of snapshots."""
-    return fetch(tx, select(Snapshot).where(*_conditions(wanted)), Snapshot, window)
+    return fetch(tx, select(Snapshot).where(*_conditions(wanted)), Snapshot, window, of_project(Snapshot, wanted.project_id))
 
 
 def count_snapshots(tx: Tx, wanted: SnapshotFilter) -> int:

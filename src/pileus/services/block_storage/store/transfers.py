@@ -1,10 +1,8 @@
 """Offers of volumes to other projects."""
 
-from sqlalchemy import select
-
 from pileus.kernel.db import Tx
 from pileus.services.block_storage.model import Transfer
-from pileus.services.block_storage.store.listing import Window, fetch
+from pileus.services.block_storage.store.listing import Window, fetch, of_project
 
 SORT_KEYS = {
     "id": Transfer.id,
@@ -16,7 +14,5 @@ SORT_KEYS = {
 
 def list_transfers(tx: Tx, project_id: str | None, window: Window) -> tuple[list[Transfer], str | None]:
     """Return a page of a project's open offers, or of all."""
-    statement = select(Transfer)
-    if project_id is not None:
-        statement = statement.where(Transfer.project_id == project_id)
-    return fetch(tx, statement, Transfer, window)
+    statement = of_project(Transfer, project_id)
+    return fetch(tx, statement, Transfer, window, statement)

@@ -59,7 +59,7 @@ def list_types(
     extra_specs: Mapping[str, str] = {},
 ) -> tuple[list[VolumeType], str | None]:
     """Return a page of types that the project may use; ``extra_specs`` are those that a type must have."""
-    statement = select(VolumeType).where(_usable(project_id))
+    statement = seen = select(VolumeType).where(_usable(project_id))
     if is_public is not None:
         statement = statement.where(VolumeType.is_public == is_public)
     if name is not None:
@@ -67,7 +67,7 @@ def list_types(
     if extra_specs:
         known = tx.execute(select(VolumeType.id, VolumeType.extra_specs))
         statement = statement.where(VolumeType.id.in_([id for id, specs in known if _has(specs, extra_specs)]))
-    return fetch(tx, statement, VolumeType, window)
+    return fetch(tx, statement, VolumeType, window, seen)
 
 
 def _has(specs: Mapping[str, str], wanted: Mapping[str, str]) -> bool:

@@ -19,7 +19,7 @@ from pileus.services.block_storage.model import (
     Transfer,
     Volume,
 )
-from pileus.services.block_storage.store.listing import Window, containing, fetch
+from pileus.services.block_storage.store.listing import Window, containing, fetch, of_project
 
 SORT_KEYS = {
     "id": Volume.id,
@@ -72,7 +72,7 @@ def get_volume(tx: Tx, id: str) -> Volume | None:
 
 def list_volumes(tx: Tx, wanted: VolumeFilter, window: Window) -> tuple[list[Volume], str | None]:
     """Return a page of volumes."""
-    return fetch(tx, select(Volume).where(*_conditions(wanted)), Volume, window)
+    return fetch(tx, select(Volume).where(*_conditions(wanted)), Volume, window, of_project(Volume, wanted.project_id))
 
 
 def count_volumes(tx: Tx, wanted: VolumeFilter) -> int:
@@ -237,7 +237,7 @@ def list_attachments(tx: Tx, wanted: AttachmentFilter, window: Window) -> tuple[
         for name in wanted.__struct_fields__
         if (value := getattr(wanted, name)) is not None
     ]
-    return fetch(tx, select(Attachment).where(*conditions), Attachment, window)
+    return fetch(tx, select(Attachment).where(*conditions), Attachment, window, of_project(Attachment, wanted.project_id))
 
 
 def attachments_of_server(tx: Tx, server_id: str) -> list[Attachment]:

@@ -131,13 +131,22 @@ ADMIN_ONLY = ("host", "node", "deleted", "vm_state", "task_state", "power_state"
 
 def list_servers(tx: Tx, ctx: Context, query: ServerQuery, *, brief: bool = False) -> tuple[list[Server], str | None]:
     """Return one page of servers and the marker of the next; ``brief`` ones know only what a brief view shows."""
-    statement = filtered(ctx, query, rules.SERVER_ALL_TENANTS if brief else rules.SERVER_DETAIL_ALL_TENANTS)
+    every_project = rules.SERVER_ALL_TENANTS if brief else rules.SERVER_DETAIL_ALL_TENANTS
+    statement = filtered(ctx, query, every_project)
     if brief:
         statement = statement.options(load_only(Server.name, Server.addresses, raiseload=True))
     order = sort_order(query.sort_key or ["created_at"], query.sort_dir or ["desc"], SORT)
     sieve = _sieve(query)
     return page(
-        tx, statement, Server, order=order, limit=query.limit, marker=query.marker, plain=not brief, sieve=sieve
+        tx,
+        statement,
+        Server,
+        order=order,
+        limit=query.limit,
+        marker=query.marker,
+        plain=not brief,
+        sieve=sieve,
+        seen=_of_projects(ctx, query, every_project),
     )
 
 

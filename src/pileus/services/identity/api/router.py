@@ -82,10 +82,20 @@ def listing(
     names of filters and sort keys to columns.  ``name__contains`` and the like compare text.
     """
     query = parse(request.query_items())
-    statement = statement.where(*compared(columns, query))
+    narrowed = statement.where(*compared(columns, query))
     order = sort_order(query.sort_keys or [next(iter(columns))], query.sort_dirs, dict(columns))
     most = list_limit(tx, domain_id) or EVERYTHING
-    return page(tx, statement, row, order=order, limit=query.limit, marker=query.marker, max_limit=most, plain=True)
+    return page(
+        tx,
+        narrowed,
+        row,
+        order=order,
+        limit=query.limit,
+        marker=query.marker,
+        max_limit=most,
+        plain=True,
+        seen=statement,
+    )
 
 
 def pages(rows: tuple[list[Any], str | None], views: list[dict[str, Any]]) -> Page:

@@ -61,6 +61,11 @@ def selection_of(ctx: Context, query: dict[str, str]) -> Select[Any]:
     return store.visible_images(ctx.project_id, visibility, wanted)
 
 
+def visible_to(ctx: Context) -> Select[Any]:
+    """Return all that any of the caller's lists of images may hold."""
+    return store.all_images(None) if ctx.is_admin else store.visible_images(ctx.project_id, "all", None)
+
+
 def conditions_of(query: Query) -> list[ColumnElement[bool]]:
     """Return the conditions that the parameters stand for.  Raises Invalid."""
     found = [condition for name, value in query if (condition := _condition(name, value)) is not None]

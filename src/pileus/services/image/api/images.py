@@ -11,7 +11,7 @@ from pileus.kernel.rest.paging import page
 from pileus.kernel.runtime import Runtime
 from pileus.services.image import store
 from pileus.services.image.api.answers import api
-from pileus.services.image.api.filters import conditions_of, order_of, selection_of
+from pileus.services.image.api.filters import conditions_of, order_of, selection_of, visible_to
 from pileus.services.image.app import images, patches
 from pileus.services.image.app import visibility as rules
 from pileus.services.image.app.imports import METHODS
@@ -44,7 +44,8 @@ def list_images(tx: Tx, ctx: Context, request: Request) -> Page:
     size = DEFAULT_LIMIT if limit is None else int(limit)
     if size == 0:
         return Page([])
-    rows, marker = page(tx, statement, ImageRow, order=order_of(query), limit=size, marker=given.get("marker"))
+    marker, seen = given.get("marker"), visible_to(ctx)
+    rows, marker = page(tx, statement, ImageRow, order=order_of(query), limit=size, marker=marker, seen=seen)
     extras = store.extras_of(tx, [row.id for row in rows])
     return Page([images.describe(row, extras[row.id]) for row in rows], marker)
 
