@@ -270,8 +270,7 @@ def _referring(api: Api, route: Route, body: Any, query: Any) -> tuple[str, ...]
 
 def _loaded(struct: type[msgspec.Struct]) -> Iterator[Refers]:
     for place in places(struct):
-        if place.refers is not None and place.refers.loaded:
-            yield place.refers
+        yield from (refers for refers in place.refers if refers.loaded)
         for below in place.below:
             yield from _loaded(below)
 

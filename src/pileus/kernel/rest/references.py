@@ -7,6 +7,7 @@ A service says once how its things are found (``@api.reference("network")``: ids
 its structs (``network_id: NetworkId``, where ``NetworkId = Annotated[str, Meta(max_length=36), Refers("network")]``).
 """
 
+import contextlib
 import functools
 import typing
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ import msgspec
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import ApiError, NotFound
+from pileus.kernel.rest.bounds import at_most
 from pileus.kernel.rest.schema import structs_in
 
 Resolve = Callable[[Tx, Context, list[str]], dict[str, Any]]
@@ -30,12 +32,21 @@ class Refers:
 
     ``words`` are the values that are no ids (``auto``).  ``loaded`` False: the handler finds the thing itself, since it
     may be named in more ways than by its id, or since the rule to use it is not that to see it; the walk of the
-    standing attack still puts foreign ids there.
+    standing attack still puts foreign ids there.  ``at``: the id stands at this key of an object that has no struct
+    (``fixed_ips: [{"subnet_id": ...}]``); an object may bear several marks.
     """
 
     kind: str
     words: frozenset[str] = frozenset()
     loaded: bool = True
+    at: str | None = None
+
+
+SomeProject = Annotated[str, at_most(255), Refers("project", loaded=False)]
+SomeUser = Annotated[str, at_most(255), Refers("user", loaded=False)]
+SomeServer = Annotated[str, at_most(255), Refers("server", loaded=False)]
+SomeHost = Annotated[str, at_most(255), Refers("host", loaded=False)]
+"""Ids of other services' things: those that lists are filtered by, and those that only administrators may name."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,7 @@ class Place:
 
     name: str
     api: str
-    refers: Refers | None
+    refers: tuple[Refers, ...]
     below: tuple[type[msgspec.Struct], ...]
 
 
@@ -64,9 +75,9 @@ def places(struct: type[msgspec.Struct]) -> tuple[Place, ...]:
     found = []
     for info in msgspec.structs.fields(struct):
         hint = hints[info.name]
-        refers = next(marks_of(hint), None)
+        refers = tuple(marks_of(hint))
         below = tuple(s for s in structs_in(hint) if s is not struct and places(s))
-        if refers is not None or below:
+        if refers or below:
             found.append(Place(info.name, info.encode_name, refers, below))
     return tuple(found)
 
@@ -82,8 +93,9 @@ def references_in(value: Any) -> Iterator[tuple[Refers, str, str]]:
     elif isinstance(value, msgspec.Struct):
         for place in places(type(value)):
             inside = getattr(value, place.name)
-            if place.refers is not None:
-                yield from ((place.refers, id, place.api) for id in _texts(inside) if id not in place.refers.words)
+            for refers in place.refers:
+                found = _texts(inside) if refers.at is None else _texts_at(inside, refers.at)
+                yield from ((refers, id, refers.at or place.api) for id in found if id not in refers.words)
             if place.below:
                 yield from references_in(inside)
 
@@ -91,12 +103,22 @@ def references_in(value: Any) -> Iterator[tuple[Refers, str, str]]:
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
+    elif isinstance(value, int) and not isinstance(value, bool):
+        yield str(value)  # some clients write flavors' ids as numbers
     elif isinstance(value, (list, set, frozenset, tuple)):
         for item in value:
             yield from _texts(item)
     elif isinstance(value, dict):
         for item in value.values():
             yield from _texts(item)
+
+
+def _texts_at(value: Any, key: str) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _texts_at(item, key)
+    elif isinstance(value, dict):
+        yield from _texts(value.get(key))
 
 
 def load_references(
@@ -113,6 +135,19 @@ def load_references(
             if id not in rows:
                 raise missing(refers, id, field)
         tx.info.setdefault("referred", {}).update({(kind, id): row for id, row in rows.items()})
+
+
+def each(find: Callable[[Tx, Context, str], Any]) -> Resolve:
+    """Return a resolver by a function that returns one thing that the caller sees, or raises NotFound."""
+
+    def resolve(tx: Tx, ctx: Context, ids: list[str]) -> dict[str, Any]:
+        found = {}
+        for id in ids:
+            with contextlib.suppress(NotFound):
+                found[id] = find(tx, ctx, id)
+        return found
+
+    return resolve
 
 
 def not_found(refers: Refers, id: str, field: str) -> ApiError:

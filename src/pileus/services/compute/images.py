@@ -20,9 +20,13 @@ CHUNK = 1 << 20
 def find(tx: Tx, ctx: Context, image_id: str) -> Image:
     """Return an image a server can be made from; raise Invalid."""
     try:
-        image = public.get_image(tx, ctx, image_id)
+        return usable(public.get_image(tx, ctx, image_id))
     except NotFound:
         raise Invalid(f"Can not find requested image {image_id}: choose one of the list of images.") from None
+
+
+def usable(image: Image) -> Image:
+    """Return the image; raise Invalid unless a server can be made from it."""
     if not image.is_active:
         raise Invalid(f"Image {image.id} is not active: its status is {image.status}; upload its data first.")
     if image.disk_format in ("ami", "aki", "ari", "iso"):

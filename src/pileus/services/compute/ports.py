@@ -10,9 +10,9 @@ import msgspec
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx, add_now
 from pileus.kernel.errors import Conflict, Invalid, NotFound
-from pileus.kernel.ids import is_uuid
 from pileus.kernel.operations import Operation
 from pileus.kernel.policy import ADMIN, Rule
+from pileus.kernel.rest.references import referred
 from pileus.services.compute.acting import acting
 from pileus.services.compute.model import Nic, Server
 from pileus.services.compute.store import servers as store
@@ -24,7 +24,10 @@ ATTACH_EXTERNAL = Rule(
     "network:attach_external_network", ADMIN, "Put a server on an external network not shared with it."
 )
 
-__all__ = ["EnsureNetworks"]
+__all__ = ["EnsureNetworks", "network", "port"]
+
+network, port = public.get_network, public.get_port
+"""A network, and a port, that the caller may use; they raise NotFound."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +84,10 @@ def _only_network(tx: Tx, ctx: Context, *, required: bool) -> tuple[WantedNic, .
 
 def _resolve_one(tx: Tx, ctx: Context, request: Request, count: int) -> WantedNic:
     if request.port_id is not None:
-        return _resolve_port(tx, ctx, request, count)
-    if request.network_id is None or not is_uuid(request.network_id):
-        raise Invalid(f"Bad networks format: network uuid is not in proper format ({request.network_id}).")
-    try:
-        network = public.get_network(tx, ctx, request.network_id)
-    except NotFound:
-        raise Invalid(f"Network {request.network_id} could not be found.") from None
+        return _resolve_port(tx, request, count)
+    if request.network_id is None:
+        raise Invalid("Bad networks format: a card needs the uuid of a network, or a port.")
+    network: public.NetworkFacts = referred(tx, "network", request.network_id)
     if (
         network.external
         and not network.shared
@@ -112,15 +112,10 @@ def _checked_ip(text: str | None, count: int) -> str | None:
     return text
 
 
-def _resolve_port(tx: Tx, ctx: Context, request: Request, count: int) -> WantedNic:
+def _resolve_port(tx: Tx, request: Request, count: int) -> WantedNic:
     if count > 1:
         raise Invalid("Unable to launch multiple instances with a single configured port ID: one port, one server.")
-    if not is_uuid(request.port_id):
-        raise Invalid(f"Bad port format: port uuid is not in proper format ({request.port_id}).")
-    try:
-        port = public.get_port(tx, ctx, str(request.port_id))
-    except NotFound:
-        raise NotFound(f"Port {request.port_id} could not be found.", status=400) from None
+    port: public.ServerPort = referred(tx, "port", str(request.port_id))
     if port.in_use:
         raise Conflict(f"Port {port.id} is still in use.")
     if not port.fixed_ips:

@@ -9,9 +9,12 @@ from sqlalchemy import func, select
 
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
+from pileus.kernel.rest.references import load_references
 from pileus.kernel.runtime import Runtime
 from pileus.services.identity import public as identity
 from pileus.services.network.api.networks import networks as network_resource
+from pileus.services.network.api.root import api
+from pileus.services.network.api.routers import InterfaceBody
 from pileus.services.network.api.routers import routers as router_resource
 from pileus.services.network.api.subnet_pools import pools as pool_resource
 from pileus.services.network.api.subnets import subnets as subnet_resource
@@ -51,13 +54,21 @@ def bootstrap(tx: Tx, runtime: Runtime) -> None:
     _private(tx, runtime.internal(project_id=demo), settings, public)
 
 
-def _body(resource: Any, **given: Any) -> Any:
-    """Return a create body as the API would decode it."""
-    return resource.create_struct(**given)
+def _body(tx: Tx, ctx: Context, resource: Any, **given: Any) -> Any:
+    """Return a create body as the API would decode it, what it refers to loaded."""
+    return _loaded(tx, ctx, resource.create_struct(**given))
+
+
+def _loaded(tx: Tx, ctx: Context, body: Any) -> Any:
+    tx.flush()
+    load_references(tx, ctx, body, api.references, api.missing)
+    return body
 
 
 def _public(tx: Tx, ctx: Context, settings: NetworkSettings, cidr: str) -> Network:
     body = _body(
+        tx,
+        ctx,
         network_resource,
         project_id=ctx.project_id,
         name=settings.public_network,
@@ -70,6 +81,8 @@ def _public(tx: Tx, ctx: Context, settings: NetworkSettings, cidr: str) -> Netwo
         tx,
         ctx,
         _body(
+            tx,
+            ctx,
             subnet_resource,
             project_id=ctx.project_id,
             name=f"{settings.public_network}-subnet",
@@ -85,6 +98,8 @@ def _public(tx: Tx, ctx: Context, settings: NetworkSettings, cidr: str) -> Netwo
 def _pools(tx: Tx, ctx: Context, settings: NetworkSettings) -> None:
     for version, prefix, length in ((4, settings.shared_pool_v4, 26), (6, settings.shared_pool_v6, 64)):
         body = _body(
+            tx,
+            ctx,
             pool_resource,
             project_id=ctx.project_id,
             name=f"shared-default-subnetpool-v{version}",
@@ -98,12 +113,14 @@ def _pools(tx: Tx, ctx: Context, settings: NetworkSettings) -> None:
 
 def _private(tx: Tx, ctx: Context, settings: NetworkSettings, public: Network) -> None:
     network = networks.create_network(
-        tx, ctx, _body(network_resource, project_id=ctx.project_id, name=settings.private_network), settings
+        tx, ctx, _body(tx, ctx, network_resource, project_id=ctx.project_id, name=settings.private_network), settings
     )
     subnet = subnets.create_subnet(
         tx,
         ctx,
         _body(
+            tx,
+            ctx,
             subnet_resource,
             project_id=ctx.project_id,
             name=f"{settings.private_network}-subnet",
@@ -115,6 +132,9 @@ def _private(tx: Tx, ctx: Context, settings: NetworkSettings, public: Network) -
     )
     gateway = routers.Gateway(network_id=public.id)
     router = routers.create_router(
-        tx, ctx, _body(router_resource, project_id=ctx.project_id, name="router1", external_gateway_info=gateway)
+        tx,
+        ctx,
+        _body(tx, ctx, router_resource, project_id=ctx.project_id, name="router1", external_gateway_info=gateway),
     )
-    interfaces.add_interface(tx, ctx, router, subnet.id, None)
+    leg = _loaded(tx, ctx, InterfaceBody(subnet_id=subnet.id))
+    interfaces.add_interface(tx, ctx, router, leg.subnet_id, leg.port_id)

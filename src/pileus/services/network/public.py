@@ -66,7 +66,7 @@ def available_networks(tx: Tx, ctx: Context, project_id: str) -> list[NetworkFac
 def get_network(tx: Tx, ctx: Context, network_id: str) -> NetworkFacts:
     """Return a network that the caller may use; raise NotFound otherwise."""
     row = network_store.get_network(tx, network_id)
-    if row is None or not any(sharing.may_use(tx, ctx, "network", row, action) for action in (SHARED, EXTERNAL)):
+    if row is None or not sharing.may_use(tx, ctx, "network", row, SHARED, EXTERNAL):
         raise network_not_found(network_id)
     return network_facts(tx, [row], ctx.project_id)[0]
 

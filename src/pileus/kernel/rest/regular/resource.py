@@ -17,7 +17,7 @@ from sqlalchemy import inspect as inspect_row
 from pileus.kernel import clock, events
 from pileus.kernel.config import Settings
 from pileus.kernel.context import Context
-from pileus.kernel.db import Tx
+from pileus.kernel.db import Tx, rows_with
 from pileus.kernel.policy import Rule
 from pileus.kernel.quota import Limit
 from pileus.kernel.rest.http import Request, Response, json_response
@@ -122,6 +122,7 @@ class Resource(Generic[R]):
         if self.limit is not None:
             api.quotas[name] = self.limit
         api.resources.append(self)
+        api.reference(name)(self.seen)
         api.loaders.setdefault(row, self.load)
         if extension is not None:
             api.extensions.append(extension)
@@ -297,15 +298,25 @@ class Resource(Generic[R]):
         """Return the condition of what the caller can see at all, None for everything."""
         return self.dialect.visible(self, ctx) if self._visible is None else self._visible(ctx)
 
+    def seen(self, tx: Tx, ctx: Context, ids: Sequence[str]) -> dict[str, R]:
+        """Return those of the rows that the caller can see, by id: so references to such things are loaded."""
+        identity: Any = self.row.id  # type: ignore[attr-defined]
+        if len(ids) == 1:  # most often known to the transaction already
+            row = tx.get(self.row, ids[0])
+            found = {ids[0]: row} if row is not None else {}
+        else:
+            found = {row.id: row for row in rows_with(tx, identity, ids)}
+        own = ctx.project_id or None
+        foreign = [id for id, row in found.items() if getattr(row, "project_id", None) != own]
+        condition = self.visible(ctx) if foreign else None
+        if condition is not None:
+            shown = set(tx.scalars(select(identity).where(identity.in_(foreign), condition)))
+            found = {id: row for id, row in found.items() if id in shown or id not in foreign}
+        return found
+
     def load(self, tx: Tx, ctx: Context, id: str) -> R:
         """Return the row; raise NotFound when there is none or the caller cannot see it."""
-        row = tx.get(self.row, id)
-        if row is not None and getattr(row, "project_id", None) != (ctx.project_id or None):
-            condition = self.visible(ctx)
-            if condition is not None:
-                identity: Any = self.row.id  # type: ignore[attr-defined]
-                if tx.scalar(select(identity).where(identity == id, condition)) is None:
-                    row = None
+        row = self.seen(tx, ctx, [id]).get(id)
         if row is None:
             raise self.dialect.not_found(self, id)
         return row

@@ -8,6 +8,7 @@ from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pileus.kernel import clock, ids
+from pileus.kernel.rest.references import SomeProject
 from pileus.kernel.rest.regular.attributes import Attr, text
 
 Uuid = Annotated[str, text(r"^[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}$", "a UUID", 36)]
@@ -31,7 +32,7 @@ class Standard(msgspec.Struct, kw_only=True):
     """Base of a regular resource's attributes: those every one has."""
 
     id: Annotated[str, Attr(on="v")] = ""
-    project_id: Annotated[str, msgspec.Meta(max_length=255), Attr(on="cv")] = ""
+    project_id: Annotated[SomeProject, Attr(on="cv")] = ""
     tenant_id: Annotated[str, Attr(on="v", find="", source="project_id")] = ""
     description: Name = ""
     created_at: Time = None

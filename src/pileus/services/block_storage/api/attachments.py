@@ -8,11 +8,13 @@ from pileus.kernel.db import Database, Tx
 from pileus.kernel.errors import Invalid, NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Extra, OpenBody, Page
+from pileus.kernel.rest.references import SomeServer
 from pileus.kernel.runtime import Runtime
 from pileus.services.block_storage import commands
 from pileus.services.block_storage.api import views
 from pileus.services.block_storage.api.base import api
 from pileus.services.block_storage.api.queries import ListQuery, project_of, window
+from pileus.services.block_storage.api.references import SomeVolume
 from pileus.services.block_storage.app import access, attachments, connections
 from pileus.services.block_storage.commands import Export
 from pileus.services.block_storage.model import Attachment, Volume
@@ -29,15 +31,15 @@ TERMINATE = Rule("volume_extension:volume_actions:terminate_connection", policy.
 
 
 class AttachmentListQuery(ListQuery):
-    volume_id: str | None = None
-    instance_id: str | None = None
+    volume_id: SomeVolume | None = None
+    instance_id: SomeServer | None = None
     status: str | None = None
     attach_status: str | None = None
 
 
 class AttachmentCreate(OpenBody):
-    volume_uuid: str
-    instance_uuid: str | None = None
+    volume_uuid: SomeVolume
+    instance_uuid: SomeServer | None = None
     connector: Extra | None = None
     mode: str | None = None
 

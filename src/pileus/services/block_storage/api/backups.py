@@ -10,11 +10,12 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody, Page, Request, Response, View, changes, json_response, since
+from pileus.kernel.rest.references import referred
 from pileus.services.block_storage.api.base import api
 from pileus.services.block_storage.api.queries import ListQuery, boolean, counted, project_of, window
+from pileus.services.block_storage.api.references import SnapshotId, SomeSnapshot, SomeVolume, VolumeId
 from pileus.services.block_storage.api.views import Link, links, moment, with_count
 from pileus.services.block_storage.api.volumes import Metadata, Name
-from pileus.services.block_storage.app import access
 from pileus.services.block_storage.app import backups as app
 from pileus.services.block_storage.model import Backup
 from pileus.services.block_storage.store import backups
@@ -94,18 +95,18 @@ def backup_view(ctx: Context, row: Backup) -> BackupView:
 class BackupListQuery(ListQuery):
     name: str | None = None
     status: str | None = None
-    volume_id: str | None = None
-    snapshot_id: str | None = None
+    volume_id: SomeVolume | None = None
+    snapshot_id: SomeSnapshot | None = None
 
 
 class BackupCreate(OpenBody):
-    volume_id: str
+    volume_id: VolumeId
     name: Name | None = None
     description: Name | None = None
     container: str | None = None
     incremental: bool | str | None = None
     force: bool | str | None = None
-    snapshot_id: str | None = None
+    snapshot_id: SnapshotId | None = None
     metadata: Annotated[Metadata | None, since("3.43")] = None
 
 
@@ -156,8 +157,8 @@ def create(tx: Tx, ctx: Context, body: BackupCreate) -> dict[str, Any]:
     row = app.create_backup(
         tx,
         ctx,
-        access.get_volume(tx, ctx, body.volume_id),
-        access.get_snapshot(tx, ctx, body.snapshot_id) if body.snapshot_id else None,
+        referred(tx, "volume", body.volume_id),
+        referred(tx, "snapshot", body.snapshot_id) if body.snapshot_id else None,
         name=body.name,
         description=body.description,
         container=body.container,
@@ -189,13 +190,14 @@ def delete(tx: Tx, ctx: Context, backup: Backup) -> None:
 
 
 class Restore(OpenBody):
-    volume_id: str | None = None
+    volume_id: VolumeId | None = None
     name: Name | None = None
 
 
 @api.post("/backups/{backup}/restore", RESTORE, body="restore", status=202)
 def restore(tx: Tx, ctx: Context, backup: Backup, body: Restore) -> Response:
-    volume = app.restore_backup(tx, ctx, backup, body.volume_id, body.name)
+    into = referred(tx, "volume", body.volume_id) if body.volume_id is not None else None
+    volume = app.restore_backup(tx, ctx, backup, into, body.name)
     told = {"backup_id": backup.id, "volume_id": volume.id, "volume_name": volume.name or ""}
     return json_response({"restore": told}, 202)
 

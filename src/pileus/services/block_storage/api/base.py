@@ -3,11 +3,25 @@
 from pileus.dialects.nova import nova_error
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
+from pileus.kernel.errors import ApiError, NotFound
 from pileus.kernel.rest import Api, Microversions, link_page
+from pileus.kernel.rest.references import Refers, each
 from pileus.services.block_storage.app import access
 from pileus.services.block_storage.model import Attachment, Backup, Snapshot, Transfer, Volume, VolumeType
 
 FIRST, LATEST = "3.0", "3.71"
+
+MISSING = {
+    "volume": "Volume {id} could not be found.",
+    "snapshot": "Snapshot {id} could not be found.",
+    "volume_type": "Volume type with name {id} could not be found.",
+}
+
+
+def missing(refers: Refers, id: str, field: str) -> ApiError:
+    """Return the refusal of a reference to what the caller does not see."""
+    return NotFound(MISSING[refers.kind].format(id=id))
+
 
 api = Api(
     "block_storage",
@@ -19,7 +33,11 @@ api = Api(
     project_in_path=True,
     strict=False,
     final_slash=False,
+    missing=missing,
 )
+api.reference("volume")(each(access.get_volume))
+api.reference("snapshot")(each(access.get_snapshot))
+api.reference("volume_type")(each(access.find_type))
 
 
 @api.loader(Volume)

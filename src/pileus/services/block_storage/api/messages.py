@@ -1,11 +1,14 @@
 """The messages resource: why something went wrong (3.3 and later)."""
 
+from typing import Annotated
+
 from pileus.kernel import clock, policy
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import NotFound
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import Page, View
+from pileus.kernel.rest import Id, Page, View
+from pileus.kernel.rest.references import Refers
 from pileus.services.block_storage.api.base import api
 from pileus.services.block_storage.api.queries import ListQuery, window
 from pileus.services.block_storage.api.views import Link, links
@@ -55,7 +58,7 @@ def load_message(tx: Tx, ctx: Context, id: str) -> Message:
 
 
 class MessageListQuery(ListQuery):
-    resource_uuid: str | None = None
+    resource_uuid: Annotated[Id, Refers("resource", loaded=False)] | None = None
     resource_type: str | None = None
     event_id: str | None = None
     request_id: str | None = None

@@ -9,6 +9,7 @@ import msgspec
 from pileus.kernel.context import Context
 from pileus.kernel.errors import Invalid
 from pileus.kernel.rest import Query, Request, sort_order
+from pileus.kernel.rest.references import SomeProject
 from pileus.services.block_storage.store.listing import Window
 
 T = TypeVar("T")
@@ -26,7 +27,7 @@ class ListQuery(Query):
     sort_key: str | None = None
     sort_dir: str | None = None
     all_tenants: str | None = None
-    project_id: str | None = None
+    project_id: SomeProject | None = None
     with_count: str | None = None
 
 

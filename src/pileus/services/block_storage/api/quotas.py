@@ -8,6 +8,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Extra, Query
+from pileus.kernel.rest.references import SomeProject
 from pileus.services.block_storage.api.base import api
 from pileus.services.block_storage.api.queries import boolean
 from pileus.services.block_storage.app import quotas
@@ -100,8 +101,8 @@ def _class(name: str) -> str:
 
 
 class LimitsQuery(Query):
-    project_id: str | None = None
-    tenant_id: str | None = None
+    project_id: SomeProject | None = None
+    tenant_id: SomeProject | None = None
 
 
 @api.get("/limits", LIMITS, wrap="limits")

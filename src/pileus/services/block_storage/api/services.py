@@ -10,8 +10,10 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody, Query, View, since
+from pileus.kernel.rest.references import SomeHost
 from pileus.services.block_storage.api.base import api
 from pileus.services.block_storage.api.queries import boolean
+from pileus.services.block_storage.api.references import SomeType
 from pileus.services.block_storage.model import DEFAULT_ZONE, ServiceFlags
 from pileus.services.block_storage.operations.scheduling import VENDOR
 from pileus.services.block_storage.store import backends, volumes
@@ -43,7 +45,7 @@ class ServiceView(View):
 
 
 class ServiceQuery(Query):
-    host: str | None = None
+    host: SomeHost | None = None
     binary: str | None = None
 
 
@@ -87,7 +89,7 @@ def _names(query: ServiceQuery) -> tuple[str, ...]:
 
 
 class ServiceUpdate(OpenBody):
-    host: str | None = None
+    host: SomeHost | None = None
     binary: str | None = None
     service: str | None = None
     disabled_reason: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
@@ -175,7 +177,7 @@ def _use(host: str, project: str, count: int, size: int, snapshots: int, snapsho
 class PoolQuery(Query):
     detail: str | None = None
     name: str | None = None
-    volume_type: str | None = None
+    volume_type: SomeType | None = None
 
 
 @api.get("/scheduler-stats/get_pools", POOLS, wrap="pools")

@@ -7,9 +7,10 @@ from msgspec import UNSET, UnsetType, field
 from pileus.kernel import clock, events, policy
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.errors import Invalid
+from pileus.kernel.errors import Invalid, NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody, Page, Request, Response, changes, link_page
+from pileus.kernel.rest.references import SomeUser, referred
 from pileus.services.block_storage.api import views
 from pileus.services.block_storage.api.base import api
 from pileus.services.block_storage.api.queries import (
@@ -21,10 +22,10 @@ from pileus.services.block_storage.api.queries import (
     refuse_unknown,
     window,
 )
+from pileus.services.block_storage.api.references import SomeVolume, VolumeId
 from pileus.services.block_storage.api.volumes import Metadata, Name
-from pileus.services.block_storage.app import access
 from pileus.services.block_storage.app import snapshots as app
-from pileus.services.block_storage.model import Snapshot
+from pileus.services.block_storage.model import Snapshot, Volume
 from pileus.services.block_storage.store import snapshots
 
 CREATE = Rule("volume:create_snapshot", policy.ADMIN_OR_MEMBER)
@@ -43,8 +44,8 @@ class SnapshotListQuery(ListQuery):
     display_name: str | None = None
     name_like: str | None = field(name="name~", default=None)
     status: str | None = None
-    volume_id: str | None = None
-    user_id: str | None = None
+    volume_id: SomeVolume | None = None
+    user_id: SomeUser | None = None
     metadata: str | None = None
     availability_zone: str | None = None
 
@@ -56,7 +57,7 @@ FILTERS = frozenset(
 
 
 class SnapshotCreate(OpenBody):
-    volume_id: str | None  # null names no volume, which is 404 and not 400
+    volume_id: VolumeId | None  # null names no volume, which is 404 and not 400
     name: Name | None = None
     display_name: Name | None = None
     description: Name | None = None
@@ -113,7 +114,9 @@ def create(tx: Tx, ctx: Context, body: SnapshotCreate) -> views.SnapshotView:
         if body.force is not None and not force:
             raise Invalid("Invalid input: 'force' cannot be false in version 3.66 and later: leave it out.")
         force = True
-    volume = access.get_volume(tx, ctx, str(body.volume_id))
+    if body.volume_id is None:
+        raise NotFound("Volume None could not be found.")
+    volume: Volume = referred(tx, "volume", body.volume_id)
     snapshot = app.create_snapshot(
         tx,
         ctx,

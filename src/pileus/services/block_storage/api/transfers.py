@@ -9,8 +9,10 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody, Page, View, since
+from pileus.kernel.rest.references import referred
 from pileus.services.block_storage.api.base import api
 from pileus.services.block_storage.api.queries import ListQuery, project_of, window
+from pileus.services.block_storage.api.references import VolumeId
 from pileus.services.block_storage.api.views import Link, links
 from pileus.services.block_storage.api.volumes import Name
 from pileus.services.block_storage.app import access
@@ -61,7 +63,7 @@ def transfer_view(ctx: Context, row: Transfer, key: str | None = None) -> Transf
 
 
 class TransferCreate(OpenBody):
-    volume_id: str
+    volume_id: VolumeId
     name: Name | None = None
     no_snapshots: Annotated[bool, since("3.55")] = False
 
@@ -85,7 +87,7 @@ def show(tx: Tx, ctx: Context, transfer: Transfer) -> TransferView:
 
 
 def create(tx: Tx, ctx: Context, body: TransferCreate) -> TransferView:
-    volume = access.get_volume(tx, ctx, body.volume_id)
+    volume = referred(tx, "volume", body.volume_id)
     row, key = app.offer(tx, ctx, volume, body.name, no_snapshots=body.no_snapshots)
     return transfer_view(ctx, row, key)
 

@@ -12,6 +12,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import OpenBody, Page, Request, View, at_most, changes
+from pileus.kernel.rest.references import Refers
 from pileus.services.block_storage import model
 from pileus.services.block_storage.api.base import api
 from pileus.services.block_storage.api.queries import ListQuery, boolean, mapping, refuse_unknown, window
@@ -224,7 +225,7 @@ def list_access(tx: Tx, volume_type: VolumeType) -> dict[str, Any] | list[dict[s
 
 
 class Project(OpenBody):
-    project: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    project: Annotated[str, msgspec.Meta(min_length=1, max_length=64), Refers("project", loaded=False)]
 
 
 @api.action("/types/{volume_type}/action", "addProjectAccess", ACCESS_ADD, status=202)

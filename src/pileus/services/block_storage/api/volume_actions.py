@@ -1,6 +1,6 @@
 """What can be done to a volume with ``POST /volumes/{id}/action``."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -9,15 +9,17 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
-from pileus.kernel.rest import OpenBody
+from pileus.kernel.rest import Id, OpenBody
+from pileus.kernel.rest.references import Refers, SomeHost, SomeServer, referred
 from pileus.kernel.runtime import Runtime
 from pileus.services.block_storage import model
 from pileus.services.block_storage.api import views
 from pileus.services.block_storage.api.base import api
 from pileus.services.block_storage.api.queries import boolean
+from pileus.services.block_storage.api.references import SomeAttachment, VolumeTypeName
 from pileus.services.block_storage.api.types import type_view
 from pileus.services.block_storage.api.volumes import Metadata, Name, read_size
-from pileus.services.block_storage.app import access, attachments, uploads
+from pileus.services.block_storage.app import attachments, uploads
 from pileus.services.block_storage.app import volumes as app
 from pileus.services.block_storage.model import Volume
 from pileus.services.block_storage.store import types
@@ -106,22 +108,22 @@ def force_delete(tx: Tx, ctx: Context, volume: Volume) -> None:
 
 
 class Revert(OpenBody):
-    snapshot_id: str
+    snapshot_id: Annotated[Id, Refers("snapshot")]
 
 
 @api.action(PATH, "revert", REVERT, status=202, since="3.40")
 def revert(tx: Tx, ctx: Context, volume: Volume, body: Revert) -> None:
-    app.revert_volume(tx, ctx, volume, access.get_snapshot(tx, ctx, body.snapshot_id))
+    app.revert_volume(tx, ctx, volume, referred(tx, "snapshot", body.snapshot_id))
 
 
 class Retype(OpenBody):
-    new_type: Name
+    new_type: VolumeTypeName
     migration_policy: str | None = None
 
 
 @api.action(PATH, "os-retype", RETYPE, status=202)
 def retype(tx: Tx, ctx: Context, volume: Volume, body: Retype) -> None:
-    app.retype_volume(tx, ctx, volume, access.find_type(tx, ctx, body.new_type))
+    app.retype_volume(tx, ctx, volume, referred(tx, "volume_type", body.new_type))
 
 
 @api.action(PATH, "os-reserve", member("reserve"), status=202)
@@ -149,8 +151,8 @@ def roll_detaching(volume: Volume) -> None:
 
 class Attach(OpenBody):
     mountpoint: str
-    instance_uuid: str | None = None
-    host_name: str | None = None
+    instance_uuid: SomeServer | None = None
+    host_name: SomeHost | None = None
     mode: str | None = None
 
 
@@ -171,7 +173,7 @@ def attach(tx: Tx, volume: Volume, body: Attach) -> None:
 
 
 class Detach(OpenBody):
-    attachment_id: str | None = None
+    attachment_id: SomeAttachment | None = None
 
 
 @api.action(PATH, "os-detach", member("detach"), status=202)

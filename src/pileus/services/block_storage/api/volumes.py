@@ -11,6 +11,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Body, OpenBody, Page, Query, Request, Response, at_most, changes, link_page, since
+from pileus.kernel.rest.references import SomeHost, SomeUser
 from pileus.services.block_storage.api import views
 from pileus.services.block_storage.api.base import api
 from pileus.services.block_storage.api.queries import (
@@ -22,6 +23,14 @@ from pileus.services.block_storage.api.queries import (
     project_of,
     refuse_unknown,
     window,
+)
+from pileus.services.block_storage.api.references import (
+    SomeBackup,
+    SomeGroup,
+    SomeImage,
+    SomeSnapshot,
+    SomeType,
+    SomeVolume,
 )
 from pileus.services.block_storage.app import volumes as app
 from pileus.services.block_storage.model import Volume
@@ -50,10 +59,10 @@ class VolumeListQuery(ListQuery):
     bootable: str | None = None
     availability_zone: str | None = None
     size: int | None = None
-    volume_type_id: str | None = None
-    group_id: str | None = None
-    user_id: str | None = None
-    host: str | None = None
+    volume_type_id: SomeType | None = None
+    group_id: SomeGroup | None = None
+    user_id: SomeUser | None = None
+    host: SomeHost | None = None
     created_at: str | None = None
     updated_at: str | None = None
 
@@ -73,17 +82,17 @@ class VolumeCreate(OpenBody):
     display_name: Name | None = None
     description: Name | None = None
     display_description: Name | None = None
-    volume_type: Name | None = None
+    volume_type: SomeType | None = None
     availability_zone: Name | None = None
     metadata: Metadata | None = None
     multiattach: bool | str | None = None
-    snapshot_id: str | None = None
-    source_volid: str | None = None
-    imageRef: str | None = None
-    image_id: str | None = None
-    backup_id: Annotated[str | None, since("3.47")] = None
-    group_id: Annotated[str | None, since("3.13")] = None
-    consistencygroup_id: str | None = None
+    snapshot_id: SomeSnapshot | None = None
+    source_volid: SomeVolume | None = None
+    imageRef: SomeImage | None = None
+    image_id: SomeImage | None = None
+    backup_id: Annotated[SomeBackup | None, since("3.47")] = None
+    group_id: Annotated[SomeGroup | None, since("3.13")] = None
+    consistencygroup_id: SomeGroup | None = None
 
 
 class ExactVolumeCreate(VolumeCreate, forbid_unknown_fields=True):

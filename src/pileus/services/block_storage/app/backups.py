@@ -8,7 +8,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.operations import begin
 from pileus.services.block_storage import model, operations
-from pileus.services.block_storage.app import access, quotas
+from pileus.services.block_storage.app import quotas
 from pileus.services.block_storage.app import volumes as volumes_app
 from pileus.services.block_storage.model import Backup, Snapshot, Volume
 
@@ -83,13 +83,12 @@ def delete_backup(tx: Tx, ctx: Context, backup: Backup, *, force: bool = False) 
     begin(tx, ctx, "backup.delete", f"backup/{backup.id}", forget, supersede=True)
 
 
-def restore_backup(tx: Tx, ctx: Context, backup: Backup, volume_id: str | None, name: str | None) -> Volume:
+def restore_backup(tx: Tx, ctx: Context, backup: Backup, volume: Volume | None, name: str | None) -> Volume:
     """Begin to restore a backup, into a volume that is there or into a new one."""
     _check_restorable(backup)
-    if volume_id is None:
+    if volume is None:
         wanted = volumes_app.NewVolume(backup_id=backup.id, name=name or f"restore_backup_{backup.id}")
         return volumes_app.create_volume(tx, ctx, wanted)
-    volume = access.get_volume(tx, ctx, volume_id)
     if volume.status != model.AVAILABLE:
         raise Invalid(
             f"Invalid volume: Volume to be restored to must be available, but {volume.id} is {volume.status}."

@@ -22,11 +22,13 @@ class Window(msgspec.Struct, frozen=True):
     offset: int = 0
 
 
-def fetch(tx: Tx, statement: Select[Any], row: type[R], window: Window, seen: Select[Any]) -> tuple[list[R], str | None]:
+def fetch(
+    tx: Tx, statement: Select[Any], row: type[R], window: Window, seen: Select[Any]
+) -> tuple[list[R], str | None]:
     """Return a page and the marker of the next one.
 
-    ``seen`` are all that the caller's list may hold, whatever it is filtered by.  A full page always names a next one, even when that turns out empty: upstream does so, and clients that
-    follow links rely on it.
+    ``seen`` are all that the caller's list may hold, whatever it is filtered by.  A full page always names a next one,
+    even when that turns out empty: upstream does so, and clients that follow links rely on it.
     """
     if window.offset:
         statement = statement.offset(window.offset)

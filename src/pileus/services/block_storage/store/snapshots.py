@@ -47,7 +47,9 @@ def get_snapshot(tx: Tx, id: str) -> Snapshot | None:
 
 def list_snapshots(tx: Tx, wanted: SnapshotFilter, window: Window) -> tuple[list[Snapshot], str | None]:
     """Return a page of snapshots."""
-    return fetch(tx, select(Snapshot).where(*_conditions(wanted)), Snapshot, window, of_project(Snapshot, wanted.project_id))
+    return fetch(
+        tx, select(Snapshot).where(*_conditions(wanted)), Snapshot, window, of_project(Snapshot, wanted.project_id)
+    )
 
 
 def count_snapshots(tx: Tx, wanted: SnapshotFilter) -> int:

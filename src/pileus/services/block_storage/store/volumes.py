@@ -237,7 +237,9 @@ def list_attachments(tx: Tx, wanted: AttachmentFilter, window: Window) -> tuple[
         for name in wanted.__struct_fields__
         if (value := getattr(wanted, name)) is not None
     ]
-    return fetch(tx, select(Attachment).where(*conditions), Attachment, window, of_project(Attachment, wanted.project_id))
+    return fetch(
+        tx, select(Attachment).where(*conditions), Attachment, window, of_project(Attachment, wanted.project_id)
+    )
 
 
 def attachments_of_server(tx: Tx, server_id: str) -> list[Attachment]:

@@ -9,6 +9,7 @@ from pileus.kernel.clock import iso_micro
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, NotFound
 from pileus.kernel.rest import Body, Extra, View, at_most, since
+from pileus.kernel.rest.references import SomeHost
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api
 from pileus.services.compute.model import Aggregate, AggregateHost
@@ -46,7 +47,7 @@ class AggregateView(View, kw_only=True):
 
 
 class HostName(Body, kw_only=True):
-    host: Name
+    host: SomeHost
 
 
 class SetMetadata(Body, kw_only=True):

@@ -3,14 +3,32 @@
 from pileus.dialects.nova import nova_error
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
-from pileus.kernel.errors import Conflict, NotFound
+from pileus.kernel.errors import ApiError, Conflict, Invalid, NotFound
+from pileus.kernel.ids import is_uuid
 from pileus.kernel.rest import Api, Microversions, link_page
+from pileus.kernel.rest.references import Refers, each
+from pileus.services.compute import images, ports
 from pileus.services.compute.model import Flavor, Server, ServerGroup
 from pileus.services.compute.store import catalog
 from pileus.services.compute.store import servers as store
 
 PATH = "/compute"
 VERSIONS = Microversions("compute", "2.1", "2.103", legacy="X-OpenStack-Nova-API-Version")
+
+MISSING = {
+    "flavor": "Flavor {id} could not be found: choose one of the list of flavors.",
+    "image": "Can not find requested image {id}: choose one of the list of images.",
+    "network": "Network {id} could not be found.",
+    "port": "Port {id} could not be found.",
+}
+
+
+def missing(refers: Refers, id: str, field: str) -> ApiError:
+    """Return the refusal of a reference to what the caller does not see: 400, as upstream answers it."""
+    if refers.kind in ("network", "port") and not is_uuid(id):
+        return Invalid(f"Bad networks format: {refers.kind} uuid is not in proper format ({id}).")
+    return Invalid(MISSING[refers.kind].format(id=id))
+
 
 api = Api(
     "compute",
@@ -21,7 +39,11 @@ api = Api(
     request_id_header="x-compute-request-id",
     project_in_path=True,
     final_slash=False,
+    missing=missing,
 )
+api.reference("image")(each(images.show))
+api.reference("network")(each(ports.network))
+api.reference("port")(each(ports.port))
 documents = Api("compute", "", None, error=nova_error, request_id_header="x-compute-request-id")
 """What is answered without a version: the version documents and the guests' metadata."""
 
@@ -42,6 +64,9 @@ def load_flavor(tx: Tx, ctx: Context, id: str) -> Flavor:
     if flavor is None or not (ctx.is_admin or catalog.may_use_flavor(tx, flavor, ctx.project_id)):
         raise NotFound(f"Flavor {id} could not be found.")
     return flavor
+
+
+api.reference("flavor")(each(load_flavor))
 
 
 @api.loader(ServerGroup)

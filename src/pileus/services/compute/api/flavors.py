@@ -10,6 +10,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, NotFound
 from pileus.kernel.rest import Body, Page, Query, View, page, since, sort_order, until
+from pileus.kernel.rest.references import SomeProject
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api, links, load_flavor
 from pileus.services.compute.model import Flavor, FlavorAccess
@@ -224,7 +225,7 @@ def delete_flavor(tx: Tx, flavor: Flavor) -> None:
 
 
 class ProjectAccess(Body, kw_only=True):
-    tenant: str
+    tenant: SomeProject
 
 
 def _access_views(tx: Tx, flavor: Flavor) -> list[dict[str, Any]]:

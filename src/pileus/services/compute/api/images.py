@@ -9,6 +9,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
 from pileus.kernel.rest import Page, Query, View, page_size
+from pileus.kernel.rest.references import SomeServer
 from pileus.kernel.runtime import Runtime
 from pileus.services.compute import images
 from pileus.services.compute.api import rules
@@ -52,7 +53,7 @@ class ImageQuery(Query, kw_only=True):
     marker: str | None = None
     name: str | None = None
     status: str | None = None
-    server: str | None = None
+    server: SomeServer | None = None
     type: str | None = None
     changes_since: str | None = field(name="changes-since", default=None)
 

@@ -14,6 +14,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, NotFound
 from pileus.kernel.rest import Body, InTransaction, Page, Query, Response, View, json_response, page, since
+from pileus.kernel.rest.references import SomeUser
 from pileus.services.compute import keys
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api
@@ -30,7 +31,7 @@ class KeyPairCreate(Body, kw_only=True):
     name: _Name
     public_key: Annotated[str, Meta(max_length=16384)] | None = None
     type: Annotated[str, since("2.2")] = "ssh"
-    user_id: Annotated[str | None, since("2.10")] = None
+    user_id: Annotated[SomeUser | None, since("2.10")] = None
 
 
 class KeyPairView(View, kw_only=True):
@@ -66,7 +67,7 @@ class Wrapped(View, kw_only=True):
 class KeyPairQuery(Query, kw_only=True):
     strict_since = "2.75"
 
-    user_id: str | None = None
+    user_id: SomeUser | None = None
     limit: int | None = None
     marker: str | None = None
 

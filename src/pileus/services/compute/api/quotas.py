@@ -7,6 +7,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.rest import Extra, Query
+from pileus.kernel.rest.references import SomeProject, SomeUser
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api
 from pileus.services.compute.limits import LIMITS, NETWORK_LIMITS, SERVICE, SHOWN
@@ -19,13 +20,13 @@ CLASS = f"class:{quota.DEFAULT_CLASS}"
 class QuotaQuery(Query, kw_only=True):
     strict_since = "2.75"
 
-    user_id: str | None = None
+    user_id: SomeUser | None = None
 
 
 class UsageQuery(Query, kw_only=True):
     strict_since = "2.75"
 
-    tenant_id: str | None = None
+    tenant_id: SomeProject | None = None
     reserved: str | None = None
 
 

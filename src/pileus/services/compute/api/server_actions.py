@@ -9,6 +9,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import ApiError, Conflict, Invalid
 from pileus.kernel.lifecycle import Verb
 from pileus.kernel.rest import Extra, Response, json_response
+from pileus.kernel.rest.references import SomeHost
 from pileus.kernel.rest.schema import trim
 from pileus.kernel.runtime import Runtime
 from pileus.services.compute import images, lifecycle, ports
@@ -127,7 +128,7 @@ def revert_resize(tx: Tx, ctx: Context, server: Server, body: Nothing) -> None:
 
 
 class Migrate(msgspec.Struct, forbid_unknown_fields=True):
-    host: str | None = None
+    host: SomeHost | None = None
 
 
 @api.action(PATH, "migrate", rules.MIGRATE, status=202)

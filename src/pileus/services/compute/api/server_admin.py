@@ -11,6 +11,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid
 from pileus.kernel.operations import note_done
 from pileus.kernel.rest import Body, Page, Query, Response, View, at_most, json_response, page_size, since
+from pileus.kernel.rest.references import SomeHost, SomeProject, SomeServer, SomeUser
 from pileus.services.compute import lifecycle
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api
@@ -93,13 +94,13 @@ class MigrationView(View, kw_only=True):
 class MigrationQuery(Query, kw_only=True):
     strict_since = "2.59"
 
-    instance_uuid: str | None = None
+    instance_uuid: SomeServer | None = None
     status: str | None = None
     migration_type: str | None = None
-    host: str | None = None
+    host: SomeHost | None = None
     source_compute: str | None = None
-    user_id: str | None = None
-    project_id: str | None = None
+    user_id: SomeUser | None = None
+    project_id: SomeProject | None = None
     limit: int | None = None
     marker: str | None = None
 
@@ -162,7 +163,7 @@ def list_live_migrations(tx: Tx, server: Server) -> list[dict[str, Any]]:
 
 class ExternalEvent(Body, kw_only=True):
     name: str
-    server_uuid: str
+    server_uuid: SomeServer
     status: str = "completed"
     tag: str | None = None
 

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from pileus.kernel.rest import Body, Extra, at_most, since, until
+from pileus.kernel.rest import Body, Extra, Id, at_most, since, until
+from pileus.kernel.rest.references import Refers, SomeHost
 
 field = msgspec.field
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -21,14 +22,36 @@ Hostname = Annotated[str, Meta(min_length=2, max_length=255, pattern=r"^[a-zA-Z0
 Certificates = Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(min_length=1, max_length=50)]
 Count = int | Annotated[str, Meta(max_length=16, pattern=r"^[0-9]+\Z")]
 Whole = int | Annotated[str, Meta(max_length=16, pattern=r"^-?[0-9]+\Z")]
-Flavor = Annotated[str, Meta(min_length=1, max_length=255)] | int
+FlavorId = Annotated[Annotated[str, Meta(min_length=1, max_length=255)] | int, Refers("flavor")]
+ImageId = Annotated[Id, Refers("image", words=frozenset({""}))]
+NetworkId = Annotated[Id, Refers("network")]
+PortId = Annotated[Id, Refers("port")]
+KeyName = Annotated[Id, Refers("keypair", loaded=False)]
+"""One of the caller's own."""
+SomeImage = Annotated[Id, Refers("image", loaded=False)]
+SomeFlavor = Annotated[Id, Refers("flavor", loaded=False)]
+SomeVolume = Annotated[Id, Refers("volume", loaded=False)]
+Source = Annotated[Id, Refers("device_source", loaded=False)]
+"""An image, a snapshot or a volume, as ``source_type`` says."""
+Hints = Annotated[
+    Extra,
+    Refers("server_group", loaded=False, at="group"),
+    Refers("server", loaded=False, at="same_host"),
+    Refers("server", loaded=False, at="different_host"),
+]
+"""Hints have forms of their own, which ``app.placing`` checks; servers are looked for when a host is chosen."""
+OldDevices = Annotated[
+    list[Annotated[Extra, Refers("volume", loaded=False, at="volume_id"),
+                   Refers("snapshot", loaded=False, at="snapshot_id")]],
+    at_most(64),
+]  # fmt: skip
 
 
 class NetworkBody(Body, kw_only=True):
     """One card asked for: a network, or a port that is there already."""
 
-    uuid: str | None = None
-    port: str | None = None
+    uuid: NetworkId | None = None
+    port: PortId | None = None
     fixed_ip: str | None = None
     tag: Annotated[DeviceTag | None, since("2.32")] = None
 
@@ -39,9 +62,9 @@ class DeviceBody(Body, kw_only=True):
     boot_index: Whole | None = None
     source_type: Literal["blank", "image", "snapshot", "volume"] = "volume"
     destination_type: Literal["local", "volume"] | None = None
-    uuid: str | None = None
+    uuid: Source | None = None
     volume_size: Whole | None = None
-    volume_type: Annotated[str | None, since("2.67")] = None
+    volume_type: Annotated[Annotated[Id, Refers("volume_type", loaded=False)] | None, since("2.67")] = None
     delete_on_termination: bool | str = False
     device_name: str | None = None
     device_type: str | None = None
@@ -49,9 +72,9 @@ class DeviceBody(Body, kw_only=True):
     guest_format: str | None = None
     no_device: bool | str | None = None
     tag: Annotated[DeviceTag | None, since("2.32")] = None
-    image_id: str | None = None
-    snapshot_id: str | None = None
-    volume_id: str | None = None
+    image_id: Source | None = None
+    snapshot_id: Source | None = None
+    volume_id: Source | None = None
     virtual_name: str | None = None
 
 
@@ -68,8 +91,8 @@ class File(Body, kw_only=True):
 
 class ServerCreate(Body, kw_only=True):
     name: Name
-    flavor: Flavor = field(name="flavorRef")
-    image: str | None = field(name="imageRef", default=None)
+    flavor: FlavorId = field(name="flavorRef")
+    image: ImageId | None = field(name="imageRef", default=None)
     admin_password: str | None = field(name="adminPass", default=None)
     metadata: Metadata = {}
     networks: Annotated[list[NetworkBody], at_most(64)] | Literal["auto", "none"] | None = None
@@ -77,10 +100,10 @@ class ServerCreate(Body, kw_only=True):
     access_ip_v4: str | None = field(name="accessIPv4", default=None)
     access_ip_v6: str | None = field(name="accessIPv6", default=None)
     availability_zone: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
-    block_device_mapping: Annotated[list[Extra], at_most(64)] = []
+    block_device_mapping: OldDevices = []
     block_device_mapping_v2: Annotated[list[DeviceBody], at_most(64)] = []
     config_drive: bool | str | None = None
-    key_name: str | None = None
+    key_name: KeyName | None = None
     min_count: Count | None = None
     max_count: Count | None = None
     return_reservation_id: bool | str = False
@@ -90,8 +113,8 @@ class ServerCreate(Body, kw_only=True):
     description: Annotated[Description | None, since("2.19")] = None
     tags: Annotated[Annotated[list[Tag], Meta(max_length=50)], since("2.52")] = []
     trusted_image_certificates: Annotated[Certificates | None, since("2.63")] = None
-    host: Annotated[str | None, since("2.74")] = None
-    hypervisor_hostname: Annotated[str | None, since("2.74")] = None
+    host: Annotated[SomeHost | None, since("2.74")] = None
+    hypervisor_hostname: Annotated[SomeHost | None, since("2.74")] = None
     hostname: Annotated[Hostname | None, since("2.90")] = None
 
 
@@ -99,8 +122,8 @@ class CreateRequest(Body, kw_only=True):
     """The whole body of a creation: the server, and the hints for the scheduler beside it."""
 
     server: ServerCreate
-    hints: Extra = field(name="os:scheduler_hints", default={})
-    old_hints: Extra = field(name="OS-SCH-HNT:scheduler_hints", default={})
+    hints: Hints = field(name="os:scheduler_hints", default={})
+    old_hints: Hints = field(name="OS-SCH-HNT:scheduler_hints", default={})
 
 
 class ServerUpdate(Body, kw_only=True):
@@ -113,7 +136,7 @@ class ServerUpdate(Body, kw_only=True):
 
 
 class Rebuild(Body, kw_only=True):
-    image: str = field(name="imageRef")
+    image: Annotated[Id, Refers("image")] = field(name="imageRef")
     name: Name | UnsetType = UNSET
     admin_password: str | None = field(name="adminPass", default=None)
     metadata: Metadata | UnsetType = UNSET
@@ -123,14 +146,14 @@ class Rebuild(Body, kw_only=True):
     access_ip_v6: str | UnsetType | None = field(name="accessIPv6", default=UNSET)
     personality: Annotated[Annotated[list[File], at_most(100)], until("2.56")] = []
     description: Annotated[Description | UnsetType | None, since("2.19")] = UNSET
-    key_name: Annotated[str | UnsetType | None, since("2.54")] = UNSET
+    key_name: Annotated[KeyName | UnsetType | None, since("2.54")] = UNSET
     user_data: Annotated[UserData | UnsetType | None, since("2.57")] = UNSET
     trusted_image_certificates: Annotated[Certificates | UnsetType | None, since("2.63")] = UNSET
     hostname: Annotated[Hostname | UnsetType, since("2.90")] = UNSET
 
 
 class Resize(Body, kw_only=True):
-    flavor: Flavor = field(name="flavorRef")
+    flavor: FlavorId = field(name="flavorRef")
     disk_config: DiskConfig | UnsetType = field(name="OS-DCF:diskConfig", default=UNSET)
 
 

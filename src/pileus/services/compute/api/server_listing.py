@@ -16,8 +16,10 @@ from pileus.kernel.errors import Forbidden, Invalid
 from pileus.kernel.patterns import pattern
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Query, Sieve, page, sort_order
+from pileus.kernel.rest.references import SomeHost, SomeProject, SomeServer, SomeUser
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.flavors import as_bool
+from pileus.services.compute.api.server_bodies import KeyName, SomeFlavor, SomeImage
 from pileus.services.compute.lifecycle import LABELS, STATES
 from pileus.services.compute.model import Server
 
@@ -32,18 +34,18 @@ class ServerQuery(Query, kw_only=True):
     sort_key: list[str] = []
     sort_dir: list[str] = []
     all_tenants: str | None = None
-    project_id: list[str] = []
-    tenant_id: str | None = None
-    user_id: str | None = None
+    project_id: list[SomeProject] = []
+    tenant_id: SomeProject | None = None
+    user_id: SomeUser | None = None
     name: str | None = None
     status: list[str] = []
-    image: str | None = None
-    flavor: str | None = None
-    host: str | None = None
-    node: str | None = None
+    image: SomeImage | None = None
+    flavor: SomeFlavor | None = None
+    host: SomeHost | None = None
+    node: SomeHost | None = None
     ip: str | None = None
     ip6: str | None = None
-    uuid: str | None = None
+    uuid: SomeServer | None = None
     reservation_id: str | None = None
     deleted: str | None = None
     locked: str | None = None
@@ -53,7 +55,7 @@ class ServerQuery(Query, kw_only=True):
     tags_any: str | None = field(name="tags-any", default=None)
     not_tags: str | None = field(name="not-tags", default=None)
     not_tags_any: str | None = field(name="not-tags-any", default=None)
-    key_name: str | None = None
+    key_name: KeyName | None = None
     availability_zone: str | None = None
     config_drive: str | None = None
     vm_state: str | None = None
@@ -64,9 +66,9 @@ class ServerQuery(Query, kw_only=True):
     hostname: str | None = None
     description: str | None = None
     display_description: str | None = None
-    image_ref: str | None = None
-    kernel_id: str | None = None
-    ramdisk_id: str | None = None
+    image_ref: SomeImage | None = None
+    kernel_id: SomeImage | None = None
+    ramdisk_id: SomeImage | None = None
     root_device_name: str | None = None
     locked_by: str | None = None
     launch_index: int | None = None

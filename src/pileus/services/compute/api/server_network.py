@@ -11,7 +11,7 @@ from pileus.kernel.rest import Body, View, WhenEnded, since
 from pileus.services.compute import lifecycle, ports
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api, require_unlocked
-from pileus.services.compute.api.server_bodies import DeviceTag
+from pileus.services.compute.api.server_bodies import DeviceTag, NetworkId, PortId
 from pileus.services.compute.app import interfaces, verbs
 from pileus.services.compute.model import Nic, Server
 from pileus.services.compute.store import servers as store
@@ -41,8 +41,8 @@ class FixedIp(Body, kw_only=True):
 
 
 class InterfaceBody(Body, kw_only=True):
-    net_id: str | None = None
-    port_id: str | None = None
+    net_id: NetworkId | None = None
+    port_id: PortId | None = None
     fixed_ips: Annotated[list[FixedIp], msgspec.Meta(min_length=1, max_length=1)] | None = None
     tag: Annotated[DeviceTag | None, since("2.49")] = None
 

@@ -9,10 +9,11 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import ApiError, Conflict, Invalid, NotFound
 from pileus.kernel.rest import Body, Query, Response, View, json_response, page_size, since, until
+from pileus.kernel.rest.references import SomeServer
 from pileus.kernel.rest.schema import trim
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api, require_unlocked
-from pileus.services.compute.api.server_bodies import DeviceTag
+from pileus.services.compute.api.server_bodies import DeviceTag, SomeVolume
 from pileus.services.compute.app import attaching
 from pileus.services.compute.model import BlockDevice, Server
 from pileus.services.compute.store import servers as store
@@ -21,17 +22,17 @@ PATH = "/servers/{server}/os-volume_attachments"
 
 
 class AttachmentBody(Body, kw_only=True):
-    volumeId: str
+    volumeId: SomeVolume
     device: str | None = None
     tag: Annotated[DeviceTag | None, since("2.49")] = None
     delete_on_termination: Annotated[bool | str, since("2.79")] = False
 
 
 class AttachmentUpdate(Body, kw_only=True):
-    volumeId: str
-    id: Annotated[str | UnsetType, since("2.85")] = UNSET
+    volumeId: SomeVolume
+    id: Annotated[SomeVolume | UnsetType, since("2.85")] = UNSET
     device: Annotated[str | UnsetType | None, since("2.85")] = UNSET
-    serverId: Annotated[str | UnsetType, since("2.85")] = UNSET
+    serverId: Annotated[SomeServer | UnsetType, since("2.85")] = UNSET
     tag: Annotated[str | UnsetType | None, since("2.85")] = UNSET
     delete_on_termination: Annotated[bool | UnsetType, since("2.85")] = UNSET
 

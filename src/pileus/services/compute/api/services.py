@@ -12,6 +12,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, NotFound
 from pileus.kernel.rest import Body, Query, View, since
+from pileus.kernel.rest.references import SomeHost
 from pileus.services.compute import inventory
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api
@@ -41,7 +42,7 @@ class ServiceView(View, kw_only=True):
 class ServiceQuery(Query, kw_only=True):
     strict_since = "2.75"
 
-    host: str | None = None
+    host: SomeHost | None = None
     binary: str | None = None
 
 
@@ -115,7 +116,7 @@ def _find(tx: Tx, id: str) -> Host:
 
 
 class OldUpdate(Body, kw_only=True):
-    host: Annotated[str, Meta(min_length=1, max_length=255)]
+    host: Annotated[SomeHost, Meta(min_length=1)]
     binary: Annotated[str, Meta(min_length=1, max_length=255)]
     disabled_reason: Reason | None = None
     forced_down: bool | str | None = None

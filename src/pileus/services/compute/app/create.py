@@ -13,6 +13,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.operations import begin
+from pileus.kernel.rest.references import referred
 from pileus.services.compute import images, ports
 from pileus.services.compute.app.devices import WantedDevice, plan_devices
 from pileus.services.compute.app.placing import check_zone, group_of_hints, hints_checked
@@ -66,9 +67,9 @@ def create_servers(tx: Tx, ctx: Context, new: NewServer) -> list[Server]:
         zone, forced_host = check_zone(tx, ctx, new.zone)
         forced_host, forced = forced_host or new.host, forced_host is not None
         new = replace(new, zone=zone)
-    flavor = find_flavor(tx, ctx, new.flavor_id)
+    flavor = usable_flavor(tx, new.flavor_id)
     key = _find_key(tx, ctx, new.key_name)
-    image = images.find(tx, ctx, new.image_id) if new.image_id else None
+    image = images.usable(referred(tx, "image", new.image_id)) if new.image_id else None
     _check(tx, ctx, new)
     hints = hints_checked(tx, new.hints)
     group = group_of_hints(tx, ctx, hints, new.most)
@@ -120,10 +121,10 @@ def _begin(
     events.emit(tx, "compute.server.created", server.id, ctx=ctx, name=server.name)
 
 
-def find_flavor(tx: Tx, ctx: Context, flavor_id: str) -> Flavor:
-    """Return a flavor the caller may use; raise Invalid."""
-    flavor = catalog.get_flavor(tx, flavor_id)
-    if flavor is None or flavor.disabled or not (ctx.is_admin or catalog.may_use_flavor(tx, flavor, ctx.project_id)):
+def usable_flavor(tx: Tx, flavor_id: str) -> Flavor:
+    """Return the flavor that the request refers to; raise Invalid for one that is given no more."""
+    flavor: Flavor = referred(tx, "flavor", flavor_id)
+    if flavor.disabled:
         raise Invalid(f"Flavor {flavor_id} could not be found: choose one of the list of flavors.")
     return flavor
 

@@ -10,8 +10,9 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid
 from pileus.kernel.lifecycle import Verb
 from pileus.kernel.operations import begin
+from pileus.kernel.rest.references import referred
 from pileus.services.compute import images
-from pileus.services.compute.app.create import find_flavor
+from pileus.services.compute.app.create import usable_flavor
 from pileus.services.compute.lifecycle import (
     CONFIRM_RESIZE,
     DELETE,
@@ -63,7 +64,7 @@ def rebuild_server(
     files: tuple[WantedFile, ...] = (),
 ) -> None:
     """Begin to rebuild a server from an image, with further columns changed."""
-    image = images.find(tx, ctx, image_id)
+    image = images.usable(referred(tx, "image", image_id))
     if server.image_id is None:
         raise Invalid("Unable to rebuild with a different image for a volume-backed server.")
     flavor = server.flavor
@@ -86,7 +87,7 @@ def rebuild_server(
 
 def resize_server(tx: Tx, ctx: Context, server: Server, flavor_id: str) -> None:
     """Begin to give a server another size; until that is confirmed, the quota counts the larger of both."""
-    flavor = find_flavor(tx, ctx, flavor_id)
+    flavor = usable_flavor(tx, flavor_id)
     if flavor.id == server.flavor_id:
         raise Invalid("When resizing, instances must change flavor!")
     if server.image_id is not None and flavor.disk_gib < server.flavor["disk"]:

@@ -80,8 +80,8 @@ def demand_of(
         exclude=exclude,
         extra_specs=flavor["extra_specs"],
         image_properties=server.image.get("properties", {}),
-        different_from=servers_of_hint(tx, hints.get("different_host")),
-        same_as=servers_of_hint(tx, hints["same_host"]) if hints.get("same_host") else None,
+        different_from=servers_of_hint(tx, server, hints.get("different_host")),
+        same_as=servers_of_hint(tx, server, hints["same_host"]) if hints.get("same_host") else None,
         group_policy=group.policy if group else None,
         group_hosts=others,
         max_per_host=int(group.rules.get("max_server_per_host", 1)) if group else 1,
@@ -89,8 +89,12 @@ def demand_of(
     )
 
 
-def servers_of_hint(tx: Tx, wanted: Any) -> frozenset[str]:
-    """Return the hosts of the servers that a hint names."""
+def servers_of_hint(tx: Tx, server: Server, wanted: Any) -> frozenset[str]:
+    """Return the hosts of the servers of the same project that a hint names.
+
+    Another project's count for nothing: nobody gets next to somebody else's guest by knowing its id.
+    """
     names = [wanted] if isinstance(wanted, str) else (wanted or [])
     found = (store.get_server(tx, name) for name in names)
-    return frozenset(server.host for server in found if server is not None and server.host)
+    own = (one for one in found if one is not None and one.project_id == server.project_id)
+    return frozenset(one.host for one in own if one.host)

@@ -15,6 +15,7 @@ from pileus.services.identity.api.router import api, url
 from pileus.services.identity.api.rules import CLOUD, OF_PROJECT, SYSTEM_READER
 from pileus.services.identity.app import delegation
 from pileus.services.identity.app.passwords import LONGEST
+from pileus.services.identity.app.references import AccessRuleId, ProjectId, RoleId
 from pileus.services.identity.model import AccessRule, ApplicationCredential, Role, User
 from pileus.services.identity.store import application_credentials, roles
 
@@ -30,12 +31,12 @@ DELETE_RULE = Rule("identity:delete_access_rule", f"({_SYSTEM.format('admin')}) 
 
 
 class RoleReference(msgspec.Struct):
-    id: str | None = None
+    id: RoleId | None = None
     name: str | None = None
 
 
 class RuleGiven(Body):
-    id: str | None = None
+    id: AccessRuleId | None = None
     service: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
     path: Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern="^/")] | None = None
     method: Annotated[str, msgspec.Meta(max_length=16, pattern="^(DELETE|GET|HEAD|PATCH|POST|PUT)$")] | None = None
@@ -49,7 +50,7 @@ class Create(Body):
     roles: Annotated[list[RoleReference], at_most(100)] | None = None
     unrestricted: bool = False
     access_rules: Annotated[list[RuleGiven], at_most(100)] | None = None
-    project_id: str | None = None
+    project_id: ProjectId | None = None
 
 
 @api.loader(ApplicationCredential)

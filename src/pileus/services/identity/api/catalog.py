@@ -10,10 +10,11 @@ from pileus.dialects.keystone import Document
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
-from pileus.kernel.rest import Id, Label, Name
+from pileus.kernel.rest import Label, Name
 from pileus.kernel.rest.regular import CREATE, LIST, SHOW, UPDATE, Attr, Resource
 from pileus.services.identity.api.router import api
 from pileus.services.identity.app.documents import render_base
+from pileus.services.identity.app.references import RegionId, ServiceId
 from pileus.services.identity.model import CatalogService, Endpoint, Region
 from pileus.services.identity.store import catalog, tokens
 
@@ -29,11 +30,11 @@ class ServiceAttributes(Document, kw_only=True):
 
 
 class EndpointAttributes(Document, kw_only=True):
-    service_id: Id
+    service_id: ServiceId
     interface: Literal["public", "internal", "admin"]
     url: Annotated[Url, Attr(find="", source="")]
-    region_id: Id | None = None
-    region: Annotated[Id | None, Attr(source="region_id")] = None
+    region_id: RegionId | None = None
+    region: Annotated[RegionId | None, Attr(source="region_id")] = None
     enabled: Annotated[bool, Unfound] = True
 
 

@@ -19,6 +19,7 @@ from pileus.services.identity.api.router import api, extra, listing, missing, ur
 from pileus.services.identity.api.rules import CLOUD, EVERY, SYSTEM_READER, named
 from pileus.services.identity.app import secrets
 from pileus.services.identity.app.delegation import require_in_person
+from pileus.services.identity.app.references import ProjectId, UserId
 from pileus.services.identity.model import Credential, User
 from pileus.services.identity.store import credentials
 
@@ -42,21 +43,21 @@ FILTERS = {"id": Credential.id, "user_id": Credential.user_id, "type": Credentia
 class CredentialCreate(OpenBody):
     type: Type
     blob: str
-    user_id: str | None = None
-    project_id: str | None = None
+    user_id: UserId | None = None
+    project_id: ProjectId | None = None
     extra: Extra = {}
 
 
 class CredentialUpdate(OpenBody):
     type: Type | UnsetType = UNSET
     blob: str | UnsetType = UNSET
-    user_id: str | UnsetType = UNSET
-    project_id: str | UnsetType | None = UNSET
+    user_id: UserId | UnsetType = UNSET
+    project_id: ProjectId | UnsetType | None = UNSET
     extra: Extra = {}
 
 
 class Ec2Create(msgspec.Struct):
-    tenant_id: str | None = None
+    tenant_id: ProjectId | None = None
 
 
 @api.loader(Credential)

@@ -18,6 +18,7 @@ from pileus.services.identity.api.catalog import endpoints
 from pileus.services.identity.api.router import SEEN, api, listing, missing, url
 from pileus.services.identity.api.rules import ADMIN, CLOUD, SYSTEM_READER
 from pileus.services.identity.api.views import project_view
+from pileus.services.identity.app.references import RegionId, ServiceId
 from pileus.services.identity.model import Endpoint, Project
 from pileus.services.identity.model.endpoints import EndpointGroup, ProjectEndpoint, ProjectEndpointGroup
 from pileus.services.identity.store import endpoint_filter, projects, tokens
@@ -49,8 +50,8 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=SEEN)]
 class EndpointFilters(Body):
     """What an endpoint must be to belong to a group."""
 
-    service_id: str | UnsetType = UNSET
-    region_id: str | UnsetType | None = UNSET
+    service_id: ServiceId | UnsetType = UNSET
+    region_id: RegionId | UnsetType | None = UNSET
     interface: Literal["public", "internal", "admin"] | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
 

@@ -18,6 +18,7 @@ from pileus.services.identity.api.users import user_views
 from pileus.services.identity.api.views import group_view
 from pileus.services.identity.app import people
 from pileus.services.identity.app.directories import Directories, refuse_entry
+from pileus.services.identity.app.references import DomainId
 from pileus.services.identity.model import Group, User
 from pileus.services.identity.store import directories, users
 
@@ -44,14 +45,14 @@ FILTERS = {"id": Group.id, "name": Group.name, "domain_id": Group.domain_id}
 
 class GroupCreate(OpenBody):
     name: Name
-    domain_id: str | None = None
+    domain_id: DomainId | None = None
     description: str | None = None
     extra: Extra = {}
 
 
 class GroupUpdate(OpenBody):
     name: Name | UnsetType = UNSET
-    domain_id: str | UnsetType | None = UNSET
+    domain_id: DomainId | UnsetType | None = UNSET
     description: str | UnsetType = UNSET
     extra: Extra = {}
 

@@ -10,9 +10,11 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Body, Page, Request, at_most, changes
+from pileus.kernel.rest.references import Refers
 from pileus.services.identity.api.router import api, listing, url
 from pileus.services.identity.api.rules import ADMIN, CLOUD, SYSTEM_READER
 from pileus.services.identity.app.federation import providers
+from pileus.services.identity.app.references import DomainId
 from pileus.services.identity.model.federation import IdentityProvider, Protocol
 from pileus.services.identity.store import federation
 
@@ -29,6 +31,7 @@ DELETE_PROTOCOL = Rule("identity:delete_protocol", ADMIN, scopes=CLOUD)
 
 BASE = "/OS-FEDERATION/identity_providers"
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+MappingId = Annotated[Id, Refers("mapping", loaded=False)]
 RemoteIds = Annotated[list[Annotated[str, msgspec.Meta(min_length=1, max_length=255)]], at_most(100)]
 Minutes = Annotated[int, msgspec.Meta(ge=0, le=10 * 365 * 1440)]
 
@@ -38,7 +41,7 @@ class ProviderCreate(Body):
     description: str | None = None
     authorization_ttl: Minutes | None = None
     remote_ids: RemoteIds | None = None
-    domain_id: str | None = None
+    domain_id: DomainId | None = None
 
 
 class ProviderUpdate(Body):
@@ -49,12 +52,12 @@ class ProviderUpdate(Body):
 
 
 class ProtocolCreate(Body):
-    mapping_id: Id
+    mapping_id: MappingId
     remote_id_attribute: Annotated[str, msgspec.Meta(max_length=64)] | None = None
 
 
 class ProtocolUpdate(Body):
-    mapping_id: Id | UnsetType = UNSET
+    mapping_id: MappingId | UnsetType = UNSET
     remote_id_attribute: Annotated[str, msgspec.Meta(max_length=64)] | UnsetType = UNSET
 
 

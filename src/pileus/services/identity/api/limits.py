@@ -13,6 +13,7 @@ from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Body, Page, Request, at_most, changes
 from pileus.kernel.rest.bounds import WIDTH
 from pileus.kernel.rest.limits import LimitSettings, check_bulk
+from pileus.kernel.rest.references import Refers
 from pileus.services.identity.api.router import SEEN, api, listing, missing, url
 from pileus.services.identity.api.rules import ADMIN, CLOUD, EVERY, SYSTEM_READER
 from pileus.services.identity.app import limits as app
@@ -39,7 +40,10 @@ UPDATE = Rule("identity:update_limit", ADMIN, scopes=CLOUD)
 DELETE = Rule("identity:delete_limit", ADMIN, scopes=CLOUD)
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9-]+$")]
-Region = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+ServiceId = Annotated[Id, Refers("service", loaded=False)]
+ProjectId = Annotated[Id, Refers("project", loaded=False)]
+DomainId = Annotated[Id, Refers("domain", loaded=False)]
+RegionId = Annotated[str, msgspec.Meta(min_length=1, max_length=255), Refers("region", loaded=False)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=SEEN)]
 Count = Annotated[int, msgspec.Meta(ge=-1, le=0x7FFFFFFF)]
 Text = Annotated[str, msgspec.Meta(max_length=255)]
@@ -53,28 +57,28 @@ FILTERS = {"id": Limit.id, "project_id": Limit.project_id, "domain_id": Limit.do
 
 
 class RegisteredCreate(Body):
-    service_id: Id
+    service_id: ServiceId
     resource_name: Name
     default_limit: Count
-    region_id: Region | None = None
+    region_id: RegionId | None = None
     description: Text | None = None
 
 
 class RegisteredUpdate(Body):
-    service_id: Id | UnsetType = UNSET
-    region_id: Region | UnsetType | None = UNSET
+    service_id: ServiceId | UnsetType = UNSET
+    region_id: RegionId | UnsetType | None = UNSET
     resource_name: Name | UnsetType = UNSET
     default_limit: Count | UnsetType = UNSET
     description: Text | UnsetType | None = UNSET
 
 
 class LimitCreate(Body):
-    service_id: Id
+    service_id: ServiceId
     resource_name: Name
     resource_limit: Count
-    project_id: Id | None = None
-    domain_id: Id | None = None
-    region_id: Region | None = None
+    project_id: ProjectId | None = None
+    domain_id: DomainId | None = None
+    region_id: RegionId | None = None
     description: Text | None = None
 
 

@@ -21,6 +21,7 @@ from pileus.services.identity.api.router import extra as kept
 from pileus.services.identity.api.rules import ADMIN, CLOUD, OF_PROJECT, SYSTEM_READER
 from pileus.services.identity.app import oauth1, oauth1_signatures
 from pileus.services.identity.app.delegation import require_in_person
+from pileus.services.identity.app.references import RoleId
 from pileus.services.identity.model.oauth1 import Consumer
 from pileus.services.identity.store import oauth1 as rows
 
@@ -44,7 +45,7 @@ class ConsumerUpdate(OpenBody):
 
 
 class RoleNamed(msgspec.Struct, forbid_unknown_fields=True):
-    id: str | None = None
+    id: RoleId | None = None
     name: str | None = None
 
 

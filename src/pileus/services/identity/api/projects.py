@@ -19,6 +19,7 @@ from pileus.services.identity.api.router import SEEN, api, extra, listing, missi
 from pileus.services.identity.api.rules import EVERY, LIST, SYSTEM_READER, manager_of, named, reader_of, seen_domain
 from pileus.services.identity.api.views import project_view
 from pileus.services.identity.app import people, reach, tenancy
+from pileus.services.identity.app.references import DomainId, ProjectId
 from pileus.services.identity.model import IdentitySettings, Project, ProjectTag
 from pileus.services.identity.store import projects
 
@@ -51,8 +52,8 @@ FILTERS = {
 
 class ProjectCreate(OpenBody):
     name: Name
-    domain_id: str | None = None
-    parent_id: str | None = None
+    domain_id: DomainId | None = None
+    parent_id: ProjectId | None = None
     description: str | None = None
     enabled: bool = True
     is_domain: bool = False
@@ -63,8 +64,8 @@ class ProjectCreate(OpenBody):
 
 class ProjectUpdate(OpenBody):
     name: Name | UnsetType = UNSET
-    domain_id: str | UnsetType | None = UNSET
-    parent_id: str | UnsetType | None = UNSET
+    domain_id: DomainId | UnsetType | None = UNSET
+    parent_id: ProjectId | UnsetType | None = UNSET
     description: str | UnsetType | None = UNSET
     enabled: bool | UnsetType = UNSET
     is_domain: bool | UnsetType = UNSET

@@ -12,13 +12,14 @@ from pileus.kernel.rest import Extra, Id, Request, Response, json_response
 from pileus.kernel.rest.regular import CREATE, LIST, SHOW, Attr, Resource
 from pileus.services.identity.api.router import api
 from pileus.services.identity.api.rules import EVERY
+from pileus.services.identity.app.references import RegionId
 from pileus.services.identity.model import Region
 from pileus.services.identity.store import catalog, policies
 
 
 class RegionAttributes(Document, kw_only=True):
     id: Annotated[Id, Attr(on="cv", null=str)] = ""
-    parent_region_id: Annotated[Id | None, Attr()] = None
+    parent_region_id: RegionId | None = None
     description: Annotated[str, Attr(find="", null=str)] = ""
 
 

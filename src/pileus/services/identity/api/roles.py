@@ -16,6 +16,7 @@ from pileus.services.identity.api.router import SEEN, api, extra, listing, missi
 from pileus.services.identity.api.rules import ADMIN, CLOUD, EVERY, MANAGED_ROLE, SYSTEM_READER
 from pileus.services.identity.api.views import role_view
 from pileus.services.identity.app import granting
+from pileus.services.identity.app.references import DomainId
 from pileus.services.identity.model import NO_DOMAIN, Role
 from pileus.services.identity.store import roles
 
@@ -43,7 +44,7 @@ FILTERS = {"id": Role.id, "name": Role.name}
 
 class RoleCreate(OpenBody):
     name: Name
-    domain_id: str | None = None
+    domain_id: DomainId | None = None
     description: str | None = None
     options: Immutable = msgspec.field(default_factory=Immutable)
     extra: Extra = {}
@@ -51,7 +52,7 @@ class RoleCreate(OpenBody):
 
 class RoleUpdate(OpenBody):
     name: Name | UnsetType = UNSET
-    domain_id: str | UnsetType | None = UNSET
+    domain_id: DomainId | UnsetType | None = UNSET
     description: str | UnsetType | None = UNSET
     options: Immutable | UnsetType = UNSET
     extra: Extra = {}

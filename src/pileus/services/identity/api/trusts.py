@@ -13,6 +13,7 @@ from pileus.services.identity.api.router import api, extra, moment, url
 from pileus.services.identity.api.rules import CLOUD, OF_PROJECT, SYSTEM_READER, named
 from pileus.services.identity.api.views import role_view
 from pileus.services.identity.app import delegation, trusting
+from pileus.services.identity.app.references import ProjectId, RoleId, UserId
 from pileus.services.identity.model import Role, Trust
 from pileus.services.identity.store import roles, trusts
 
@@ -29,15 +30,15 @@ GET_ROLE = Rule("identity:get_role_for_trust", f"{SYSTEM_READER} or {TRUSTOR} or
 
 
 class RoleReference(msgspec.Struct):
-    id: str | None = None
+    id: RoleId | None = None
     name: str | None = None
 
 
 class TrustCreate(OpenBody):
-    trustor_user_id: str
-    trustee_user_id: str
+    trustor_user_id: UserId
+    trustee_user_id: UserId
     impersonation: bool
-    project_id: str | None = None
+    project_id: ProjectId | None = None
     roles: Annotated[list[RoleReference], at_most(100)] = []
     expires_at: str | None = None
     remaining_uses: Annotated[int, msgspec.Meta(ge=1)] | None = None
@@ -47,8 +48,8 @@ class TrustCreate(OpenBody):
 
 
 class TrustQuery(Query):
-    trustor_user_id: str | None = None
-    trustee_user_id: str | None = None
+    trustor_user_id: UserId | None = None
+    trustee_user_id: UserId | None = None
 
 
 @api.loader(Trust)

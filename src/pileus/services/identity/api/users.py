@@ -21,6 +21,7 @@ from pileus.services.identity.app.directories import Directories, refuse_entry
 from pileus.services.identity.app.federation import links
 from pileus.services.identity.app.federation.links import ProviderLink
 from pileus.services.identity.app.passwords import LONGEST, Passwords
+from pileus.services.identity.app.references import DomainId, ProjectId
 from pileus.services.identity.model import Group, Project, User
 from pileus.services.identity.store import directories, federation, users
 from pileus.services.identity.store import projects as project_rows
@@ -48,9 +49,9 @@ FILTERS = {
 class UserCreate(OpenBody):
     name: Name
     password: Password | None = None
-    domain_id: str | None = None
+    domain_id: DomainId | None = None
     enabled: bool = True
-    default_project_id: str | None = None
+    default_project_id: ProjectId | None = None
     description: str | None = None
     options: UserOptions = msgspec.field(default_factory=UserOptions)
     federated: Annotated[list[ProviderLink], at_most(20)] = []
@@ -60,9 +61,9 @@ class UserCreate(OpenBody):
 class UserUpdate(OpenBody):
     name: Name | UnsetType = UNSET
     password: Password | UnsetType | None = UNSET
-    domain_id: str | UnsetType | None = UNSET
+    domain_id: DomainId | UnsetType | None = UNSET
     enabled: bool | UnsetType = UNSET
-    default_project_id: str | UnsetType | None = UNSET
+    default_project_id: ProjectId | UnsetType | None = UNSET
     description: str | UnsetType | None = UNSET
     options: UserOptions | UnsetType = UNSET
     federated: Annotated[list[ProviderLink], at_most(20)] | UnsetType = UNSET

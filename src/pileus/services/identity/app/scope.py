@@ -14,6 +14,7 @@ from pileus.kernel.errors import Forbidden, Invalid, Unauthenticated
 from pileus.kernel.rest import Extra
 from pileus.services.identity.app import roles, trusts
 from pileus.services.identity.app.fernet import REFUSAL, Payload
+from pileus.services.identity.app.references import DomainId, ProjectId, TrustId
 from pileus.services.identity.model import Project, User
 from pileus.services.identity.store import application_credentials, projects
 
@@ -21,14 +22,14 @@ from pileus.services.identity.store import application_credentials, projects
 class DomainReference(msgspec.Struct):
     """A domain by id or by name."""
 
-    id: str | None = None
+    id: DomainId | None = None
     name: str | None = None
 
 
 class ProjectReference(msgspec.Struct):
     """A project by id, or by its name and domain."""
 
-    id: str | None = None
+    id: ProjectId | None = None
     name: str | None = None
     domain: DomainReference | None = None
 
@@ -36,7 +37,7 @@ class ProjectReference(msgspec.Struct):
 class TrustReference(msgspec.Struct):
     """A trust by its id."""
 
-    id: str
+    id: TrustId
 
 
 class Scope(msgspec.Struct):

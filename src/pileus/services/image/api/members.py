@@ -7,6 +7,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
 from pileus.kernel.rest import OpenBody
+from pileus.kernel.rest.references import SomeProject
 from pileus.services.image import store
 from pileus.services.image.api.answers import api
 from pileus.services.image.app import visibility as rules
@@ -16,7 +17,7 @@ from pileus.services.image.model import MAX_MEMBERS, MEMBER_STATUSES, ImageRow, 
 class MemberCreate(OpenBody):
     """Whom to share with."""
 
-    member: str
+    member: SomeProject
 
 
 class MemberUpdate(OpenBody):

@@ -8,19 +8,20 @@ import msgspec
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import ADMIN_OR_MANAGER
-from pileus.kernel.rest.regular import Attr, Resource, Tagged, Uuid
+from pileus.kernel.rest.regular import Attr, Resource, Tagged
 from pileus.services.network.api.root import api
 from pileus.services.network.app import floating_ips as app
 from pileus.services.network.app.port_values import DnsDomain
+from pileus.services.network.app.references import NetworkId, PortId, SubnetId
 from pileus.services.network.model import FloatingIp
 from pileus.services.network.store import ports
 
 
 class FloatingIpAttributes(Tagged, kw_only=True):
-    floating_network_id: Annotated[Uuid, Attr(on="cv")]
-    subnet_id: Annotated[Uuid | None, Attr(on="c")] = None
+    floating_network_id: Annotated[NetworkId, Attr(on="cv")]
+    subnet_id: Annotated[SubnetId | None, Attr(on="c")] = None
     floating_ip_address: Annotated[str | None, Attr(on="cv", create=ADMIN_OR_MANAGER)] = None
-    port_id: Uuid | None = None
+    port_id: PortId | None = None
     fixed_ip_address: str | None = None
     router_id: Annotated[str | None, Attr(on="v")] = None
     status: Annotated[str, Attr(on="v")] = "DOWN"

@@ -1,14 +1,15 @@
 """How many addresses networks have, and how many are taken."""
 
 import ipaddress
-from typing import Any
+from typing import Annotated, Any
 
 from sqlalchemy import select
 
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import ADMIN_OR_SERVICE, Rule
-from pileus.kernel.rest import Query
+from pileus.kernel.rest import Query, at_most
+from pileus.kernel.rest.references import Refers, SomeProject
 from pileus.services.network.api.networks import networks as resource
 from pileus.services.network.api.root import api
 from pileus.services.network.app.ranges import usable
@@ -19,10 +20,10 @@ GET = Rule("get_network_ip_availability", ADMIN_OR_SERVICE, "See how many addres
 
 
 class AvailabilityQuery(Query):
-    network_id: list[str] = []
+    network_id: Annotated[list[Annotated[str, Refers("network", loaded=False)]], at_most(1000)] = []
     network_name: list[str] = []
-    project_id: list[str] = []
-    tenant_id: list[str] = []
+    project_id: list[SomeProject] = []
+    tenant_id: list[SomeProject] = []
     ip_version: list[int] = []
 
 

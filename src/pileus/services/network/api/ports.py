@@ -11,10 +11,12 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import ADMIN, ADMIN_OR_SERVICE, MANAGER
 from pileus.kernel.rest import Extra, at_most
-from pileus.kernel.rest.regular import CREATE, DELETE, UPDATE, Attr, Name, Resource, Tagged, Uuid
+from pileus.kernel.rest.references import SomeHost
+from pileus.kernel.rest.regular import CREATE, DELETE, UPDATE, Attr, Name, Resource, Tagged
 from pileus.services.network.api.root import api
 from pileus.services.network.app import ports as app
 from pileus.services.network.app.port_values import DnsDomain
+from pileus.services.network.app.references import ONE_OF_NETWORK, NetworkId, UsableGroupId
 from pileus.services.network.model import DNS_DOMAIN, Address, Port, PortGroup
 from pileus.services.network.store import networks, sharing
 from pileus.services.network.store import ports as store
@@ -28,7 +30,7 @@ Vnic = Literal[
     "normal", "direct", "direct-physical", "macvtap", "baremetal", "virtio-forwarder", "smart-nic", "vdpa",
     "remote-managed", "accelerator-direct", "accelerator-direct-physical",
 ]  # fmt: skip
-FixedIps = Annotated[list[Annotated[dict[str, str | None], at_most(16)]], at_most(1000)]
+FixedIps = Annotated[list[Annotated[dict[str, str | None], at_most(16), ONE_OF_NETWORK]], at_most(1000)]
 """``[{"subnet_id": ..., "ip_address": ...}, ...]``, with one of them or both."""
 Pairs = Annotated[list[Annotated[dict[str, str | None], at_most(16)]], at_most(1000)]
 Options = Annotated[list[Annotated[dict[str, str | int | None], at_most(16)]], at_most(100)]
@@ -37,7 +39,7 @@ AdminsRead = Attr(on="v", get=ADMIN_OR_SERVICE, find="", source="")
 
 class PortAttributes(Tagged, kw_only=True):
     name: Name = ""
-    network_id: Annotated[Uuid, Attr(on="cv")]
+    network_id: Annotated[NetworkId, Attr(on="cv")]
     admin_state_up: bool = True
     mac_address: Annotated[str | None, Attr(create=NETWORK_OWNER, update=MANAGER_OR_SERVICE, null=False)] = None
     fixed_ips: Annotated[
@@ -46,7 +48,9 @@ class PortAttributes(Tagged, kw_only=True):
     status: Annotated[str, Attr(on="v")] = "DOWN"
     device_id: Annotated[str, msgspec.Meta(max_length=255)] = ""
     device_owner: Annotated[str, msgspec.Meta(max_length=255), Attr(create=DEVICE_OWNER, update=DEVICE_OWNER)] = ""
-    security_groups: Annotated[Annotated[list[Uuid], at_most(100)] | None, Attr(find="", source="", null=list)] = None
+    security_groups: Annotated[
+        Annotated[list[UsableGroupId], at_most(100)] | None, Attr(find="", source="", null=list)
+    ] = None
     port_security_enabled: Annotated[bool | None, Attr(create=NETWORK_OWNER, update=NETWORK_OWNER, null=False)] = None
     allowed_address_pairs: Annotated[
         Pairs | None, Attr(create=NETWORK_OWNER, update=NETWORK_OWNER, find="", null=list)
@@ -58,7 +62,7 @@ class PortAttributes(Tagged, kw_only=True):
     ip_allocation: Annotated[str, Attr(on="v", find="", source="")] = "none"
     vnic_type: Vnic = msgspec.field(default="normal", name="binding:vnic_type")
     binding_host: Annotated[
-        Annotated[str, msgspec.Meta(max_length=255)] | None,
+        SomeHost | None,
         Attr(create=ADMIN_OR_SERVICE, update=ADMIN_OR_SERVICE, get=ADMIN_OR_SERVICE, find="", source="", null=str),
     ] = msgspec.field(default="", name="binding:host_id")
     binding_profile: Annotated[

@@ -9,10 +9,11 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import ADMIN_OR_MEMBER, Rule
 from pileus.kernel.rest import Body, at_most
-from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged, Uuid
+from pileus.kernel.rest.regular import Attr, Name, Resource, Tagged
 from pileus.services.network.api.root import api
 from pileus.services.network.app import interfaces
 from pileus.services.network.app import routers as app
+from pileus.services.network.app.references import PortId, SubnetId
 from pileus.services.network.model import ZONE, Router
 from pileus.services.network.store import ports as port_store
 
@@ -30,8 +31,8 @@ class RouterAttributes(Tagged, kw_only=True):
 
 
 class InterfaceBody(Body):
-    subnet_id: Uuid | None = None
-    port_id: Uuid | None = None
+    subnet_id: SubnetId | None = None
+    port_id: PortId | None = None
 
 
 class RoutesBody(msgspec.Struct, forbid_unknown_fields=True):

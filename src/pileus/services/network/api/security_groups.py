@@ -11,6 +11,7 @@ from pileus.kernel.rest.regular import Attr, ListQuery, Name, Resource, Standard
 from pileus.services.identity import public as identity
 from pileus.services.network.api.root import api
 from pileus.services.network.app import groups as app
+from pileus.services.network.app.references import GroupId
 from pileus.services.network.model import SHARED, SecurityGroup, SecurityGroupRule
 from pileus.services.network.store import groups as store
 from pileus.services.network.store import sharing
@@ -24,7 +25,7 @@ class GroupAttributes(Tagged, kw_only=True):
 
 
 class RuleAttributes(Standard, kw_only=True):
-    security_group_id: Annotated[str, Attr(on="cv")]
+    security_group_id: Annotated[GroupId, Attr(on="cv")]
     direction: Annotated[Literal["ingress", "egress"], Attr(on="cv")]
     ethertype: Annotated[str, Attr(on="cv")] = "IPv4"
     protocol: Annotated[str | int | None, Attr(on="cv")] = None
@@ -32,7 +33,7 @@ class RuleAttributes(Standard, kw_only=True):
     port_range_max: Annotated[int | None, Attr(on="cv")] = None
     remote_ip_prefix: Annotated[str | None, Attr(on="cv")] = None
     normalized_cidr: Annotated[str | None, Attr(on="v", find="", source="remote_ip_prefix", show=app.normalised)] = None
-    remote_group_id: Annotated[str | None, Attr(on="cv")] = None
+    remote_group_id: Annotated[GroupId | None, Attr(on="cv")] = None
     description: Annotated[Name, Attr(on="cv")] = ""
 
 

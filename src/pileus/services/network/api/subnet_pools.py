@@ -10,9 +10,10 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import ADMIN, ADMIN_OR_MEMBER, Rule
 from pileus.kernel.rest import at_most
-from pileus.kernel.rest.regular import Attr, Extension, Name, Resource, Standard, Tagged, Uuid, boolean
+from pileus.kernel.rest.regular import Attr, Extension, Name, Resource, Standard, Tagged, boolean
 from pileus.services.network.api.root import api
 from pileus.services.network.app import pools as app
+from pileus.services.network.app.references import AddressScopeId
 from pileus.services.network.model import SHARED, AddressScope, SubnetPool
 from pileus.services.network.store import sharing
 
@@ -31,7 +32,7 @@ class PoolAttributes(Tagged, kw_only=True):
     max_prefixlen: Annotated[Length | None, AsText] = None
     default_quota: Annotated[Annotated[int, msgspec.Meta(ge=0)] | None, Attr(null=False)] = None
     shared: Annotated[bool, Attr(on="cv", find="f", create=ADMIN, source="")] = False
-    address_scope_id: Uuid | None = None
+    address_scope_id: AddressScopeId | None = None
     is_default: Annotated[bool, Attr(create=ADMIN, update=ADMIN)] = False
 
 

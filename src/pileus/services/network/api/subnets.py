@@ -9,11 +9,21 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import ADMIN, MEMBER
 from pileus.kernel.rest import at_most
-from pileus.kernel.rest.regular import CREATE, DELETE, UPDATE, Attr, Name, Resource, Tagged, Uuid, boolean
+from pileus.kernel.rest.regular import (
+    CREATE,
+    DELETE,
+    UPDATE,
+    Attr,
+    Name,
+    Resource,
+    Tagged,
+    boolean,
+)
 from pileus.services.network.api.root import api
 from pileus.services.network.app import subnets as app
+from pileus.services.network.app.references import NetworkId, SubnetPoolId
 from pileus.services.network.model import SHARED, Subnet
-from pileus.services.network.store import sharing
+from pileus.services.network.store import networks, sharing
 
 Mode = Literal["slaac", "dhcpv6-stateful", "dhcpv6-stateless"]
 ADMIN_OR_NETWORK_OWNER = f"{ADMIN} or (role:member and project_id:%(network_project_id)s)"
@@ -27,10 +37,10 @@ Routes = Annotated[list[Range], at_most(100)]
 
 class SubnetAttributes(Tagged, kw_only=True):
     name: Name = ""
-    network_id: Annotated[Uuid, Attr(on="cv")]
+    network_id: Annotated[NetworkId, Attr(on="cv")]
     ip_version: Annotated[int | None, Attr(on="cv", null=False)] = None
     cidr: Annotated[str | None, Attr(on="cv")] = None
-    subnetpool_id: Annotated[Uuid | None, Attr(on="cv")] = None
+    subnetpool_id: Annotated[SubnetPoolId | None, Attr(on="cv")] = None
     prefixlen: Annotated[Annotated[int, msgspec.Meta(ge=0, le=128)] | None, Attr(on="c", null=False)] = None
     use_default_subnetpool: Annotated[bool, Attr(on="c")] = False
     gateway_ip: str | None = app.UNSPECIFIED
@@ -76,8 +86,8 @@ subnets.delete(app.delete_subnet)
 @subnets.target
 def target(tx: Tx, ctx: Context, thing: Any) -> dict[str, Any]:
     """Rules about subnets look at the owner of the network too."""
-    network = app.usable_network(tx, ctx, thing.network_id)
-    return {"project_id": thing.project_id, "network_project_id": network.project_id}
+    network = networks.get_network(tx, thing.network_id)
+    return {"project_id": thing.project_id, "network_project_id": network and network.project_id}
 
 
 @subnets.filter("shared")

@@ -7,8 +7,9 @@ from pileus.kernel import ids
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, NotFound
+from pileus.kernel.rest.references import referred
 from pileus.services.network.app import addressing, limits, ports, telling
-from pileus.services.network.app.refusals import bad_request, network_not_found, port_not_found, subnet_not_found
+from pileus.services.network.app.refusals import bad_request, subnet_not_found
 from pileus.services.network.model import DOWN, FLOATING_IP, Address, FloatingIp, Network, Port
 from pileus.services.network.store import addresses, networks, roles, routers, sharing
 from pileus.services.network.store import ports as port_store
@@ -17,7 +18,7 @@ from pileus.services.network.store import ports as port_store
 def create_floating_ip(tx: Tx, ctx: Context, body: Any) -> FloatingIp:
     """Take an address of an external network, and put it before a port if one is named."""
     limits.claim(tx, body.project_id, "floatingip")
-    network = _external(tx, ctx, body.floating_network_id)
+    network = _external(tx, body.floating_network_id)
     row = FloatingIp(
         id=ids.new_id(),
         project_id=body.project_id,
@@ -41,19 +42,16 @@ def create_floating_ip(tx: Tx, ctx: Context, body: Any) -> FloatingIp:
     row.floating_port_id = port.id
     tx.add(row)
     if body.port_id is not None:
-        _associate(tx, ctx, row, body.port_id, body.fixed_ip_address)
+        _associate(tx, ctx, row, referred(tx, "port", body.port_id), body.fixed_ip_address)
     elif body.fixed_ip_address is not None:
         raise bad_request("floatingip", "fixed_ip_address cannot be specified without a port_id")
     return row
 
 
-def _external(tx: Tx, ctx: Context, id: str) -> Network:
-    network = networks.get_network(tx, id)
-    if network is None or not (sharing.may_use(tx, ctx, "network", network, sharing.EXTERNAL, sharing.SHARED)):
-        raise network_not_found(id)
+def _external(tx: Tx, id: str) -> Network:
     if not sharing.is_external(tx, id):
         raise bad_request("floatingip", f"Network {id} is not a valid external network")
-    return network
+    return referred(tx, "network", id)
 
 
 def _wish(tx: Tx, network: Network, body: Any) -> addressing.Wish:
@@ -90,27 +88,32 @@ def update_floating_ip(tx: Tx, ctx: Context, row: FloatingIp, changes: dict[str,
     fixed = changes.pop("fixed_ip_address", None)
     if fixed is not None and changes.get("port_id") is None:
         raise bad_request("floatingip", "fixed_ip_address cannot be specified without a port_id")
-    port_id = changes.pop("port_id", row.port_id)
+    port = _port(tx, row, changes)
     for name, value in changes.items():
         setattr(row, name, value)
-    if moved and port_id is None:
+    if moved and port is None:
         ports.disassociate(tx, row)
-    elif moved:
-        _associate(tx, ctx, row, port_id, fixed)
+    elif moved and port is not None:
+        _associate(tx, ctx, row, port, fixed)
 
 
-def _associate(tx: Tx, ctx: Context, row: FloatingIp, port_id: str, fixed_ip: str | None) -> None:
-    port = port_store.get_port(tx, port_id)
-    if port is None or not _sees(tx, ctx, port):
-        raise port_not_found(port_id)
+def _port(tx: Tx, row: FloatingIp, changes: dict[str, Any]) -> Port | None:
+    """Return the port that a floating IP shall stand before, or stands before."""
+    if "port_id" not in changes:
+        return port_store.get_port(tx, row.port_id) if row.port_id is not None else None
+    given = changes.pop("port_id")
+    return referred(tx, "port", given) if given is not None else None
+
+
+def _associate(tx: Tx, ctx: Context, row: FloatingIp, port: Port, fixed_ip: str | None) -> None:
     if port.project_id != row.project_id and not sharing.sees_all(ctx):
-        raise bad_request("floatingip", f"Port {port_id} is associated with a different tenant and cannot be used")
+        raise bad_request("floatingip", f"Port {port.id} is associated with a different tenant and cannot be used")
     address = _inner(tx, port, fixed_ip)
     router_id = routers.way_out(tx, address.subnet_id, row.floating_network_id)
     if router_id is None:
         raise NotFound(
             f"External network {row.floating_network_id} is not reachable from subnet {address.subnet_id}. Therefore,"
-            f" cannot associate Port {port_id} with a Floating IP: give the subnet's router a gateway there.",
+            f" cannot associate Port {port.id} with a Floating IP: give the subnet's router a gateway there.",
             kind="ExternalGatewayForFloatingIPNotFound",
         )
     for other in routers.floating_ips_of_ports(tx, [port.id]).get(port.id, []):
@@ -130,12 +133,6 @@ def _associate(tx: Tx, ctx: Context, row: FloatingIp, port_id: str, fixed_ip: st
     router = routers.get_router(tx, router_id)
     assert router is not None
     telling.router_changed(tx, router)
-
-
-def _sees(tx: Tx, ctx: Context, port: Port) -> bool:
-    network = networks.get_network(tx, port.network_id)
-    owners = {port.project_id, network.project_id if network is not None else port.project_id}
-    return sharing.sees_all(ctx) or ctx.project_id in owners
 
 
 def _inner(tx: Tx, port: Port, fixed_ip: str | None) -> Address:

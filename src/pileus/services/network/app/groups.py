@@ -8,6 +8,7 @@ from sqlalchemy import delete, update
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid
+from pileus.kernel.rest.references import referred
 from pileus.services.network.app import limits, telling
 from pileus.services.network.app.ranges import interface_of
 from pileus.services.network.app.refusals import group_not_found
@@ -134,12 +135,10 @@ def usable_groups(tx: Tx, ctx: Context, ids: list[str]) -> list[str]:
 
 def create_rule(tx: Tx, ctx: Context, body: Any) -> SecurityGroupRule:
     """Add a rule to a group the caller owns; the hosts hear of it after the commit."""
-    group = store.groups(tx, [body.security_group_id]).get(body.security_group_id)
-    if group is None or not (ctx.is_admin or group.project_id == ctx.project_id):
+    group: SecurityGroup = referred(tx, "security_group", body.security_group_id)
+    if not (ctx.is_admin or group.project_id == ctx.project_id):
         raise group_not_found(body.security_group_id)
     limits.claim(tx, body.project_id, "security_group_rule")
-    if body.remote_group_id is not None:
-        usable_groups(tx, ctx, [body.remote_group_id])
     row = _checked_rule(body, group)
     existing = store.same_rule(tx, row)
     if existing is not None:

@@ -8,6 +8,7 @@ from pileus.kernel import ids
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, NotFound
+from pileus.kernel.rest.references import referred
 from pileus.services.network.app import addressing, ports, telling
 from pileus.services.network.app.refusals import bad_request, port_not_found, subnet_not_found
 from pileus.services.network.model import ROUTER_INTERFACE, Address, Port, Router, Subnet
@@ -49,8 +50,8 @@ def add_interface(
 
 
 def _adopt(tx: Tx, ctx: Context, row: Router, port_id: str) -> Port:
-    port = port_store.get_port(tx, port_id)
-    if port is None or not (sharing.sees_all(ctx) or port.project_id == ctx.project_id):
+    port: Port = referred(tx, "port", port_id)
+    if not (sharing.sees_all(ctx) or port.project_id == ctx.project_id):
         raise port_not_found(port_id)
     if port.role or not roles.is_free(port, row.id):
         raise Conflict(
@@ -74,8 +75,8 @@ def _adopt(tx: Tx, ctx: Context, row: Router, port_id: str) -> Port:
 
 
 def _plug(tx: Tx, ctx: Context, row: Router, subnet_id: str) -> Port:
-    subnet = networks.subnets(tx, [subnet_id]).get(subnet_id)
-    if subnet is None or not (
+    subnet: Subnet = referred(tx, "subnet", subnet_id)
+    if not (
         subnet.project_id == ctx.project_id
         or sharing.may_use(tx, ctx, "network", networks.networks(tx, [subnet.network_id])[subnet.network_id], "*")
     ):
@@ -166,8 +167,6 @@ def _no_such_leg(tx: Tx, row: Router, subnet_id: str | None, port_id: str | None
         )
     if port_id is not None:
         return NotFound(f"Router {row.id} does not have an interface with id {port_id}", kind="RouterInterfaceNotFound")
-    if subnet_id not in networks.subnets(tx, [str(subnet_id)]):
-        return subnet_not_found(str(subnet_id))
     return NotFound(f"Router {row.id} has no interface on subnet {subnet_id}", kind="RouterInterfaceNotFoundForSubnet")
 
 

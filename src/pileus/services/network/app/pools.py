@@ -8,6 +8,7 @@ from sqlalchemy import select
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, NotFound
+from pileus.kernel.rest.references import referred
 from pileus.services.network.app.ranges import IpNetwork, network_of
 from pileus.services.network.app.refusals import invalid
 from pileus.services.network.app.sharing import check_scope_is_shared
@@ -18,7 +19,7 @@ SMALLEST = {4: 8, 6: 64}
 LARGEST = {4: 32, 6: 128}
 
 
-def pool_for(tx: Tx, ctx: Context, body: Any) -> SubnetPool | None:
+def pool_for(tx: Tx, body: Any) -> SubnetPool | None:
     """Return the pool a subnet shall be cut from, if any."""
     if body.use_default_subnetpool:
         pool = tx.scalar(
@@ -29,15 +30,7 @@ def pool_for(tx: Tx, ctx: Context, body: Any) -> SubnetPool | None:
                 f"No default subnetpool found for IPv{body.ip_version or 4}.", kind="NoDefaultSubnetpoolFound"
             )
         return pool
-    return usable_pool(tx, ctx, body.subnetpool_id) if body.subnetpool_id is not None else None
-
-
-def usable_pool(tx: Tx, ctx: Context, id: str) -> SubnetPool:
-    """Return a pool; raise NotFound unless the caller may use it."""
-    pool = tx.get(SubnetPool, id)
-    if pool is None or not sharing.may_use(tx, ctx, "subnetpool", pool, SHARED):
-        raise NotFound(f"Subnet pool {id} could not be found.", kind="SubnetPoolNotFound")
-    return pool
+    return referred(tx, "subnetpool", body.subnetpool_id) if body.subnetpool_id is not None else None
 
 
 def cut(tx: Tx, pool: SubnetPool, project_id: str, cidr: str | None, prefixlen: int | None) -> IpNetwork:
@@ -115,14 +108,12 @@ def _check_quota(tx: Tx, pool: SubnetPool, project_id: str, length: int) -> None
         raise Conflict("Per-tenant subnet pool prefix quota exceeded.", kind="SubnetPoolQuotaExceeded")
 
 
-def _check_scope(tx: Tx, ctx: Context, id: str | None, prefixes: list[str], pool_id: str | None = None) -> None:
+def _check_scope(tx: Tx, id: str | None, prefixes: list[str], pool_id: str | None = None) -> None:
     """Raise unless a pool of these prefixes may belong to an address scope: in it no address is in two pools."""
     if id is None:
         return
     wanted = [network_of(prefix) for prefix in prefixes]
-    scope = tx.get(AddressScope, id)
-    if scope is None or not sharing.may_use(tx, ctx, "address_scope", scope, SHARED):
-        raise NotFound(f"Address scope {id} could not be found.", kind="AddressScopeNotFound")
+    scope = tx.get_one(AddressScope, id)
     if scope.ip_version != wanted[0].version:
         raise Invalid(
             f"Illegal subnetpool association: subnetpool cannot associate with address scope {id} because its IP"
@@ -136,7 +127,7 @@ def _check_scope(tx: Tx, ctx: Context, id: str | None, prefixes: list[str], pool
             if any(network.overlaps(network_of(prefix)) for network in wanted):
                 raise Conflict(
                     "Failed to associate address scope: subnetpools within an address scope must have unique prefixes,"
-                    f" and {prefix} is in subnet pool {other.id}.",
+                    f" and {prefix} is in another subnet pool.",
                     kind="AddressScopePrefixConflict",
                 )
 
@@ -169,7 +160,7 @@ def _one_version(given: list[str]) -> list[Any]:
 def create_pool(tx: Tx, ctx: Context, body: Any) -> SubnetPool:
     """Add a pool of prefixes."""
     prefixes, version = _prefixes(body.prefixes)
-    _check_scope(tx, ctx, body.address_scope_id, prefixes)
+    _check_scope(tx, body.address_scope_id, prefixes)
     least = SMALLEST[version] if body.min_prefixlen is None else body.min_prefixlen
     most = LARGEST[version] if body.max_prefixlen is None else body.max_prefixlen
     usual = least if body.default_prefixlen is None else body.default_prefixlen
@@ -226,7 +217,7 @@ def update_pool(tx: Tx, ctx: Context, row: SubnetPool, changes: dict[str, Any]) 
         changes["prefixes"] = prefixes
     if {"prefixes", "address_scope_id"} & changes.keys():
         scope_id = changes.get("address_scope_id", row.address_scope_id)
-        _check_scope(tx, ctx, scope_id, changes.get("prefixes", row.prefixes), row.id)
+        _check_scope(tx, scope_id, changes.get("prefixes", row.prefixes), row.id)
     for name, value in changes.items():
         setattr(row, name, value)
     _check_lengths(row)

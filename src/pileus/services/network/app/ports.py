@@ -8,6 +8,7 @@ from pileus.kernel.agent import hosts
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx, add_now, delete_with, keep
 from pileus.kernel.errors import Conflict, Invalid
+from pileus.kernel.rest.references import referred
 from pileus.services.network.app import addressing, groups, limits, telling
 from pileus.services.network.app.port_values import (
     address_pairs,
@@ -16,7 +17,7 @@ from pileus.services.network.app.port_values import (
     valid_dns_name,
     valid_mac,
 )
-from pileus.services.network.app.refusals import bad_request, network_not_found
+from pileus.services.network.app.refusals import bad_request
 from pileus.services.network.model import (
     ACTIVE,
     BUILD,
@@ -27,13 +28,12 @@ from pileus.services.network.model import (
     ROUTER_GATEWAY,
     ROUTER_INTERFACE,
     SERVER,
-    SHARED,
     FloatingIp,
     Network,
     Port,
     PortGroup,
 )
-from pileus.services.network.store import addresses, networks, roles, routers, sharing, stamps
+from pileus.services.network.store import addresses, networks, roles, routers, stamps
 from pileus.services.network.store import ports as store
 
 OWNED = (ROUTER_INTERFACE, ROUTER_GATEWAY, FLOATING_IP)
@@ -50,9 +50,7 @@ def new_mac(tx: Tx, network_id: str) -> str:
 
 def create_port(tx: Tx, ctx: Context, body: Any) -> Port:
     """Add a port as a user asked for it."""
-    network = networks.get_network(tx, body.network_id)
-    if network is None or not (sharing.may_use(tx, ctx, "network", network, SHARED, sharing.EXTERNAL)):
-        raise network_not_found(body.network_id)
+    network: Network = referred(tx, "network", body.network_id)
     roles.check_words(tx, ctx, body.project_id, body.device_id, body.device_owner)
     fixed = addressing.wishes(body.fixed_ips) if body.fixed_ips is not None else None
     secure = network.port_security_enabled if body.port_security_enabled is None else body.port_security_enabled

@@ -13,10 +13,10 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid
 from pileus.kernel.policy import ADMIN, Rule
 from pileus.kernel.rest import at_most
-from pileus.kernel.rest.regular import Uuid
 from pileus.services.network.app import addressing, interfaces, limits, ports, telling
 from pileus.services.network.app.ranges import valid_routes
-from pileus.services.network.app.refusals import bad_request, network_not_found
+from pileus.services.network.app.references import ONE_OF_NETWORK, NetworkId
+from pileus.services.network.app.refusals import bad_request
 from pileus.services.network.model import ROUTER_GATEWAY, Port, Router
 from pileus.services.network.store import addresses, networks, roles, sharing
 from pileus.services.network.store import ports as port_store
@@ -32,9 +32,11 @@ SET_FIXED = Rule(
 class Gateway(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """``external_gateway_info``: a router's way out; an empty object means none."""
 
-    network_id: Uuid | None = None
+    network_id: NetworkId | None = None
     enable_snat: bool | UnsetType = UNSET
-    external_fixed_ips: Annotated[list[Annotated[dict[str, str | None], at_most(16)]], at_most(100)] | UnsetType = UNSET
+    external_fixed_ips: (
+        Annotated[list[Annotated[dict[str, str | None], at_most(16), ONE_OF_NETWORK]], at_most(100)] | UnsetType
+    ) = UNSET
 
 
 def create_router(tx: Tx, ctx: Context, body: Any) -> Router:
@@ -88,7 +90,7 @@ def set_gateway(tx: Tx, ctx: Context, row: Router, info: Gateway) -> None:
         row.enable_snat = True
         return
     if row.gateway_port_id is None:
-        _add_gateway(tx, ctx, row, network_id, info)
+        _add_gateway(tx, row, network_id, info)
     elif info.external_fixed_ips is not UNSET:
         port = port_store.get_port(tx, row.gateway_port_id)
         assert port is not None
@@ -103,10 +105,7 @@ def _check_gateway_rights(ctx: Context, row: Router, info: Gateway) -> None:
         ctx.require(SET_FIXED, row)
 
 
-def _add_gateway(tx: Tx, ctx: Context, row: Router, network_id: str, info: Gateway) -> None:
-    network = networks.get_network(tx, network_id)
-    if network is None or not (sharing.may_use(tx, ctx, "network", network, sharing.EXTERNAL, sharing.SHARED)):
-        raise network_not_found(network_id)
+def _add_gateway(tx: Tx, row: Router, network_id: str, info: Gateway) -> None:
     if not sharing.is_external(tx, network_id):
         raise bad_request("router", f"Network {network_id} is not an external network")
     fixed = info.external_fixed_ips

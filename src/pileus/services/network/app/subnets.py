@@ -6,6 +6,7 @@ from typing import Any
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict
+from pileus.kernel.rest.references import referred
 from pileus.services.network.app import limits, pools, ports, telling
 from pileus.services.network.app.networks import check_mtu
 from pileus.services.network.app.ranges import (
@@ -17,7 +18,7 @@ from pileus.services.network.app.ranges import (
     valid_ip,
     valid_routes,
 )
-from pileus.services.network.app.refusals import invalid, network_not_found
+from pileus.services.network.app.refusals import invalid
 from pileus.services.network.model import (
     AUTOMATIC_MODES,
     DHCP,
@@ -25,7 +26,7 @@ from pileus.services.network.model import (
     Network,
     Subnet,
 )
-from pileus.services.network.store import addresses, sharing
+from pileus.services.network.store import addresses
 from pileus.services.network.store import networks as store
 from pileus.services.network.store import ports as port_store
 from pileus.services.network.store.roles import ROUTED
@@ -36,19 +37,11 @@ UNSPECIFIED = "<unspecified>"
 """What a body holds for a gateway that was not given: then the first address of the subnet."""
 
 
-def usable_network(tx: Tx, ctx: Context, id: str) -> Network:
-    """Return a network; raise NotFound unless the caller may use it."""
-    network = store.get_network(tx, id)
-    if network is None or not sharing.may_use(tx, ctx, "network", network, sharing.SHARED):
-        raise network_not_found(id)
-    return network
-
-
 def create_subnet(tx: Tx, ctx: Context, body: Any) -> Subnet:
     """Add a subnet to a network, its range given or cut from a subnet pool."""
-    network = usable_network(tx, ctx, body.network_id)
+    network: Network = referred(tx, "network", body.network_id)
     limits.claim(tx, body.project_id, "subnet")
-    cidr, pool_id = _range(tx, ctx, body)
+    cidr, pool_id = _range(tx, body)
     _check_overlap(tx, network, cidr)
     check_mtu(network.id, network.mtu, cidr.version)
     _check_modes(body, cidr)
@@ -92,10 +85,10 @@ def _serve(tx: Tx, network_id: str) -> None:
     telling.network_changed(tx, network_id)
 
 
-def _range(tx: Tx, ctx: Context, body: Any) -> tuple[IpNetwork, str | None]:
+def _range(tx: Tx, body: Any) -> tuple[IpNetwork, str | None]:
     if body.subnetpool_id is not None and body.use_default_subnetpool:
         raise invalid("subnetpool_id and use_default_subnetpool cannot both be specified.")
-    pool = pools.pool_for(tx, ctx, body)
+    pool = pools.pool_for(tx, body)
     if pool is not None:
         cidr = pools.cut(tx, pool, body.project_id, body.cidr, body.prefixlen)
         if body.ip_version is not None and body.ip_version != cidr.version:

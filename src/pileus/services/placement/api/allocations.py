@@ -10,7 +10,18 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Body, Name, at_most, since
-from pileus.services.placement.api.router import OPERATOR, UUID, ClassName, Generation, Uuid, Uuids, api, dashed
+from pileus.kernel.rest.references import SomeProject, SomeUser
+from pileus.services.placement.api.router import (
+    OPERATOR,
+    UUID,
+    ClassName,
+    Generation,
+    ProviderId,
+    Uuid,
+    Uuids,
+    api,
+    dashed,
+)
 from pileus.services.placement.app import claims, inventory
 from pileus.services.placement.app.claims import Claim
 from pileus.services.placement.model import MAX_INT, Provider
@@ -28,12 +39,13 @@ INCOMPLETE = "00000000-0000-0000-0000-000000000000"
 UNKNOWN = "unknown"
 Amount = Annotated[int, msgspec.Meta(ge=1, le=MAX_INT)]
 Amounts = Annotated[dict[ClassName, Amount], at_most(100, 1)]
-Owner = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+OfProject = Annotated[SomeProject, msgspec.Meta(min_length=1)]
+OfUser = Annotated[SomeUser, msgspec.Meta(min_length=1)]
 ConsumerType = Annotated[str, msgspec.Meta(pattern="^([A-Z0-9_]+|unknown)$", min_length=1, max_length=255)]
 
 
 class ProviderReference(Body):
-    uuid: Uuid
+    uuid: ProviderId
 
 
 class OldAllocation(Body):
@@ -43,8 +55,8 @@ class OldAllocation(Body):
 
 class OldBody(Body):
     allocations: Annotated[list[OldAllocation], at_most(100, 1)]
-    project_id: Annotated[Owner | UnsetType, since("1.8")] = UNSET
-    user_id: Annotated[Owner | UnsetType, since("1.8")] = UNSET
+    project_id: Annotated[OfProject | UnsetType, since("1.8")] = UNSET
+    user_id: Annotated[OfUser | UnsetType, since("1.8")] = UNSET
 
 
 class Resources(Body):
@@ -54,8 +66,8 @@ class Resources(Body):
 
 class Allocations(Body):
     allocations: Annotated[dict[Uuid, Resources], at_most(100)]
-    project_id: Owner
-    user_id: Owner
+    project_id: OfProject
+    user_id: OfUser
     consumer_generation: Annotated[Generation | UnsetType | None, since("1.28")] = UNSET
     mappings: Annotated[Annotated[dict[Name, Uuids], at_most(100)] | None, since("1.34")] = None
     consumer_type: Annotated[ConsumerType | UnsetType, since("1.38")] = UNSET

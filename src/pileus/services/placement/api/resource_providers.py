@@ -12,7 +12,17 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Body, Request, Response, since
-from pileus.services.placement.api.router import OPERATOR, Generation, Uuid, Uuids, api, created, dashed, links
+from pileus.services.placement.api.router import (
+    OPERATOR,
+    Generation,
+    ProviderId,
+    Uuid,
+    Uuids,
+    api,
+    created,
+    dashed,
+    links,
+)
 from pileus.services.placement.app import inventory, requests
 from pileus.services.placement.app.requests import Group
 from pileus.services.placement.model import Provider, ProviderAggregate, ProviderTrait
@@ -33,12 +43,12 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 class ProviderCreate(Body):
     name: Name
     uuid: Uuid | None = None
-    parent_provider_uuid: Annotated[Uuid | None, since("1.14")] = None
+    parent_provider_uuid: Annotated[ProviderId | None, since("1.14")] = None
 
 
 class ProviderUpdate(Body):
     name: Name
-    parent_provider_uuid: Annotated[Uuid | UnsetType | None, since("1.14")] = UNSET
+    parent_provider_uuid: Annotated[ProviderId | UnsetType | None, since("1.14")] = UNSET
 
 
 class Aggregates(Body):

@@ -10,6 +10,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import ApiError, Invalid
 from pileus.kernel.rest import Api, Microversions, Response, at_most, plain_page
+from pileus.kernel.rest.references import Refers
 from pileus.services.placement.app.inventory import require_provider
 from pileus.services.placement.model import Provider
 
@@ -18,6 +19,7 @@ OPERATOR = policy.ADMIN_OR_SERVICE
 UUID = r"^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$"
 
 Uuid = Annotated[str, msgspec.Meta(max_length=36, pattern=UUID)]
+ProviderId = Annotated[Uuid, Refers("resource_provider", loaded=False)]
 Uuids = Annotated[list[Uuid], at_most(1000)]
 ClassName = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9_]+$", max_length=255)]
 CustomName = Annotated[str, msgspec.Meta(pattern=r"^CUSTOM_[A-Z0-9_]+$", max_length=255)]

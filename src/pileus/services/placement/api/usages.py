@@ -7,6 +7,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
 from pileus.kernel.policy import ADMIN_OR_SERVICE, READER, Rule
 from pileus.kernel.rest import StrictQuery
+from pileus.kernel.rest.references import SomeProject, SomeUser
 from pileus.services.placement.api.allocations import UNKNOWN
 from pileus.services.placement.api.router import api
 from pileus.services.placement.store import allocations
@@ -15,8 +16,8 @@ USAGES = Rule("placement:usages", f"{ADMIN_OR_SERVICE} or ({READER})")
 
 
 class UsageQuery(StrictQuery):
-    project_id: str
-    user_id: str | None = None
+    project_id: SomeProject
+    user_id: SomeUser | None = None
     consumer_type: str | None = None
 
 

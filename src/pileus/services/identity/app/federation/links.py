@@ -11,20 +11,21 @@ import msgspec
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid
 from pileus.kernel.rest import at_most
+from pileus.services.identity.app.references import ProtocolId, ProviderId
 from pileus.services.identity.model import User
 from pileus.services.identity.model.federation import FederatedUser
 from pileus.services.identity.store import federation
 
 
 class ProtocolLink(msgspec.Struct, forbid_unknown_fields=True):
-    protocol_id: str
+    protocol_id: ProtocolId
     unique_id: str
 
 
 class ProviderLink(msgspec.Struct, forbid_unknown_fields=True):
     """One member of a user's ``federated``."""
 
-    idp_id: str
+    idp_id: ProviderId
     protocols: Annotated[list[ProtocolLink], at_most(20)]
 
 
