@@ -1,5 +1,9 @@
 """What an operation does for a user it does with that user's sight: private types, images of others."""
 
+from pileus.kernel.db import Tx
+from pileus.services.compute.model import Server
+from pileus.services.compute.operations.placing import servers_of_hint
+from pileus.services.compute.store import servers as store
 from tests.api.compute.cloud import Cloud, drivers
 
 TYPES = "/volume/v3/types"
@@ -72,3 +76,43 @@ async def test_an_image_beside_a_volume_that_boots(cloud: Cloud) -> None:
     (volume,) = server["os-extended-volumes:volumes_attached"]
     (guest,) = [guest for driver in drivers(cloud) for guest in await driver.guests()]
     assert guest.disks == (volume["id"],), "no disk of its own beside the volume"
+
+
+async def test_a_hint_leads_only_to_servers_of_the_same_project(cloud: Cloud) -> None:
+    """Nobody gets next to another project's guest, or learns where it is, by knowing its id."""
+    server_id = await cloud.boot()
+
+    def hosts(tx: Tx) -> tuple[frozenset[str], frozenset[str]]:
+        named, stranger = store.get_server(tx, server_id), Server(project_id="another")
+        assert named is not None
+        return servers_of_hint(tx, named, [server_id]), servers_of_hint(tx, stranger, server_id)
+
+    own, foreign = await cloud.runtime.db.read(hosts)
+    assert len(own) == 1
+    assert foreign == frozenset()
+
+
+async def test_foreign_things_in_a_creation_are_answered_like_none(cloud: Cloud) -> None:
+    """What the operator has, and shows nobody: a flavor, an image, a network, a port."""
+    flavor = {"name": "own", "ram": 64, "vcpus": 1, "disk": 0, "os-flavor-access:is_public": False}
+    made = await cloud.ask("POST", "/flavors", 200, {"flavor": flavor}, who=cloud.admin)
+    image = (await cloud.admin.post("/image/v2/images", json={"name": "own", "visibility": "private"})).json()["id"]
+    network = (await cloud.admin.post(f"{NETWORKING}/networks", json={"network": {}})).json()["network"]["id"]
+    body = {"port": {"network_id": network}}
+    port = (await cloud.admin.post(f"{NETWORKING}/ports", json=body)).json()["port"]["id"]
+    for change, id in (
+        (lambda id: {"flavorRef": id}, made["flavor"]["id"]),
+        (lambda id: {"imageRef": id}, image),
+        (lambda id: {"networks": [{"uuid": id}]}, network),
+        (lambda id: {"networks": [{"port": id}]}, port),
+    ):
+        server = {"name": "x", "imageRef": cloud.image_id, "flavorRef": "42", "networks": "none"}
+        refusals = [
+            await cloud.refused("POST", "/servers", 400, {"server": {**server, **change(tried)}}, version="2.37")
+            for tried in (id, NOWHERE)
+        ]
+        assert refusals[0].replace(id, NOWHERE) == refusals[1]
+
+
+NETWORKING = "/networking/v2.0"
+NOWHERE = "00000000-0000-4000-8000-000000000000"

@@ -10,10 +10,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from pileus.kernel import policy
 from pileus.kernel.context import Caller, Context
 from pileus.kernel.db import Row, Tx
-from pileus.kernel.errors import ApiError, Invalid
+from pileus.kernel.errors import ApiError, Invalid, NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Api, Body, Query
-from pileus.kernel.rest.references import Refers, references_in, referred
+from pileus.kernel.rest.references import Refers, each, references_in, referred
 from pileus.kernel.rest.tree import Tree
 from pileus.kernel.service import Service
 from pileus.kernel.testing import client, running
@@ -139,3 +139,26 @@ def test_an_api_that_cannot_load_a_kind_does_not_start():
 
     with pytest.raises(TypeError, match="does not say how"):
         Tree([broken])
+
+
+class Wish(Body):
+    spots: list[Annotated[dict[str, Any], Refers("shelf", at="shelf_id"), Refers("room", loaded=False, at="room")]] = []
+    shelf: Annotated[str | int, Refers("shelf")] = ""
+
+
+def test_an_id_is_found_at_the_key_of_an_object_without_a_struct():
+    wish = Wish(spots=[{"shelf_id": "a", "height": "b"}, {"room": ["c", "d"]}, {"shelf_id": None}], shelf=7)
+    found = [(refers.kind, id, field) for refers, id, field in references_in(wish)]
+    assert found == [
+        ("shelf", "a", "shelf_id"), ("room", "c", "room"), ("room", "d", "room"), ("shelf", "7", "shelf"),
+    ]  # fmt: skip
+
+
+def test_a_resolver_of_a_function_for_one_leaves_out_what_is_not_found():
+    def find(tx: Any, ctx: Any, id: str) -> str:
+        if id == "nowhere":
+            raise NotFound("not there")
+        return f"row {id}"
+
+    nothing: Any = None
+    assert each(find)(nothing, nothing, ["a", "nowhere", "b"]) == {"a": "row a", "b": "row b"}

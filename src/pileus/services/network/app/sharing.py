@@ -130,8 +130,8 @@ def check_unneeded(tx: Tx, row: Share, instead: str | None = None) -> None:
     thing = tx.get(KINDS[row.object_type], row.object_id)
     if row.action == EXTERNAL and row.target_project == EVERYBODY and getattr(thing, "is_default", False):
         raise _needed(row, "default external networks must be shared with everybody")
-    if dependent := dependents(tx, row, instead):
-        raise _needed(row, f"project {sorted(dependent)[0]}")
+    if dependents(tx, row, instead):
+        raise _needed(row, "another project uses it")
 
 
 def _needed(row: Share, why: str) -> Conflict:
