@@ -110,3 +110,14 @@ def internal(policy: Policy, *, project_id: str | None = None, user_id: str | No
     """Return the context of work that no request asked for (bootstrap, reconcilers): it may do everything."""
     roles = frozenset({"admin", "manager", "member", "reader", "service"})
     return Context(Caller(user_id=user_id, project_id=project_id, system=True, roles=roles, internal=True), policy)
+
+
+def seeing_as(policy: Policy, *, project_id: str, user_id: str | None, admin: bool) -> Context:
+    """Return the context of what is done later for a user, with that user's sight and no more.
+
+    It is a member's of a project, or an administrator's, who sees everything.
+    """
+    roles = frozenset({"member", "reader"})
+    return Context(
+        Caller(user_id=user_id, project_id=project_id, roles=roles | {"admin", "manager"} if admin else roles), policy
+    )

@@ -4,12 +4,12 @@ Rule: what is made or read for a user is made with that user's sight (``seeing_a
 server has already is done with every right (``acting``).
 """
 
-from pileus.kernel.context import Caller, Context, internal
+from pileus.kernel import context
+from pileus.kernel.context import Context, internal
 from pileus.kernel.policy import Policy
 from pileus.services.compute.model import Server
 
 _POLICY = Policy()
-_MEMBER = frozenset({"member", "reader"})
 
 
 def acting_for(project_id: str | None, user_id: str | None) -> Context:
@@ -24,5 +24,4 @@ def acting(server: Server) -> Context:
 
 def seeing_as(server: Server, *, admin: bool) -> Context:
     """Return the context of who asked for a server: a member of its project, or ``admin``, who sees everything."""
-    roles = _MEMBER | {"admin", "manager"} if admin else _MEMBER
-    return Context(Caller(user_id=server.user_id, project_id=server.project_id, roles=roles), _POLICY)
+    return context.seeing_as(_POLICY, project_id=server.project_id, user_id=server.user_id, admin=admin)

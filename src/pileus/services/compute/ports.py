@@ -13,7 +13,6 @@ from pileus.kernel.errors import Conflict, Invalid, NotFound
 from pileus.kernel.operations import Operation
 from pileus.kernel.policy import ADMIN, Rule
 from pileus.kernel.rest.references import referred
-from pileus.services.compute.acting import acting
 from pileus.services.compute.model import Nic, Server
 from pileus.services.compute.store import servers as store
 from pileus.services.compute.wanted import WantedNic
@@ -135,11 +134,11 @@ def security_groups(tx: Tx, ctx: Context, names: Sequence[str]) -> list[tuple[st
     return [(id, found[id]) for id in ids]
 
 
-def plug_all(tx: Tx, server: Server, nics: Sequence[WantedNic], group_ids: Sequence[str]) -> None:
-    """Make or take the ports of a new server."""
+def plug_all(tx: Tx, sight: Context, server: Server, nics: Sequence[WantedNic], group_ids: Sequence[str]) -> None:
+    """Make or take the ports of a new server, on networks and of ports that ``sight`` may use by now."""
     if not nics:
         return
-    port_ids = [_take(tx, server, wanted, group_ids) for wanted in nics]
+    port_ids = [_take(tx, sight, server, wanted, group_ids) for wanted in nics]
     ports = public.ports_by_id(tx, port_ids)
     cards = [
         _card_of(server, wanted, ports[port_id], position)
@@ -149,10 +148,10 @@ def plug_all(tx: Tx, server: Server, nics: Sequence[WantedNic], group_ids: Seque
     _show(tx, server, cards, ports)
 
 
-def plug(tx: Tx, server: Server, wanted: WantedNic, group_ids: Sequence[str]) -> Nic:
+def plug(tx: Tx, sight: Context, server: Server, wanted: WantedNic, group_ids: Sequence[str]) -> Nic:
     """Make or take one more port for a server."""
     position = max((nic.position for nic in store.list_nics(tx, server.id)), default=-1) + 1
-    port_id = _take(tx, server, wanted, group_ids)
+    port_id = _take(tx, sight, server, wanted, group_ids)
     tx.flush()
     nic = _card_of(server, wanted, public.ports_by_id(tx, [port_id])[port_id], position)
     tx.add(nic)
@@ -160,15 +159,15 @@ def plug(tx: Tx, server: Server, wanted: WantedNic, group_ids: Sequence[str]) ->
     return nic
 
 
-def _take(tx: Tx, server: Server, wanted: WantedNic, group_ids: Sequence[str]) -> str:
+def _take(tx: Tx, sight: Context, server: Server, wanted: WantedNic, group_ids: Sequence[str]) -> str:
     """Make the port asked for, or take the one that is there; return its id."""
-    ctx, zone = acting(server), server.availability_zone or "nova"
+    zone = server.availability_zone or "nova"
     if wanted.port_id is not None:
-        public.claim_port(tx, ctx, wanted.port_id, server_id=server.id, zone=zone, dns_name=_dns_name(server))
+        public.claim_port(tx, sight, wanted.port_id, server_id=server.id, zone=zone, dns_name=_dns_name(server))
         return wanted.port_id
     return public.create_port_for_server(
         tx,
-        ctx,
+        sight,
         network_id=wanted.network_id,
         server_id=server.id,
         project_id=server.project_id,

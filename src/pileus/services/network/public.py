@@ -120,7 +120,7 @@ def create_port_for_server(
 ) -> str:
     """Add a port for a server and return its id; ``security_group_ids`` None means the project's default group."""
     network = network_store.get_network(tx, network_id)
-    if network is None:
+    if network is None or not sharing.may_use(tx, ctx, "network", network, SHARED, EXTERNAL):
         raise network_not_found(network_id)
     secure = network.port_security_enabled
     chosen = list(security_group_ids) if security_group_ids is not None else [groups.default_group(tx, project_id)]

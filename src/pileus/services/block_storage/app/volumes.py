@@ -100,6 +100,7 @@ def create_volume(tx: Tx, ctx: Context, wanted: NewVolume) -> Volume:
             image_id=wanted.image_id,
             image_format=origin.image_format,
             backup_id=wanted.backup_id,
+            by_admin=ctx.is_admin,
         ),
     )
     events.emit(tx, "block_storage.volume.created", volume.id, ctx=ctx)

@@ -9,11 +9,15 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from pileus.kernel.context import seeing_as
 from pileus.kernel.db import Database, Tx
+from pileus.kernel.policy import Policy
 from pileus.kernel.runtime import runtime_of
+from pileus.services.block_storage.model import Volume
 from pileus.services.image import public as image_service
 from pileus.services.object_store.public import Sending
 
+_POLICY = Policy()
 BLOCK_BYTES = 1 << 20
 
 
@@ -22,6 +26,12 @@ def path_for(db: Database, name: str) -> Path:
     folder = runtime_of(db).config.state / "block_storage" / "images"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder / name
+
+
+def require_seen(tx: Tx, volume: Volume, image_id: str, *, admin: bool) -> None:
+    """Raise NotFound unless who asked for a volume sees the image now: it may have been hidden since."""
+    sight = seeing_as(_POLICY, project_id=volume.project_id, user_id=volume.user_id, admin=admin)
+    image_service.get_image(tx, sight, image_id)
 
 
 async def fetch(db: Database, image_id: str, name: str) -> str:

@@ -21,6 +21,8 @@ class CreateVolume(msgspec.Struct, frozen=True):
     image_id: str | None = None
     image_format: str = "raw"
     backup_id: str | None = None
+    by_admin: bool = True
+    """Whose sight its sources are looked for with: an administrator's, or a member's of the volume's project."""
 
 
 class DeleteVolume(msgspec.Struct, frozen=True):
@@ -93,9 +95,11 @@ def _not_reverted(tx: Tx, input: RevertVolume, reason: str) -> None:
     _set_snapshot(tx, input.snapshot_id, model.AVAILABLE)
 
 
-def plan(tx: Tx, volume_id: str) -> Plan:
-    """Choose the host of a new volume and say from what it is made there."""
-    volume = _get(tx, volume_id)
+def plan(tx: Tx, input: CreateVolume) -> Plan:
+    """Choose the host of a new volume and say from what it is made there, if that may be seen by now."""
+    volume = _get(tx, input.volume_id)
+    if input.image_id is not None:
+        images.require_seen(tx, volume, input.image_id, admin=input.by_admin)
     source: Source = Blank()
     origin: Volume | None = None
     if volume.snapshot_id is not None:
@@ -114,7 +118,7 @@ def plan(tx: Tx, volume_id: str) -> Plan:
 @operation("volume.create", input=CreateVolume, deadline_s=3600, on_failure=_not_created)
 async def create_volume(op: Operation, input: CreateVolume) -> None:
     """Choose a host, fetch the image if there is one, make the file."""
-    planned = await op.commit("plan", plan, input.volume_id)
+    planned = await op.commit("plan", plan, input)
     source = planned.source
     if input.image_id is not None:
         path = await op.step("fetch image", images.fetch, op.db, input.image_id, op.id, undo=_drop_image)

@@ -16,7 +16,7 @@ def attach(tx: Tx, ctx: Context, server: Server, request: ports.Request) -> tupl
     wanted = ports.resolve(tx, ctx, asked, count=1)
     if not wanted:
         raise Invalid("There is no network to attach an interface to: name one, or create one.")
-    nic = ports.plug(tx, server, wanted[0], group_ids=())
+    nic = ports.plug(tx, ctx, server, wanted[0], group_ids=())
     ports.refresh_addresses(tx, server)
     given = NicInput(server_id=server.id, host=server.host, port_id=nic.port_id)
     return nic, run(tx, ctx, lifecycle.ATTACH_INTERFACE, server, given)

@@ -117,8 +117,8 @@ def claim(tx: Tx, input: CreateServer, settings: ComputeSettings) -> Claimed:
     if server is None:
         raise NotFound(f"Instance {input.server_id} could not be found: it was deleted.")
     place(tx, server, settings, host=input.host, forced=input.forced)
-    ports.plug_all(tx, server, input.nics, input.group_ids)
     sight = seeing_as(server, admin=input.by_admin)
+    ports.plug_all(tx, sight, server, input.nics, input.group_ids)
     if server.image_id is not None:
         images.find(tx, sight, server.image_id)
     pending = tuple(_claim_volume(tx, sight, server, volume) for volume in input.volumes)
