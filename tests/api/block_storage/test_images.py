@@ -177,3 +177,26 @@ async def test_a_volume_in_use_is_uploaded_by_force_only(cloud: Cloud) -> None:
     answer = await cloud.act(volume["id"], "os-volume_upload_image", {**body, "force": True})
     await image_is(cloud, answer.json()["os-volume_upload_image"]["image_id"], "active")
     await cloud.until("volume", volume["id"], "in-use")
+
+
+async def test_an_image_hidden_meanwhile_becomes_no_volume(cloud: Cloud) -> None:
+    """The operation looks for it with the sight of who asked, not with the service's."""
+    wish = {"name": "lent", "disk_format": "raw", "container_format": "bare", "visibility": "public"}
+    image = (await cloud.admin.post("/image/v2/images", json=wish)).json()["id"]
+    octets = {"Content-Type": "application/octet-stream"}
+    assert (await cloud.admin.put(f"/image/v2/images/{image}/file", content=b"lent", headers=octets)).status_code == 204
+    await cloud.runtime.worker.stop()
+    answer = await cloud.http.post("/volume/v3/volumes", json={"volume": {"size": 1, "imageRef": image}})
+    assert answer.status_code == 202, answer.text
+    patch = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+    hidden = [{"op": "replace", "path": "/visibility", "value": "private"}]
+    assert (await cloud.admin.patch(f"/image/v2/images/{image}", json=hidden, headers=patch)).status_code == 200
+    await cloud.runtime.worker.start()
+    id = answer.json()["volume"]["id"]
+    status = ""
+    for _ in range(500):
+        status = (await cloud.http.get(f"/volume/v3/volumes/{id}")).json()["volume"]["status"]
+        if status != "creating":
+            break
+        await asyncio.sleep(0.01)
+    assert status == "error"
