@@ -33,7 +33,7 @@ SECRET = "a secret that is looked up as such"
 EXCEPTIONS = {
     "network.*.device_id": FREE,
     "identity.DomainCreate.explicit_domain_id": OWN,
-    "identity.RegionCreate.id": OWN,
+    "identity.RegionAttributesCreate.id": OWN,
     "identity.MappingCreate.id": OWN,
     "identity.MappingUpdate.id": OWN,
     "compute.FlavorCreate.id": OWN,
