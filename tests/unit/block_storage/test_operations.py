@@ -358,7 +358,7 @@ class RestoreBackup(OnBackup, Change):
     steps = ("find place", "fetch", "clear", "fill", "clean up", "finish")
 
     def change(self, tx: Tx, site: Site, volume: Volume) -> None:
-        backups.restore_backup(tx, site.ctx, tx.get_one(Backup, self.backup), volume.id, None)
+        backups.restore_backup(tx, site.ctx, tx.get_one(Backup, self.backup), volume, None)
 
     async def done(self, site: Site) -> None:
         assert await self.backups(site) == {self.backup: "available"}

@@ -1,6 +1,5 @@
 """The API itself, its version documents, and the list of what it has.  Rule: an extension is listed when it works."""
 
-from dataclasses import replace
 from typing import Any
 
 from pileus.dialects.neutron import NEUTRON, neutron_error
@@ -8,20 +7,17 @@ from pileus.kernel.context import Context
 from pileus.kernel.errors import ApiError, NotFound
 from pileus.kernel.policy import Rule
 from pileus.kernel.rest import Api, Request
-from pileus.kernel.rest.references import Refers, not_found
+from pileus.kernel.rest.references import Refers
 from pileus.services.network.api.extensions import LISTED
 from pileus.services.network.app.limits import LIMITS
 from pileus.services.network.app.refusals import group_not_found
-
-SPELT = {"subnetpool": "subnet_pool", "rbac_policy": "RBAC_policy"}
-"""Kinds of things whose names the sentences and types of errors spell otherwise."""
 
 
 def missing(refers: Refers, id: str, field: str) -> ApiError:
     """Return the refusal of a reference to what the caller does not see: 404, with the thing's own type."""
     if refers.kind == "security_group":
         return group_not_found(id)
-    return not_found(replace(refers, kind=SPELT.get(refers.kind, refers.kind)), id, field)
+    return NEUTRON.not_found(next(one for one in api.resources if one.name == refers.kind), id)
 
 
 api = Api("network", "/v2.0", error=neutron_error, strict=False, dialect=NEUTRON, quotas=LIMITS, missing=missing)
