@@ -135,6 +135,7 @@ ADMINISTRATORS = {
         "network.app.sharing:update_share",  # everybody as the target
     },
     "tells the operation whose sight it has later, as upstream hands its context on": {
+        "block_storage.app.volumes:create_volume",
         "compute.app.create:_begin",
         "compute.app.verbs:rebuild_server",
     },
