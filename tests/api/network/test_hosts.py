@@ -9,7 +9,7 @@ from pileus.services.network import public
 from pileus.services.network.commands import EnsureNetworks
 from pileus.services.network.drivers.base import HostNetworkError
 from pileus.services.network.model import HostWork
-from pileus.services.network.wanted import SecurityGroupSpec
+from pileus.services.network.wanted import Member, SecurityGroupSpec
 
 
 async def until(true):
@@ -34,21 +34,25 @@ async def boot(net, network_id, **more) -> tuple[str, EnsureNetworks]:
             tx, ctx, network_id=network_id, server_id="server", project_id=project, **more
         )
         tx.flush()
-        return port_id, public.bind_ports(tx, [port_id], "fake-1")
+        public.bind_ports(tx, [port_id], "fake-1")
+        return port_id
 
-    return await net.runtime.db.write(work)
+    port_id = await net.runtime.db.write(work)
+    return port_id, await net.runtime.db.read(public.plug_command, [port_id], "fake-1")
 
 
 async def test_one_command_holds_all_that_a_boot_needs(demo):
     network, subnet = await demo.network()
-    other = await demo.make("port", network_id=network["id"])
+    await demo.make("port", network_id=network["id"])  # that no host carries: nobody is told of it
     port_id, command = await boot(demo, network["id"], dns_name="web")
     (port,) = command.ports
-    (group,) = command.security_groups
-    (dhcp,) = command.dhcp
+    (group,) = command.rules
+    (members,) = command.members
+    (dhcp,) = command.served
     assert (port.id, port.ips, port.security_group_ids) == (port_id, ("10.7.0.3",), (group.id,))
-    assert group.member_ips == (other["fixed_ips"][0]["ip_address"], "10.7.0.3")
-    assert [(host.port_id, host.ips, host.hostname) for host in dhcp.hosts] == [(port_id, ("10.7.0.3",), "web")]
+    assert (members.id, members.members) == (group.id, (Member(port_id, ("10.7.0.3",)),))
+    assert port.dhcp is not None
+    assert (port.dhcp.port_id, port.dhcp.ips, port.dhcp.hostname) == (port_id, ("10.7.0.3",), "web")
     assert dhcp.addresses == ("10.7.0.4/24",)
     assert [spec.id for spec in dhcp.subnets] == [subnet["id"]]
     assert [spec.id for spec in command.networks] == [network["id"]]
