@@ -78,9 +78,7 @@ async def test_a_boot_writes_no_more_in_a_large_group_and_network(cloud: Cloud) 
     def fill(tx: Any) -> None:
         ctx = cloud.runtime.internal(project_id=project)
         ids = [
-            public.create_port_for_server(
-                tx, ctx, network_id=network, server_id=f"filler-{number}", project_id=project
-            )
+            public.create_port_for_server(tx, ctx, network_id=network, server_id=f"filler-{number}", project_id=project)
             for number in range(MEMBERS)
         ]
         tx.flush()
