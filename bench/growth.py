@@ -4,14 +4,16 @@ All servers are one project's, in one network and one security group, on ten fak
 """
 
 import asyncio
-import os
+import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from bench.boots import boot
 from bench.cloud import FakeCloud
 from bench.http import Connection
-from bench.requests import Progress, ingredients, lift_quotas
+from bench.requests import Progress, ingredients, lift_quotas, measure
 
 SIZES = (0, 3000, 10000)
 SINGLE = 20
@@ -29,8 +31,21 @@ class Size:
     boot_cpu_ms: float
     boot_ms: float
     port_cpu_ms: float
+    token_cpu_ms: float
+    """Of a token's check in the same minute: what the machine's own mood is judged by."""
     stored_kb: float
-    """What the database file and its log have grown by, for each server since the size before."""
+    """What the database has grown by, for each server since the size before."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What is left of servers that were made, deleted and forgotten: of the database for each, and of memory."""
+
+    servers: int
+    made_kb: float
+    left_kb: float
+    memory_made_kb: float
+    memory_left_kb: float
 
 
 async def run(cloud: FakeCloud, say: Progress, sizes: tuple[int, ...] = SIZES) -> list[Size]:
@@ -50,14 +65,94 @@ async def run(cloud: FakeCloud, say: Progress, sizes: tuple[int, ...] = SIZES) -
         await asyncio.sleep(2)
         boot_cpu, boot_s = await boots(cloud, connection, body)
         there += SINGLE
-        found.append(Size(size, boot_cpu, boot_s * 1000, await ports(cloud, connection, network), grown))
+        port_cpu = await ports(cloud, connection, network)
+        token = (
+            await measure(cloud, connection, "token", "/identity/v3/auth/tokens", headers=headers_of(headers))
+        ).cpu_ms
+        found.append(Size(size, boot_cpu, boot_s * 1000, port_cpu, token, grown))
     connection.close()
     return found
 
 
+def headers_of(headers: dict[str, str]) -> dict[str, str]:
+    """Return the headers by which a token asks about itself."""
+    return {"X-Subject-Token": headers["X-Auth-Token"]}
+
+
+async def end(cloud: FakeCloud, say: Progress, servers: int) -> Ended:
+    """Make servers, delete them, have everything about them forgotten, and see what is left.
+
+    What forgets runs when the server starts: once to delete, once more to give the space back.
+    """
+    headers = {"X-Auth-Token": await cloud.login("admin"), "OpenStack-API-Version": "compute 2.96"}
+    connection = Connection(cloud.url, headers)
+    await lift_quotas(cloud, connection)
+    image, flavor, network = await ingredients(connection)
+    body: dict[str, object] = {"name": "ends", "imageRef": image, "flavorRef": flavor, "networks": [{"uuid": network}]}
+    await fill(connection, body, 2 * TOGETHER, say)  # caches are filled by the first
+    before, memory = stored(cloud), cloud.pss_mb()
+    await fill(connection, body, servers, say)
+    made, memory_made = stored(cloud), cloud.pss_mb()
+    await delete_all(connection, say)
+    memory_left = cloud.pss_mb()
+    connection.close()
+    settings = cloud.state / "pileus.toml"
+    named = ("operations_days", "failed_operations_days", "events_days", "requests_days")
+    nothing = "".join(f"{name} = 0.0\n" for name in named)
+    text = settings.read_text() if settings.exists() else ""
+    settings.write_text(f"{text}\n[history]\n{nothing}\n[compute]\nkeep_deleted_days = 1e-9\n")
+    for what in ("forgetting", "giving back"):
+        say(what)
+        await asyncio.to_thread(cloud.down)
+        await asyncio.to_thread(cloud.up)
+        await steady(cloud)
+    each = 1000 * servers
+    return Ended(
+        servers,
+        (made - before) / each,
+        (stored(cloud) - before) / each,
+        (memory_made - memory) * 1e6 / each,
+        (memory_left - memory) * 1e6 / each,
+    )
+
+
+async def delete_all(connection: Connection, say: Progress) -> None:
+    """Delete every server and wait until all are gone."""
+    while True:
+        answer = await connection.request("GET", "/compute/v2.1/servers?limit=500")
+        servers = answer.expect(200).json()["servers"]
+        if not servers:
+            return
+        say(f"deleting {len(servers)} servers and more")
+        for server in servers:
+            (await connection.request("DELETE", f"/compute/v2.1/servers/{server['id']}")).expect(204, 404)
+        await asyncio.sleep(1)
+
+
+@contextmanager
+def database(cloud: FakeCloud) -> Iterator[sqlite3.Connection]:
+    """Open the database of a cloud to look at it."""
+    with closing(sqlite3.connect(f"file:{cloud.state / 'pileus.db'}?mode=ro", uri=True)) as connection:
+        yield connection
+
+
 def stored(cloud: FakeCloud) -> int:
-    """Return the bytes of the database with its log."""
-    return sum(os.path.getsize(file) for file in cloud.state.glob("*.db*") if file.is_file())
+    """Return the bytes of the database, its log not counted."""
+    with database(cloud) as connection:
+        pages, size = (connection.execute(f"pragma {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    return pages * size
+
+
+async def steady(cloud: FakeCloud) -> None:
+    """Wait until a quarter of a minute has deleted nothing and given nothing back."""
+    last, since = (0, 0), time.monotonic()
+    while time.monotonic() - since < 15:
+        with database(cloud) as connection:
+            free = connection.execute("pragma freelist_count").fetchone()[0]
+        now = (stored(cloud), free)
+        if now != last:
+            last, since = now, time.monotonic()
+        await asyncio.sleep(1)
 
 
 async def fill(connection: Connection, body: dict[str, object], amount: int, say: Progress) -> int:
