@@ -12,6 +12,9 @@ import msgspec
 from pileus.services.network.drivers.base import HostNetworkError, NetworkDriver
 from pileus.services.network.wanted import DhcpHost, DhcpSpec, GroupMembers, PortSpec, RuleSpec, SecurityGroupSpec
 
+REMEMBERED = 20_000
+"""Groups that went of which is remembered when, lest a late word brings them back."""
+
 
 @dataclass
 class Known:
@@ -126,6 +129,8 @@ class Groups:
         for memory in (self._rules, self._members, self._rules_at):
             memory.pop(id, None)
         self._gone_at[id] = stamp
+        if len(self._gone_at) > REMEMBERED:
+            del self._gone_at[next(iter(self._gone_at))]
 
 
 @dataclass
