@@ -11,7 +11,7 @@ import statistics
 
 from rich.console import Console
 
-from bench import boots, guests, identity, networks, requests, simulation, streams
+from bench import boots, growth, guests, identity, networks, requests, simulation, streams
 from bench.cloud import FakeCloud
 from bench.page import put, replace, table, today
 
@@ -19,7 +19,8 @@ from bench.page import put, replace, table, today
 def main() -> None:
     """Run all parts, or those named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parts = "start, requests, identity, boots, streams, simulation (all by default); networks, guests (as root)"
+    parts = "start, requests, identity, boots, streams, simulation (all by default); growth, ends (long);"
+    parts += " networks, guests (as root)"
     parser.add_argument("parts", nargs="*", help=parts)
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     words = parser.parse_args()
@@ -133,6 +134,38 @@ def guest(say: requests.Progress) -> str:
     )
 
 
+def nothing_grows(say: requests.Progress) -> str:
+    """Return the table of what boots and ports cost among many servers."""
+    with FakeCloud() as cloud:
+        sizes = asyncio.run(growth.run(cloud, say))
+    costs = ("boot, CPU", "boot, time", "port, CPU", "token check, CPU", "database, each")
+    rows = [
+        (
+            f"{one.servers:,}",
+            f"{one.boot_cpu_ms:.1f} ms",
+            f"{one.boot_ms:.0f} ms",
+            f"{one.port_cpu_ms:.1f} ms",
+            f"{one.token_cpu_ms:.2f} ms",
+            f"{one.stored_kb:.1f} KB" if one.servers else "",
+        )
+        for one in sizes
+    ]
+    return table(("servers in one group and network", *costs), rows)
+
+
+def everything_ends(say: requests.Progress) -> str:
+    """Return the table of what is left of servers that were deleted and forgotten."""
+    with FakeCloud() as cloud:
+        found = asyncio.run(growth.end(cloud, say, 2000))
+    return table(
+        (f"each of {found.servers:,} servers takes", "made", "deleted", "forgotten"),
+        [
+            ("of the database", f"{found.made_kb:.1f} KB", "", f"{found.left_kb:.1f} KB"),
+            ("of the server's memory", f"{found.memory_made_kb:.1f} KB", f"{found.memory_left_kb:.1f} KB", ""),
+        ],
+    )
+
+
 PARTS = {
     "start": start,
     "requests": reads,
@@ -142,6 +175,8 @@ PARTS = {
     "simulation": simulated,
     "networks": network,
     "guests": guest,
+    "growth": nothing_grows,
+    "ends": everything_ends,
 }
 
 

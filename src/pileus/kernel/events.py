@@ -291,12 +291,19 @@ def _kinds_after(tx: Tx, sequence: int) -> tuple[int, set[str]]:
     return last, set(tx.connection().execute(_KINDS, {"after": sequence, "last": last}).scalars())
 
 
-def forget(tx: Tx, kind: str, consumer: str, older_than: timedelta) -> None:
-    """Remove events of a kind of which there are many, sooner than others, once their consumer is past them."""
+def forget(tx: Tx, kind: str, consumer: str, older_than: timedelta, limit: int) -> int:
+    """Remove events of a kind of which there are many, sooner than others, once their consumer is past them.
+
+    At most ``limit``, oldest first; return how many.
+    """
     cursor = tx.get(EventCursor, consumer)
-    if cursor is not None:
-        past = Event.sequence <= cursor.sequence
-        tx.execute(delete(Event).where(Event.kind == kind, past, Event.at < clock.now() - older_than))
+    if cursor is None:
+        return 0
+    past = Event.kind == kind, Event.sequence <= cursor.sequence, Event.at < clock.now() - older_than
+    old = list(tx.scalars(select(Event.sequence).where(*past).order_by(Event.sequence).limit(limit)))
+    if old:
+        tx.execute(delete(Event).where(Event.sequence.in_(old)))
+    return len(old)
 
 
 async def consume_forever(runtime: "Runtime") -> None:

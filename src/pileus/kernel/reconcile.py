@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from types import MappingProxyType
-from typing import Concatenate, ParamSpec
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Engine, String, Text
@@ -19,6 +19,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from pileus.kernel import clock, ids
 from pileus.kernel.bus.base import Bus
+from pileus.kernel.config import Configuration, Settings
 from pileus.kernel.db import Database, Row, Tx, after_commit
 from pileus.kernel.operations.listeners import engine_of
 from pileus.kernel.operations.owner import is_dead, new_owner
@@ -29,7 +30,11 @@ NUDGE = "reconcile.nudge"
 """The topic that carries nudges; the message is the reconciler's name."""
 LONGEST_DELAY_S = 300.0
 PAUSE_S = 0.1
-P = ParamSpec("P")
+HOLD_S = 0.01
+"""How long a transaction that only deletes shall take: half of what anybody else may have to wait for it."""
+FEWEST, MOST = 20, 1000
+"""Rows of one such transaction; it begins with the fewest."""
+S = TypeVar("S", bound=Settings)
 
 
 class ReconcilerRow(Row):
@@ -51,13 +56,29 @@ class World:
 
     db: Database
     bus: Bus
+    config: Configuration | None = None
 
-    async def forget(self, work: Callable[Concatenate[Tx, P], int], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Run ``work``, which deletes some of what is old and returns how much, until there is no more.
+    def settings(self, kind: type[S]) -> S:
+        """Return a table of the cloud's settings; as it is by default where there is no cloud."""
+        return kind() if self.config is None else self.config.get(kind)
 
-        A chunk at a time, with pauses: no transaction is long, and whoever else writes gets a turn.
+    async def forget(self, work: Callable[..., int], *args: Any) -> None:
+        """Run ``work(tx, *args, limit)``, which deletes some of what is old and returns how much, until none is left.
+
+        With pauses, so that whoever else writes gets a turn; ``limit`` follows from how long it took before.
         """
-        while await self.db.write(work, *args, **kwargs):
+        limit = FEWEST
+
+        def timed(tx: Tx) -> tuple[int, float]:
+            began = clock.monotonic()
+            return work(tx, *args, limit), clock.monotonic() - began
+
+        while True:
+            done, took_s = await self.db.write(timed)
+            if not done:
+                return
+            fits = int(done * HOLD_S / took_s) if took_s > 0 else MOST
+            limit = min(max(fits, FEWEST), 2 * limit, MOST)
             await clock.sleep(PAUSE_S)
 
 
@@ -121,9 +142,10 @@ class Reconcilers:
         owner: str | None = None,
         lease_s: float = 60.0,
         is_dead: Callable[[str], bool] = is_dead,
+        config: Configuration | None = None,
     ) -> None:
         self.owner = owner or new_owner()
-        self._world = World(db, bus)
+        self._world = World(db, bus, config)
         self._names = names
         self._lease = timedelta(seconds=lease_s)
         self._is_dead = is_dead

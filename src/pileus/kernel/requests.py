@@ -16,11 +16,10 @@ from pileus.kernel import clock
 from pileus.kernel.context import Context
 from pileus.kernel.db import Row, Tx
 from pileus.kernel.events import Event
+from pileus.kernel.history import HistorySettings
 from pileus.kernel.operations.model import OperationRow, StepRow
 from pileus.kernel.reconcile import World, reconciler
 
-KEEP = timedelta(days=7)
-CHUNK = 1000
 RECENT = 5000
 LONGEST_PATH = 1000
 LONGEST_REFUSAL = 500
@@ -158,9 +157,10 @@ def trace(tx: Tx, id: str, recent: Recent | None = None) -> Trace | None:
     return Trace(id, answered, [(operation, steps[operation.id]) for operation in begun], told)
 
 
-def forget(tx: Tx, limit: int = CHUNK) -> int:
+def forget(tx: Tx, kept: HistorySettings, limit: int) -> int:
     """Delete requests that are old enough, at most ``limit``; return how many there were."""
-    old = list(tx.scalars(select(RequestRow.id).where(RequestRow.at < clock.now() - KEEP).limit(limit)))
+    before = clock.now() - timedelta(days=kept.requests_days)
+    old = list(tx.scalars(select(RequestRow.id).where(RequestRow.at < before).order_by(RequestRow.at).limit(limit)))
     if old:
         tx.execute(delete(RequestRow).where(RequestRow.id.in_(old)))
     return len(old)
@@ -169,4 +169,4 @@ def forget(tx: Tx, limit: int = CHUNK) -> int:
 @reconciler("kernel.request_history", every_s=3600)
 async def prune_requests(world: World) -> None:
     """Forget old requests."""
-    await world.forget(forget)
+    await world.forget(forget, world.settings(HistorySettings))

@@ -78,7 +78,7 @@ class Runtime:
         if isinstance(self.bus, ZmqBus):
             self.bus.attend(self.hosts)
         self.worker = Worker(self.db, self.bus)
-        self.reconcilers = Reconcilers(self.db, self.bus)
+        self.reconcilers = Reconcilers(self.db, self.bus, config=self.config)
         self.local_hosts: LocalHosts | None = None
         self.ready = False
         self._parts: dict[Any, Any] = {}

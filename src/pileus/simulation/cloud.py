@@ -117,7 +117,7 @@ class Cloud:
         owner = f"{name}/{self._starts}"
         process.owner = owner
         runtime.worker = Worker(database, bus, owner=owner, observe=self._observe, is_dead=self._is_dead)
-        runtime.reconcilers = Reconcilers(database, bus, owner=owner, is_dead=self._is_dead)
+        runtime.reconcilers = Reconcilers(database, bus, owner=owner, is_dead=self._is_dead, config=runtime.config)
         control = self.controls[name] = Control(process, runtime)
         self.loop.spawn(process, self._run(control))
         return control

@@ -160,6 +160,28 @@ def _mortal_consumers() -> list[Patch]:
     return [(runtime, "consume_forever", consume), (runtime.Runtime, "keep", once)]
 
 
+def _lost_differences() -> list[Patch]:
+    members = _service("network.store.members")
+    before, seen = members.note, [0]
+
+    def note(tx: Any, groups_of_ports: Any) -> bool:
+        seen[0] += 1
+        return seen[0] % 5 != 0 and before(tx, groups_of_ports)
+
+    return [(members, "note", note)]
+
+
+def _late_followers() -> list[Patch]:
+    members = _service("network.store.members")
+    told = members.told
+
+    def later(tx: Any, host: str, stamp: int, orders: Any) -> None:
+        members.settle(tx)
+        told(tx, host, 10**9, orders)
+
+    return [(members, "told", later)]
+
+
 def _keep_host() -> list[Patch]:
     store = _service("compute.store.servers")
     before = store.touch
@@ -251,6 +273,21 @@ MUTATIONS = [
         "hosts are not told",
         "changes of networks are not written down for hosts",
         lambda: [(_service("network.store.work"), "add", _nothing)],
+    ),
+    Mutation(
+        "a difference is lost",
+        "of each fifth change of a group's members nothing is written down for the hosts that follow the group",
+        _lost_differences,
+    ),
+    Mutation(
+        "gaps are not seen",
+        "hosts take differences of a group's members whatever they know of it",
+        lambda: [(_service("network.told").Known, "completed_by", lambda self, told, stamp: True)],
+    ),
+    Mutation(
+        "a host follows too late",
+        "a host follows a group only once it has been told all of it: what changes meanwhile is missed",
+        _late_followers,
     ),
     Mutation(
         "a failed build keeps its host",

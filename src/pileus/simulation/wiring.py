@@ -34,7 +34,10 @@ def _ports(ask: Ask, host: str, driver: Any) -> list[str]:
 
 
 def _rules(ask: Ask, host: str, driver: Any) -> list[str]:
-    """Compare the groups of the ports that are plugged here, and the members of those that their rules name."""
+    """Compare the groups of the ports that are plugged here, and the members of those that their rules name.
+
+    A port that no host carries is no member.
+    """
     wrong = []
     used = ask(
         "select distinct g.group_id, p.id from network_port_security_groups g join network_ports p on p.id = g.port_id"
@@ -58,10 +61,9 @@ def _rules(ask: Ask, host: str, driver: Any) -> list[str]:
     for group in sorted(named):
         members = {ip for (ip,) in ask(
             "select a.ip from network_addresses a join network_port_security_groups g on g.port_id = a.port_id"
-            f" where g.group_id = '{group}'"
+            f" join network_ports p on p.id = a.port_id where g.group_id = '{group}' and p.binding_host <> ''"
         )}  # fmt: skip
-        spec = driver.security_groups.get(group)
-        found = set() if spec is None else set(spec.member_ips)
+        found = driver.members.get(group, set())
         if found != members:
             wrong.append(f"rules on {host}: group {group} has members {sorted(found)}, and the rows {sorted(members)}")
     return wrong

@@ -1,14 +1,16 @@
 """The pages over a fake cloud: who gets in, what is shown, what forms do, and what they refuse."""
 
+import asyncio
 import re
 
 import httpx
 import pytest
 
+from pileus.kernel.errors import Unavailable
 from pileus.kernel.testing import client, running
 from pileus.services.dashboard import live
 from pileus.services.dashboard.panel import find_panels
-from pileus.services.identity.testing import password_of
+from pileus.services.identity.testing import login, password_of
 
 PAGES = [panel.slug for panel in find_panels()]
 
@@ -108,3 +110,44 @@ async def test_a_page_misses_nothing_between_its_making_and_its_events(browser, 
     said = [await anext(stream) for _ in range(2)]
     await stream.aclose()
     assert "event: block_storage.volume" in said[1]
+
+
+async def test_a_server_says_why_it_waits(browser, cloud):
+    """What a host goes on refusing is told to the server's owner: the refusal, how often, and the next try."""
+    await log_in(browser, cloud)
+    parts = [part for host in cloud.local_hosts.hosts.values() for part in host.parts]
+    drivers = [part.driver for part in parts if part.service == "compute"]
+
+    def refuse(verb: str, guest_id: str) -> None:
+        raise Unavailable("The hypervisor does not start: its port is taken.")
+
+    for driver in drivers:
+        driver.fault = refuse
+    async with client(cloud, await login(cloud, "demo")) as http:
+        image = (await http.get("/image/v2/images")).json()["images"]
+        made = {"name": "w", "disk_format": "raw", "container_format": "bare"}
+        id = image[0]["id"] if image else (await http.post("/image/v2/images", json=made)).json()["id"]
+        if not image:
+            kind = {"Content-Type": "application/octet-stream"}
+            await http.put(f"/image/v2/images/{id}/file", content=b"0" * 4096, headers=kind)
+        body = {"name": "waits", "imageRef": id, "flavorRef": "42", "networks": "none"}
+        version = {"OpenStack-API-Version": "compute 2.37"}
+        answer = await http.post("/compute/v2.1/servers", json={"server": body}, headers=version)
+        server = answer.json()["server"]["id"]
+    told = (
+        r"Refused (once|\d+ times), last: The hypervisor does not start: its port is taken\. Next try at \d\d:"
+    )
+    for _ in range(300):
+        page = (await browser.get(f"/dashboard/servers/{server}")).text
+        if re.search(told, page):
+            break
+        await asyncio.sleep(0.02)
+    assert re.search(told, page), page
+    for driver in drivers:
+        driver.fault = None
+    for _ in range(1000):
+        page = (await browser.get(f"/dashboard/servers/{server}")).text
+        if "Refused" not in page:
+            break
+        await asyncio.sleep(0.02)
+    assert "Refused" not in page

@@ -218,15 +218,15 @@ async def test_events_of_log_ins_do_not_pile_up(cloud, admin):
 
     def not_written_yet(tx):
         events.emit(tx, AUTHENTICATE, "somebody")
-        events.forget(tx, AUTHENTICATE, CONSUMER, timedelta(seconds=-1))
+        events.forget(tx, AUTHENTICATE, CONSUMER, timedelta(seconds=-1), 100)
         return kinds(tx)
 
     assert AUTHENTICATE in await cloud.db.write(not_written_yet)
     await admin.post("groups", json={"group": {"name": "g"}})
     assert [one for one in await records(cloud) if one["event_type"] == AUTHENTICATE]
-    await cloud.db.write(events.forget, AUTHENTICATE, CONSUMER, timedelta(hours=1))
+    await cloud.db.write(events.forget, AUTHENTICATE, CONSUMER, timedelta(hours=1), 100)
     assert AUTHENTICATE in await cloud.db.read(kinds)
-    await cloud.db.write(events.forget, AUTHENTICATE, CONSUMER, timedelta(0))
+    await cloud.db.write(events.forget, AUTHENTICATE, CONSUMER, timedelta(0), 100)
     assert await cloud.db.read(kinds) == {"identity.group.created"}
 
 

@@ -6,10 +6,13 @@ from sqlalchemy import select
 
 from pileus.kernel.events import Event
 from pileus.services.network import public
-from pileus.services.network.commands import EnsureNetworks
+from pileus.services.network.agent import NetworkPart
+from pileus.services.network.commands import EnsureNetworks, Lacks
 from pileus.services.network.drivers.base import HostNetworkError
-from pileus.services.network.model import HostWork
-from pileus.services.network.wanted import SecurityGroupSpec
+from pileus.services.network.drivers.fake import FakeNetworkDriver
+from pileus.services.network.model import HostWork, MemberChange
+from pileus.services.network.store import members, stamps
+from pileus.services.network.wanted import Member, SecurityGroupSpec
 
 
 async def until(true):
@@ -34,21 +37,25 @@ async def boot(net, network_id, **more) -> tuple[str, EnsureNetworks]:
             tx, ctx, network_id=network_id, server_id="server", project_id=project, **more
         )
         tx.flush()
-        return port_id, public.bind_ports(tx, [port_id], "fake-1")
+        public.bind_ports(tx, [port_id], "fake-1")
+        return port_id
 
-    return await net.runtime.db.write(work)
+    port_id = await net.runtime.db.write(work)
+    return port_id, await net.runtime.db.read(public.plug_command, [port_id], "fake-1")
 
 
 async def test_one_command_holds_all_that_a_boot_needs(demo):
     network, subnet = await demo.network()
-    other = await demo.make("port", network_id=network["id"])
+    await demo.make("port", network_id=network["id"])  # that no host carries: nobody is told of it
     port_id, command = await boot(demo, network["id"], dns_name="web")
     (port,) = command.ports
-    (group,) = command.security_groups
-    (dhcp,) = command.dhcp
+    (group,) = command.rules
+    (members,) = command.members
+    (dhcp,) = command.served
     assert (port.id, port.ips, port.security_group_ids) == (port_id, ("10.7.0.3",), (group.id,))
-    assert group.member_ips == (other["fixed_ips"][0]["ip_address"], "10.7.0.3")
-    assert [(host.port_id, host.ips, host.hostname) for host in dhcp.hosts] == [(port_id, ("10.7.0.3",), "web")]
+    assert (members.id, members.members) == (group.id, (Member(port_id, ("10.7.0.3",)),))
+    assert port.dhcp is not None
+    assert (port.dhcp.port_id, port.dhcp.ips, port.dhcp.hostname) == (port_id, ("10.7.0.3",), "web")
     assert dhcp.addresses == ("10.7.0.4/24",)
     assert [spec.id for spec in dhcp.subnets] == [subnet["id"]]
     assert [spec.id for spec in command.networks] == [network["id"]]
@@ -60,6 +67,51 @@ async def test_one_command_holds_all_that_a_boot_needs(demo):
     events = await demo.runtime.db.read(lambda tx: tx.scalars(select(Event).where(Event.resource_id == port_id)).all())
     assert [event.kind for event in events] == ["network.port.created", "network.port.wired"]
     assert events[1].payload["device_id"] == "server"
+
+
+async def test_nobody_is_told_of_a_port_that_no_host_carries(demo):
+    network, _ = await demo.network()
+    _, command = await boot(demo, network["id"])
+    await demo.runtime.bus.call("fake-1", command)
+    await settled(demo.runtime)
+    stamp = await demo.runtime.db.read(stamps.current)
+    port = await demo.make("port", network_id=network["id"])
+    await demo.update("port", port["id"], fixed_ips=[{"ip_address": "10.7.0.77"}])
+    await demo.drop("port", port["id"])
+    assert await demo.runtime.db.read(stamps.current) == stamp
+
+
+async def settled(runtime):
+    """Wait until hosts have been told all that there is."""
+    left = lambda tx: (*tx.scalars(select(HostWork.id)), *members.pending(tx), *tx.scalars(select(MemberChange.number)))  # noqa: E731
+    for _ in range(500):
+        if not await runtime.db.read(left):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("hosts are not told")
+
+
+async def test_an_agent_that_started_again_says_what_it_lacks_and_is_told_the_whole_once(demo):
+    runtime = demo.runtime
+    network, _ = await demo.network()
+    first, command = await boot(demo, network["id"])
+    await runtime.bus.call("fake-1", command)
+    await settled(runtime)
+    second, command = await boot(demo, network["id"])
+    (told,) = command.members
+    assert told.since, "only what has changed"
+    assert [member.port_id for member in told.members] == [second]
+    driver = FakeNetworkDriver()
+    part = NetworkPart(driver)
+    answer = await part.ensure_networks(command)
+    assert answer.lacks == Lacks(groups=(told.id,), dhcp=(network["id"],))
+    assert driver.members[told.id] == set()
+    assert network["id"] not in driver.dhcp
+    whole = await runtime.db.read(public.lacking_command, "fake-1", answer.lacks)
+    assert not (await part.ensure_networks(whole)).lacks
+    assert len(driver.members[told.id]) == 2
+    assert {host.port_id for host in driver.dhcp[network["id"]].hosts} == {first, second}
+    assert not (await part.ensure_networks(command)).lacks
 
 
 async def test_a_late_command_changes_nothing(demo):

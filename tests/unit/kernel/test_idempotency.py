@@ -108,10 +108,10 @@ async def test_a_quoted_key_is_the_same_key(demo):
 async def test_a_key_is_forgotten_after_a_day(cloud, demo, monkeypatch):
     body = {"volume": {"size": 1}}
     await demo.post(VOLUME, json=body, headers=KEY)
-    assert await cloud.db.write(idempotency.forget) == 0
+    assert await cloud.db.write(idempotency.forget, 10) == 0
     tomorrow = clock.now() + timedelta(hours=24, seconds=1)
     monkeypatch.setattr(idempotency.clock, "now", lambda: tomorrow)
-    assert await cloud.db.write(idempotency.forget) == 1
+    assert await cloud.db.write(idempotency.forget, 10) == 1
     monkeypatch.undo()
     assert "idempotent-replayed" not in (await demo.post(VOLUME, json=body, headers=KEY)).headers
     assert len(await volumes(demo)) == 2

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from pileus.kernel import clock, errors
 from pileus.kernel.agent.host import Host
+from pileus.kernel.history import HistorySettings
 from pileus.kernel.operations import OperationRow, StepRow, alarms, begin, history
 from pileus.kernel.operations.results import result_type
 from pileus.kernel.testing.interruptions import Crash
@@ -158,7 +159,7 @@ async def test_old_operations_are_forgotten_live_ones_never(site, monkeypatch):
     live = await site.begin(Errand("b"))
     later = clock.now() + timedelta(days=30)
     monkeypatch.setattr(history.clock, "now", lambda: later)
-    assert await site.db.write(history.forget) == 1
+    assert await site.db.write(history.forget, HistorySettings(), 10) == 1
     monkeypatch.undo()
     left = await site.db.read(lambda tx: list(tx.scalars(select(OperationRow.id))))
     assert left == [live]

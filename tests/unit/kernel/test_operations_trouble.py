@@ -194,6 +194,38 @@ async def test_what_will_not_get_better_is_not_tried_again(site):
     assert site.yard.calls == ["EnsureBlock t"]
 
 
+async def test_the_log_says_once_what_is_tried_again(site, caplog):
+    words = ["no room just now"]
+
+    def refuse(command) -> None:
+        raise errors.Unavailable(words[0])
+
+    site.yard.before = refuse
+    worker = await site.start_worker()
+    id = await site.begin(Errand("t", undo=False))
+
+    def told() -> list[str]:
+        return [one.getMessage() for one in caplog.records if "tries again" in one.getMessage()]
+
+    async def tried(times: int) -> None:
+        for _ in range(1000):
+            if (await site.db.read(alarms.get_operation, id)).tries >= times:
+                return
+            worker._host_came()
+            await asyncio.sleep(0.005)
+        raise AssertionError("it is not tried again")
+
+    await tried(3)
+    assert len(told()) == 1
+    assert "no room just now" in told()[0]
+    words[0] = "the disk is broken"
+    await tried(6)
+    assert len(told()) == 2
+    site.yard.before = None
+    worker._host_came()
+    assert (await site.ended(id)).state == "succeeded"
+
+
 async def test_who_looks_sees_what_is_tried_again(site):
     def refuse(command) -> None:
         raise errors.Unavailable("no room just now")

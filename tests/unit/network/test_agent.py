@@ -16,6 +16,7 @@ from pileus.services.network.drivers.contract import dhcp, group, guest, leg, ne
 from pileus.services.network.drivers.fake import FakeNetworkDriver
 from pileus.services.network.wanted import (
     ExternalNetworkSpec,
+    GroupRules,
     Inventory,
     NetworkSpec,
     PortSpec,
@@ -44,7 +45,7 @@ def everything(stamp: int, **changes: object) -> EnsureNetworks:
     wanted: dict[str, object] = {
         "networks": (NETWORK,),
         "externals": (ExternalNetworkSpec(network=OUTSIDE),),
-        "security_groups": (GROUP,),
+        "rules": (GroupRules(id=GROUP.id, rules=GROUP.rules),),
         "ports": (PORT,),
         "dhcp": (DHCP,),
         "routers": (ROUTER,),
@@ -113,7 +114,7 @@ async def test_an_older_word_does_not_undo_a_newer_one(part: NetworkPart, driver
 
 async def test_a_port_obeyed_before_still_answers_its_wiring(part: NetworkPart) -> None:
     wired = await part.ensure_networks(everything(5))
-    late = EnsureNetworks(stamp=4, networks=(NETWORK,), security_groups=(GROUP,), ports=(PORT,))
+    late = EnsureNetworks(stamp=4, networks=(NETWORK,), rules=(GroupRules(id=GROUP.id),), ports=(PORT,))
     assert await part.ensure_networks(late) == wired
     await part.ensure_networks(EnsureNetworks(stamp=6, gone=Gone(ports=(PORT.id,))))
     assert (await part.ensure_networks(late)).ports == ()

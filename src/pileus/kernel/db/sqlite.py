@@ -261,6 +261,7 @@ def _engine(
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # begin and commit are ours
+        connection.execute("pragma auto_vacuum=incremental")  # heeded while the file is empty: before all that writes
         connection.execute("pragma journal_mode=wal")
         connection.execute("pragma synchronous=full")
         connection.execute(f"pragma foreign_keys={'on' if foreign_keys else 'off'}")

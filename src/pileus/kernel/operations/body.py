@@ -99,6 +99,21 @@ class Operation(Steps):
             told=(type(command).__name__, host),
         )
 
+    async def command_read(
+        self, name: str, host: str, kind: type[Command[R]], read: Callable[..., Command[R]], *args: Any
+    ) -> R:
+        """Have ``host`` carry out the command that ``read(tx, *args)`` returns each time it is sent.
+
+        For what may be large or change meanwhile: the journal holds none of it.  A repeat that comes while the first
+        is carried out, or after it, joins it; so ``read`` must only say how things are, and what changes afterwards be
+        told by others.
+        """
+
+        async def call(until: datetime) -> R:
+            return await self._call(name, host, await self.db.read(read, *args), until, final=True)
+
+        return await self._effect(name, call, None, kind.returns, None, told=(kind.__name__, host))
+
     async def step(
         self,
         name: str,

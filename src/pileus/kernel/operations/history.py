@@ -6,23 +6,20 @@ from sqlalchemy import delete, select
 
 from pileus.kernel import clock
 from pileus.kernel.db import Tx
+from pileus.kernel.history import HistorySettings
 from pileus.kernel.operations.model import OperationRow, StepRow
 from pileus.kernel.reconcile import World, reconciler
 
-KEEP_SUCCEEDED = timedelta(days=1)
-KEEP_FAILED = timedelta(days=14)
-CHUNK = 500
 
-
-def forget(tx: Tx, limit: int = CHUNK) -> int:
+def forget(tx: Tx, kept: HistorySettings, limit: int) -> int:
     """Delete ended operations that are old enough, with their steps; return how many there were, at most ``limit``."""
     now = clock.now()
     old = [
         id
-        for state, age in (("succeeded", KEEP_SUCCEEDED), ("failed", KEEP_FAILED))
+        for state, days in (("succeeded", kept.operations_days), ("failed", kept.failed_operations_days))
         for id in tx.scalars(
             select(OperationRow.id)
-            .where(OperationRow.state == state, OperationRow.finished_at < now - age)
+            .where(OperationRow.state == state, OperationRow.finished_at < now - timedelta(days=days))
             .order_by(OperationRow.finished_at)
             .limit(limit)
         )
@@ -36,4 +33,4 @@ def forget(tx: Tx, limit: int = CHUNK) -> int:
 @reconciler("kernel.operation_history", every_s=3600)
 async def prune_history(world: World) -> None:
     """Forget old operations."""
-    await world.forget(forget)
+    await world.forget(forget, world.settings(HistorySettings))

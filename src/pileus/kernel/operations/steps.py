@@ -5,6 +5,7 @@ Rule: a step's failure closes the way forward, whatever the body makes of it.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -25,6 +26,7 @@ from pileus.kernel.operations.patience import PASSING, GaveUp, StillRefused, ful
 from pileus.kernel.operations.results import decode, encoder
 from pileus.kernel.operations.scopes import Frame, Scope, Undo, current
 
+log = logging.getLogger("pileus.operations")
 T = TypeVar("T")
 R = TypeVar("R")
 Observer = Callable[[str, Any], None]
@@ -255,9 +257,17 @@ class Steps:
             await self.journal.load()
 
     def _note(self, step: Step, *, forward: bool = True) -> Callable[[Exception, int, float], Awaitable[None]]:
+        told: str | None = None
+
         async def note(error: Exception, attempts: int, wait: float) -> None:
+            nonlocal told
+            if (words := full_sentence(error)) != told:
+                told = words
+                said = "%s of %s waits at %r and tries again: %s"
+                about = {"operation_id": self.id, "step": step.name, "request_id": self.request_id}
+                log.warning(said, self.kind, self.resource, step.name, words, extra=about)
             known = self.journal.steps.get(step.name, step)
-            tried = msgspec.structs.replace(known, attempts=attempts, error=full_sentence(error))
+            tried = msgspec.structs.replace(known, attempts=attempts, error=words)
             next_at = clock.now() + timedelta(seconds=wait)
             with contextlib.suppress(*PASSING):  # a note for the trace; the step itself goes on without it
                 await self.journal.refused(tried, sentence(error), next_at, forward=forward)

@@ -29,7 +29,6 @@ from pileus.kernel.rest.http import Request, Response
 KEEP = timedelta(days=1)
 LONGEST_KEY = 255
 LARGEST_ANSWER = 1 << 20
-CHUNK = 1000
 NONCE_BYTES = 12
 REPLAYED = "Idempotent-Replayed"
 
@@ -148,7 +147,7 @@ def _row(id: str, fingerprint: str, seal: AESGCM, response: Response, ctx: Conte
     )
 
 
-def forget(tx: Tx, limit: int = CHUNK) -> int:
+def forget(tx: Tx, limit: int) -> int:
     """Delete keys that have expired, at most ``limit``; return how many there were."""
     old = list(tx.scalars(select(IdempotencyKey.id).where(IdempotencyKey.expires_at <= clock.now()).limit(limit)))
     if old:

@@ -13,7 +13,7 @@ from pileus.services.compute import metadata, ports
 from pileus.services.compute.commands import Blank, Disk, DiskSource, FromImage, GuestSpec, Nic
 from pileus.services.compute.local_disks import EPHEMERAL, SWAP
 from pileus.services.compute.model import BlockDevice, Flavor, Server
-from pileus.services.compute.ports import EnsureNetworks, Wire
+from pileus.services.compute.ports import Wire
 from pileus.services.compute.store import servers as store
 from pileus.services.compute.wanted import WantedFile
 
@@ -50,11 +50,14 @@ class GuestPlan(msgspec.Struct, frozen=True, kw_only=True):
     swap_mib: int = 0
     disks: tuple[PlannedDisk, ...] = ()
     nics: tuple[PlannedNic, ...] = ()
-    wiring: EnsureNetworks | None = None
-    """The command that plugs the ports on the host."""
     config_drive: dict[str, bytes] | None = None
     bus: str = "virtio"
     nic_model: str = "virtio"
+
+    @property
+    def port_ids(self) -> list[str]:
+        """The ports of its cards."""
+        return [nic.port_id for nic in self.nics]
 
 
 def plan_guest(
@@ -73,7 +76,8 @@ def plan_guest(
     if server is None or server.host is None:
         raise NotFound(f"Instance {server_id} could not be found on any host.")
     nics = store.list_nics(tx, server_id)
-    port_ids = [nic.port_id for nic in nics]
+    if bind:
+        ports.bind(tx, [nic.port_id for nic in nics], server.host)
     return GuestPlan(
         server_id=server.id,
         host=server.host,
@@ -87,7 +91,6 @@ def plan_guest(
         swap_mib=server.flavor["swap"],
         disks=tuple(_disk(device) for device in store.list_devices(tx, server_id) if device.connection),
         nics=tuple(PlannedNic(port_id=nic.port_id, mac=nic.mac) for nic in nics),
-        wiring=(ports.bind if bind else ports.again)(tx, port_ids, server.host),
         config_drive=metadata.config_drive(tx, server, nics, admin_password, files) if server.config_drive else None,
         bus=_choice(server, "hw_disk_bus", ("virtio", "scsi", "sata", "ide")),
         nic_model=_choice(server, "hw_vif_model", ("virtio", "e1000", "rtl8139")),

@@ -213,26 +213,41 @@ def unplug(tx: Tx, server: Server, nic: Nic) -> None:
     refresh_addresses(tx, server)
 
 
-def bind(tx: Tx, port_ids: Sequence[str], host: str) -> EnsureNetworks | None:
-    """Let a host carry ports, and return the command that plugs them; None for none."""
-    return public.bind_ports(tx, port_ids, host) if port_ids else None
+def bind(tx: Tx, port_ids: Sequence[str], host: str) -> None:
+    """Let a host carry ports; ``wire`` has it plug them."""
+    if port_ids:
+        public.bind_ports(tx, port_ids, host)
 
 
-def again(tx: Tx, port_ids: Sequence[str], host: str) -> EnsureNetworks | None:
-    """Return the command that plugs ports their host carries already; None for none."""
-    return public.port_commands(tx, port_ids, host) if port_ids else None
+async def wire(op: Operation, host: str, port_ids: Sequence[str], *, step: str = "ports") -> list[Wire]:
+    """Have a host plug the ports that it carries; return what it made of them.
 
-
-async def wire(op: Operation, host: str, command: EnsureNetworks | None, *, step: str = "ports") -> list[Wire]:
-    """Have a host plug ports; return what it made of those the command names."""
-    if command is None:
+    What it is told is read when it is told: the journal holds only what it answered.
+    """
+    if not port_ids:
         return []
-    return _wires(await op.command(step, host, command))
+    made = await op.command_read(step, host, EnsureNetworks, public.plug_command, list(port_ids), host)
+    if made.lacks:
+        await op.step(f"{step} lacking", _tell_lacking, op, host, made.lacks)
+    return _wires(made)
 
 
-async def wire_again(op: Operation, host: str, command: EnsureNetworks | None) -> list[Wire]:
+async def wire_again(op: Operation, host: str, port_ids: Sequence[str]) -> list[Wire]:
     """Do the same without a step of its own: for an undo."""
-    return [] if command is None else _wires(await op.tell(host, command))
+    if not port_ids:
+        return []
+    made = await op.tell(host, await op.db.read(public.plug_command, list(port_ids), host))
+    if made.lacks:
+        await _tell_lacking(op, host, made.lacks)
+    return _wires(made)
+
+
+async def _tell_lacking(op: Operation, host: str, lacks: public.Lacks) -> None:
+    """Bring a host what it lacks to serve its ports: it was started again, or never heard of their groups."""
+    await op.db.write(public.follow, host, lacks)
+    command = await op.db.read(public.lacking_command, host, lacks)
+    await op.tell(host, command)
+    await op.db.write(public.followed, host, command)
 
 
 def _wires(made: public.Wired) -> list[Wire]:

@@ -13,7 +13,7 @@ class ComputeSettings(Settings, frozen=True):
     """Root disks are thin: what is promised may be more than what is there."""
     reserved_memory_mb: int = 512
     """Memory of a host that no guest gets."""
-    keep_deleted_days: int = 90
+    keep_deleted_days: float = 90
     """How long deleted servers stay as rows, for audits, usage and ``changes-since``; 0: for ever."""
     novnc: str = "/usr/share/novnc"
     """Where the console page's files are (Debian package ``novnc``)."""

@@ -45,4 +45,4 @@ async def forget_oauth1(world: World) -> None:
 async def forget_attempts(world: World) -> None:
     """Remove the events of log-ins, of which there may be thousands a minute, once they are in the audit."""
     for kind in (AUTHENTICATE, REFUSED):
-        await world.db.write(events.forget, kind, CONSUMER, ATTEMPTS_KEPT)
+        await world.forget(events.forget, kind, CONSUMER, ATTEMPTS_KEPT)

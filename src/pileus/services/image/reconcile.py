@@ -5,10 +5,8 @@ from pileus.kernel.reconcile import World, reconciler
 from pileus.services.image import store
 from pileus.services.image.model import TASKS_KEPT
 
-CHUNK = 500
-
 
 @reconciler("image.tasks", every_s=3600)
 async def forget_tasks(world: World) -> None:
     """Remove imports that ended long enough ago."""
-    await world.forget(store.forget_tasks, clock.now() - TASKS_KEPT, CHUNK)
+    await world.forget(store.forget_tasks, clock.now() - TASKS_KEPT)

@@ -1,6 +1,7 @@
 """The host side of networking: takes the control plane's commands in any order and has the driver make them true.
 
-One rule: of two specs of one thing the one with the higher stamp wins, whichever comes first.
+One rule: of two specs of one thing the one with the higher stamp wins, whichever comes first; what comes by difference
+is kept in ``told``.
 """
 
 import asyncio
@@ -21,12 +22,14 @@ from pileus.services.network.commands import (
     DescribeNetworks,
     EnsureNetworks,
     FindNetworkDrift,
+    Lacks,
     Wired,
 )
 from pileus.services.network.drivers.base import HostNetworkError, NetworkDriver, StillInUse
 from pileus.services.network.drivers.fake import FakeNetworkDriver
 from pileus.services.network.model import NetworkSettings
-from pileus.services.network.wanted import Drift, Facts, Inventory, Lost, PortSpec, PortWiring
+from pileus.services.network.told import Answers, Groups
+from pileus.services.network.wanted import DhcpSpec, Drift, Facts, Inventory, Lost, PortSpec, PortWiring
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +42,13 @@ KINDS = ("networks", "security_groups", "ports", "dhcp", "routers")
 
 
 class Obey(Protocol):
-    """Called with what a thing is, its id, what to do about it, and whether it is gone afterwards."""
+    """Called with what a thing is, its id, what to do about it, and whether it is gone afterwards.
+
+    ``late``: what to do is also judged by what it is about: it is called although something later was obeyed.
+    """
 
     def __call__(
-        self, kind: str, id: str, act: Callable[[], Awaitable[None]], *, gone: bool = False
+        self, kind: str, id: str, act: Callable[[], Awaitable[None]], *, gone: bool = False, late: bool = False
     ) -> Awaitable[None]: ...
 
 
@@ -55,6 +61,7 @@ class NetworkPart(AgentPart):
         self.driver = driver
         self._stamps: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._wirings: dict[str, PortWiring] = {}
+        self._groups, self._answers = Groups(), Answers()
         self._made: dict[str, set[str]] = {kind: set() for kind in KINDS}
         """What this process was told to make and has made."""
         self._cut: set[str] = set()
@@ -141,29 +148,74 @@ class NetworkPart(AgentPart):
         await gather(*(obey("networks", n.id, partial(driver.ensure_network, n)) for n in command.networks))
         outer = ((e.network.id, partial(driver.ensure_external_network, e)) for e in command.externals)
         await gather(*(obey("networks", id, act) for id, act in outer))
-        groups = ((g.id, partial(driver.ensure_security_group, g)) for g in command.security_groups)
-        await gather(*(obey("security_groups", id, act) for id, act in groups))
+        groups = await self._ensure_groups(command, obey)
         await gather(*(obey("ports", p.id, partial(self._plug, p)) for p in command.ports))
-        await gather(*(obey("dhcp", d.network_id, partial(driver.ensure_dhcp, d)) for d in command.dhcp))
+        dhcp = await self._serve(command, obey)
         await gather(*(obey("routers", r.id, partial(driver.ensure_router, r)) for r in command.routers))
         await self._remove(command, obey)
         if refusals:
             raise Unavailable(" ".join(refusals))
-        return Wired(ports=tuple(self._wirings[port.id] for port in command.ports if port.id in self._wirings))
+        wirings = tuple(self._wirings[port.id] for port in command.ports if port.id in self._wirings)
+        return Wired(ports=wirings, lacks=Lacks(groups=groups, dhcp=dhcp))
+
+    async def _ensure_groups(self, command: EnsureNetworks, obey: Obey) -> tuple[str, ...]:
+        """Make groups with their rules and members; return those whose members this process must be told."""
+        rules = {one.id: one.rules for one in command.rules}
+        members = {one.id: one for one in command.members}
+        lacking = {rule.remote_group_id for held in rules.values() for rule in held if rule.remote_group_id}
+        lacking -= members.keys()
+
+        async def ensure(id: str) -> None:
+            if await self._groups.ensure(self.driver, id, command.stamp, rules.get(id), members.get(id)):
+                lacking.add(id)
+
+        ids = sorted(rules.keys() | members.keys())
+        await gather(*(obey("security_groups", id, partial(ensure, id), late=True) for id in ids))
+        return tuple(sorted(lacking))
+
+    async def _serve(self, command: EnsureNetworks, obey: Obey) -> tuple[str, ...]:
+        """Make DHCP servers; return the networks of which this process must be told whom they answer."""
+        lacking: list[str] = []
+
+        async def serve(server: DhcpSpec, *, whole: bool) -> None:
+            told = self._answers.serve(server, whole=whole)
+            if told is None:
+                lacking.append(server.network_id)
+            else:
+                await self.driver.ensure_dhcp(told)
+
+        await gather(*(obey("dhcp", one.network_id, partial(serve, one, whole=True)) for one in command.dhcp))
+        await gather(*(obey("dhcp", one.network_id, partial(serve, one, whole=False)) for one in command.served))
+        self._answers.complete |= command.complete
+        return tuple(lacking)
 
     async def _plug(self, port: PortSpec) -> None:
         self._wirings[port.id] = await self.driver.ensure_port(port)
+        self._answers.plugged(port)
 
     async def _unplug(self, port_id: str) -> None:
         await self.driver.ensure_port_gone(port_id)
         self._wirings.pop(port_id, None)
+        network_id = self._answers.unplugged(port_id)
+        if network_id is not None:
+            async with self._turns.setdefault(("dhcp", network_id), asyncio.Lock()):
+                if network_id in self._answers.servers:
+                    await self.driver.ensure_dhcp(self._answers.present(network_id))
+
+    async def _serve_no_more(self, network_id: str) -> None:
+        await self.driver.ensure_dhcp_gone(network_id)
+        self._answers.gone(network_id)
+
+    async def _drop_group(self, stamp: int, group_id: str) -> None:
+        await self.driver.ensure_security_group_gone(group_id)
+        self._groups.forget(group_id, stamp)
 
     async def _remove(self, command: EnsureNetworks, obey: Obey) -> None:
         removers: dict[str, Callable[[str], Awaitable[None]]] = {
             "routers": self.driver.ensure_router_gone,
-            "dhcp": self.driver.ensure_dhcp_gone,
+            "dhcp": self._serve_no_more,
             "ports": self._unplug,
-            "security_groups": self.driver.ensure_security_group_gone,
+            "security_groups": partial(self._drop_group, command.stamp),
             "networks": self.driver.ensure_network_gone,
         }
         unwanted = await self._unwanted(command) if command.complete else {}
@@ -176,9 +228,9 @@ class NetworkPart(AgentPart):
         found = await self.describe_networks(DescribeNetworks())
         wanted = {
             "networks": {n.id for n in command.networks} | {e.network.id for e in command.externals},
-            "security_groups": {g.id for g in command.security_groups},
+            "security_groups": {g.id for g in (*command.rules, *command.members)},
             "ports": {p.id for p in command.ports},
-            "dhcp": {d.network_id for d in command.dhcp},
+            "dhcp": {d.network_id for d in (*command.dhcp, *command.served)},
             "routers": {r.id for r in command.routers},
         }
         return {kind: set(getattr(found, kind)) - wanted[kind] for kind in KINDS}
@@ -186,10 +238,13 @@ class NetworkPart(AgentPart):
     def _obeyer(self, stamp: int, refusals: list[str]) -> Obey:
         """Make the function that acts on one thing, unless a later word about it was obeyed already."""
 
-        async def obey(kind: str, id: str, act: Callable[[], Awaitable[None]], *, gone: bool = False) -> None:
+        async def obey(
+            kind: str, id: str, act: Callable[[], Awaitable[None]], *, gone: bool = False, late: bool = False
+        ) -> None:
             self._touched.add((kind, id))
             async with self._turns.setdefault((kind, id), asyncio.Lock()):
-                if self._stamps.get((kind, id), -1) > stamp:
+                latest = self._stamps.get((kind, id), -1)
+                if latest > stamp and not late:
                     return
                 try:
                     async with asyncio.timeout(TURN_S):
@@ -204,7 +259,7 @@ class NetworkPart(AgentPart):
                     refusals.append(str(error))
                     return
                 (self._made[kind].discard if gone else self._made[kind].add)(id)
-                self._stamps[kind, id] = stamp
+                self._stamps[kind, id] = max(stamp, latest)
                 self._stamps.move_to_end((kind, id))
                 if len(self._stamps) > REMEMBERED:
                     self._stamps.popitem(last=False)

@@ -1,7 +1,9 @@
 """What the control plane tells a host about its networks, and what the host answers.
 
-Rule: a command carries complete specs, never differences, and the stamp of the snapshot they were read from; the
-host ignores a spec older than the one it obeyed last, so that commands may arrive late, twice or out of order.
+Rule: a command carries the stamp of the snapshot that it was read from, and complete specs, of which the host ignores
+those older than what it obeyed last; only what grows with the cloud (a group's members, the ports that DHCP answers)
+travels by difference, numbered by the same stamps, and a host that lacks what a difference builds on says so.  So
+commands may arrive late, twice, out of order or never.
 """
 
 import msgspec
@@ -12,12 +14,13 @@ from pileus.services.network.wanted import (
     Drift,
     ExternalNetworkSpec,
     Facts,
+    GroupMembers,
+    GroupRules,
     Inventory,
     NetworkSpec,
     PortSpec,
     PortWiring,
     RouterSpec,
-    SecurityGroupSpec,
 )
 
 
@@ -31,15 +34,33 @@ class Gone(msgspec.Struct, frozen=True, kw_only=True):
     networks: tuple[str, ...] = ()
 
 
+class Lacks(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host must be told as a whole, since it lacks what it was told a difference of.
+
+    ``groups``: those whose members it does not know; ``dhcp``: networks whose other ports it does not know.
+    """
+
+    groups: tuple[str, ...] = ()
+    dhcp: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.groups or self.dhcp)
+
+
 class Wired(msgspec.Struct, frozen=True, kw_only=True):
-    """What a host made of the ports it was given."""
+    """What a host made of the ports it was given, and what it has to be told besides."""
 
     ports: tuple[PortWiring, ...] = ()
+    lacks: Lacks = Lacks()
 
 
 class EnsureNetworks(Command[Wired], frozen=True, kw_only=True):
     """Make these things true on the host, in this order: networks, externals, groups, ports, DHCP, routers; then
     remove what is gone, in the reverse order.
+
+    ``rules`` are those of groups that ports here are in, ``members`` those of groups that such rules name.  ``dhcp``
+    are servers with all ports that they answer; those in ``served`` answer, beside the ports of this command, whom
+    they answered before.
 
     ``stamp`` grows with every change of the control plane's rows.  The host remembers, for each id, the stamp of the
     last spec (or removal) it obeyed and skips whatever is older; a process that has just started remembers nothing
@@ -51,9 +72,11 @@ class EnsureNetworks(Command[Wired], frozen=True, kw_only=True):
     stamp: int
     networks: tuple[NetworkSpec, ...] = ()
     externals: tuple[ExternalNetworkSpec, ...] = ()
-    security_groups: tuple[SecurityGroupSpec, ...] = ()
+    rules: tuple[GroupRules, ...] = ()
+    members: tuple[GroupMembers, ...] = ()
     ports: tuple[PortSpec, ...] = ()
     dhcp: tuple[DhcpSpec, ...] = ()
+    served: tuple[DhcpSpec, ...] = ()
     routers: tuple[RouterSpec, ...] = ()
     gone: Gone = Gone()
     complete: bool = False

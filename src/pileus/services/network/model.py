@@ -270,6 +270,28 @@ class HostWork(Row):
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
 
 
+class MemberChange(Row):
+    """That a port came into a group, left it or has other addresses there, and which hosts have not been told yet.
+
+    ``number`` is the stamp of the transaction; the row goes when every follower of the group has been told.
+    """
+
+    __tablename__ = "network_member_changes"
+    group_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    port_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    changed_at: Mapped[datetime] = mapped_column(default=clock.now)
+
+
+class GroupFollower(Row):
+    """That a host is told of a group's members, and up to which change it has been; 0 until it has been told all."""
+
+    __tablename__ = "network_group_followers"
+    group_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    host: Mapped[str] = mapped_column(String(255), primary_key=True, index=True)
+    number: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
 class HostState(Row):
     """What a host has been told as a whole: everything, by an agent process that has not restarted since."""
 

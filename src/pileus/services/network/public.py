@@ -1,7 +1,7 @@
 """All that other services may ask of the network, as functions of their own transaction.
 
 The way of a server's port: ``create_port_for_server`` (or ``claim_port`` for one that the user made), then in the
-step that knows the host ``bind_ports``, whose answer is the one command that plugs them all; when it has been obeyed
+step that knows the host ``bind_ports``; ``plug_command`` is the one that plugs them all, and when it has been obeyed
 ``mark_wired``.  ``unbind_ports`` gives the command that unplugs, ``delete_ports`` or ``release_ports`` ends it.
 """
 
@@ -14,7 +14,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict
 from pileus.services.network import metadata_signature
-from pileus.services.network.app import addressing, groups, limits, ports, telling
+from pileus.services.network.app import addressing, groups, limits, ports
 from pileus.services.network.app.facts import (
     FixedIp,
     NetworkFacts,
@@ -26,7 +26,7 @@ from pileus.services.network.app.facts import (
 )
 from pileus.services.network.app.limits import LIMITS
 from pileus.services.network.app.refusals import group_not_found, network_not_found, port_not_found
-from pileus.services.network.commands import EnsureNetworks, Gone, Wired
+from pileus.services.network.commands import EnsureNetworks, Gone, Lacks, Wired
 from pileus.services.network.model import (
     EXTERNAL,
     SERVER,
@@ -37,8 +37,8 @@ from pileus.services.network.model import (
 )
 from pileus.services.network.store import addresses as address_store
 from pileus.services.network.store import groups as group_store
+from pileus.services.network.store import members, plans, roles, sharing, stamps, wiring
 from pileus.services.network.store import networks as network_store
-from pileus.services.network.store import plans, roles, sharing, stamps, wiring
 from pileus.services.network.store import ports as port_store
 from pileus.services.network.wanted import PortWiring
 
@@ -46,6 +46,7 @@ __all__ = [
     "LIMITS",
     "EnsureNetworks",
     "FixedIp",
+    "Lacks",
     "NetworkFacts",
     "PortWiring",
     "ServerPort",
@@ -172,34 +173,43 @@ def delete_ports(tx: Tx, port_ids: Iterable[str]) -> None:
     ports.delete_ports(tx, rows)
 
 
-def bind_ports(tx: Tx, port_ids: Iterable[str], host: str) -> EnsureNetworks:
-    """Let ``host`` carry ports and return the one command with all it must know to plug them."""
+def bind_ports(tx: Tx, port_ids: Iterable[str], host: str) -> None:
+    """Let ``host`` carry ports; ``plug_command`` is what it has to be told for that, when it is told."""
     rows = _ports(tx, port_ids)
     moved = [row for row in rows if row.binding_host and row.binding_host != host]
     ports.unbind(tx, moved)
     ports.bind(tx, rows, host)
-    _tell_members(tx, rows, host)
-    return plans.for_ports(tx, host, rows)
 
 
 def move_ports(tx: Tx, port_ids: Iterable[str], host: str) -> None:
     """Let ``host`` carry ports; it and the one that carried them are told before long."""
-    rows = _ports(tx, port_ids)
-    for row in rows:
+    for row in _ports(tx, port_ids):
         if row.binding_host != host:
             ports.rebind(tx, row, host)
-    _tell_members(tx, rows, host)
 
 
-def port_commands(tx: Tx, port_ids: Iterable[str], host: str) -> EnsureNetworks:
-    """Return the command that plugs ports that ``host`` carries already: for a repair, or a restart of the guest."""
-    return plans.for_ports(tx, host, _ports(tx, port_ids))
+def plug_command(tx: Tx, port_ids: Iterable[str], host: str) -> EnsureNetworks:
+    """Return the command that plugs those of some ports that ``host`` carries.
+
+    To be read when it is sent: it holds what changed since the host was told last.  Where its answer names what the
+    host ``lacks``, ``follow`` and then ``lacking_command`` bring that.
+    """
+    return plans.for_ports(tx, host, [row for row in _ports(tx, port_ids) if row.binding_host == host])
 
 
-def _tell_members(tx: Tx, rows: Sequence[Port], host: str) -> None:
-    """New members of groups: hosts that filter by those groups hear of them; ``host`` is told by the command."""
-    member = port_store.groups_of_ports(tx, [row.id for row in rows])
-    telling.members_changed(tx, sorted({id for held in member.values() for id in held}), except_host=host)
+def follow(tx: Tx, host: str, lacks: Lacks) -> None:
+    """Have a host told from now on of the groups that it lacks."""
+    members.want_whole(tx, host, lacks.groups)
+
+
+def lacking_command(tx: Tx, host: str, lacks: Lacks) -> EnsureNetworks:
+    """Return the command with the whole of what a host lacks; ``followed`` when it has been obeyed."""
+    return plans.lacking(tx, host, lacks)
+
+
+def followed(tx: Tx, host: str, command: EnsureNetworks) -> None:
+    """Record that a host knows the members of groups that a command told it."""
+    members.told(tx, host, command.stamp, command.members)
 
 
 def mark_wired(tx: Tx, port_ids: Iterable[str], host: str) -> None:

@@ -16,14 +16,16 @@ from pileus.kernel.agent import hosts
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import ApiError
 from pileus.kernel.reconcile import World, nudge, reconciler
-from pileus.services.network.commands import EnsureNetworks, FindNetworkDrift
+from pileus.services.network.commands import EnsureNetworks, FindNetworkDrift, Lacks
 from pileus.services.network.model import HostState
-from pileus.services.network.store import plans, ports, routers, stamps, wiring, work
+from pileus.services.network.store import members, plans, ports, routers, stamps, wiring, work
 from pileus.services.network.store.specs import CloudView
 from pileus.services.network.wanted import Drift
 
 HOSTS = "network.hosts"
 EVERYTHING_EVERY = timedelta(minutes=10)
+CHANGES_KEPT = timedelta(hours=1)
+"""A host that has not been heard of for longer is told the whole of groups that changed meanwhile."""
 PATIENCE_S = 120.0
 DRIFT_EVERY_S = 30
 """How long something that was taken away by hand stays unnoticed at most, while the host can be asked."""
@@ -59,7 +61,7 @@ async def tell_hosts(world: World) -> None:
 @reconciler("network.drift", every_s=DRIFT_EVERY_S)
 async def find_drift(world: World) -> None:
     """Ask every host what it has lost of what it made; one that has lost something is told everything anew."""
-    await world.db.write(work.drop_unregistered)
+    await world.db.write(_tidy)
     for host in await world.db.read(_carriers):
         try:
             drift = await world.bus.call(host, FindNetworkDrift(), timeout_s=DRIFT_TIMEOUT_S)
@@ -68,6 +70,14 @@ async def find_drift(world: World) -> None:
             continue
         if drift.lost or drift.healed:
             await world.db.write(drifted, host, drift)
+
+
+def _tidy(tx: Tx) -> None:
+    """Forget what is kept for hosts that are none, or that were away for too long to be told it bit by bit."""
+    work.drop_unregistered(tx)
+    members.drop_unregistered(tx)
+    members.expire(tx, clock.now() - CHANGES_KEPT)
+    members.settle(tx)
 
 
 def drifted(tx: Tx, host: str, drift: Drift) -> None:
@@ -119,14 +129,22 @@ class Order:
     boot_id: str
 
 
-async def tell_host(world: World, order: Order) -> Order:
-    """Send one host what it has not been told, and return that when it has obeyed; until then the work is kept."""
+@dataclass(frozen=True)
+class Obeyed:
+    """An order that was obeyed, and what the host said that it lacks besides."""
+
+    order: Order
+    lacks: Lacks
+
+
+async def tell_host(world: World, order: Order) -> Obeyed:
+    """Send one host what it has not been told, and return when it has obeyed; until then the work is kept."""
     try:
-        await world.bus.call(order.host, order.command, timeout_s=PATIENCE_S)
+        wired = await world.bus.call(order.host, order.command, timeout_s=PATIENCE_S)
     except ApiError as error:
         log.warning("host %s did not take its networks: %s", order.host, error.message, extra={"host": order.host})
         raise
-    return order
+    return Obeyed(order, wired.lacks)
 
 
 def next_orders(tx: Tx) -> list[Order]:
@@ -134,14 +152,14 @@ def next_orders(tx: Tx) -> list[Order]:
 
     They are drawn up in one transaction, since hosts share most of it.
     """
-    cloud, pending, told = CloudView(tx), work.pending(tx), _told_all(tx)
+    cloud, pending, behind, told = CloudView(tx), work.pending(tx), members.pending(tx), _told_all(tx)
     found: list[Order] = []
     for host, boot_id in hosts.running(tx, "network").items():
         mine = pending.get(host, [])
         if told.get(host) != boot_id:
             command = plans.whole(tx, host, cloud)
-        elif mine:
-            command = plans.changed(tx, host, mine, cloud)
+        elif mine or host in behind:
+            command = plans.changed(tx, host, mine, behind.get(host, {}), cloud)
         else:
             continue
         found.append(Order(host, command, [one.id for one in mine], boot_id))
@@ -157,22 +175,34 @@ def _told_all(tx: Tx) -> dict[str, str]:
 _TOLD = select(HostState.host, HostState.boot_id).where(HostState.told_at >= bindparam("since"))
 
 
-def all_obeyed(tx: Tx, orders: Sequence[Order]) -> None:
+def all_obeyed(tx: Tx, found: Sequence[Obeyed]) -> None:
     """Record what several hosts have obeyed at about the same time."""
-    work.done(tx, [id for order in orders for id in order.work_ids])
-    for order in orders:
-        _obeyed(tx, order)
+    work.done(tx, [id for one in found for id in one.order.work_ids])
+    for one in found:
+        _obeyed(tx, one.order)
+        members.told(tx, one.order.host, one.order.command.stamp, one.order.command.members)
+        if one.lacks:
+            _lacks(tx, one.order.host, one.lacks)
+    members.settle(tx)
+
+
+def _lacks(tx: Tx, host: str, lacks: Lacks) -> None:
+    """Have a host told the whole of what it lacks."""
+    members.want_whole(tx, host, lacks.groups)
+    work.add(tx, host, work.DHCP, lacks.dhcp)
+    nudge(tx, HOSTS)
 
 
 def _obeyed(tx: Tx, order: Order) -> None:
     """Record that a host is as the command says."""
     name, command, boot_id = order.host, order.command, order.boot_id
     wiring.ports_plugged(tx, name, [spec.id for spec in command.ports])
-    wiring.ports_plugged(tx, name, [spec.port_id for spec in command.dhcp])
+    wiring.ports_plugged(tx, name, [spec.port_id for spec in (*command.dhcp, *command.served)])
     wiring.dhcp_gone(tx, name, command.gone.dhcp)
     wiring.routers_made(tx, command.routers)
     if command.complete:
         # What is to go is not named in a command of everything; the rows may still name it.
+        members.unfollow(tx, name)
         served = {spec.network_id for spec in command.dhcp}
         wiring.dhcp_gone(tx, name, sorted(ports.networks_with_dhcp_port(tx, name) - served))
         state = tx.get(HostState, name)

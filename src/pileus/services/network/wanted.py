@@ -133,6 +133,8 @@ class PortSpec(msgspec.Struct, frozen=True, kw_only=True):
     allowed_address_pairs: tuple[AddressPair, ...] = ()
     security_group_ids: tuple[str, ...] = ()
     admin_up: bool = True
+    dhcp: DhcpHost | None = None
+    """What the network's DHCP server answers it, where this host runs one."""
 
 
 class PortWiring(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,6 +173,32 @@ class SecurityGroupSpec(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     rules: tuple[RuleSpec, ...] = ()
     member_ips: tuple[str, ...] = ()
+
+
+class GroupRules(msgspec.Struct, frozen=True, kw_only=True):
+    """The rules of a group that ports of this host are in."""
+
+    id: str
+    rules: tuple[RuleSpec, ...] = ()
+
+
+class Member(msgspec.Struct, frozen=True, array_like=True):
+    """One port's addresses in a group, those of its allowed pairs included; none once it is no member any more."""
+
+    port_id: str
+    ips: tuple[str, ...] = ()
+
+
+class GroupMembers(msgspec.Struct, frozen=True, kw_only=True):
+    """The members of a group that a rule here names: all of them, or those that changed.
+
+    ``since`` None: all, and whoever else was one is none.  Otherwise the number up to which the host must know the
+    group for these changes to complete what it knows.
+    """
+
+    id: str
+    members: tuple[Member, ...] = ()
+    since: int | None = None
 
 
 class RouterLeg(msgspec.Struct, frozen=True, kw_only=True):

@@ -100,7 +100,7 @@ async def _build_on(op: Operation, plan: GuestPlan, held: list[Pending], prefix:
     disks = [await _connect(op, plan.host, volume, prefix) for volume in held]
     path, wires = await op.together(
         images.ensure_on_host(op, plan.host, plan.image_id, step=f"{prefix}image"),
-        ports.wire(op, plan.host, plan.wiring, step=f"{prefix}ports"),
+        ports.wire(op, plan.host, plan.port_ids, step=f"{prefix}ports"),
     )
     facts = await op.command(
         f"{prefix}guest",

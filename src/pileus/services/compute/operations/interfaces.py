@@ -25,7 +25,7 @@ async def attach_interface(op: Operation, input: NicInput) -> None:
     if input.host is None:
         raise NotFound(f"Instance {input.server_id} is on no host.")
     nic = await op.commit("find", find_nic, input)
-    wires = wires_by_port(await ports.wire(op, input.host, nic.wiring), [input.port_id], input.host)
+    wires = wires_by_port(await ports.wire(op, input.host, [input.port_id]), [input.port_id], input.host)
     await op.command(
         "plug",
         input.host,
@@ -36,10 +36,9 @@ async def attach_interface(op: Operation, input: NicInput) -> None:
 
 
 class Card(msgspec.Struct, frozen=True):
-    """A card, and the command that plugs its port."""
+    """A card as its host needs it beside its wire."""
 
     mac: str
-    wiring: ports.EnsureNetworks | None
 
 
 def find_nic(tx: Tx, input: NicInput) -> Card:
@@ -47,7 +46,8 @@ def find_nic(tx: Tx, input: NicInput) -> Card:
     nic = store.get_nic(tx, input.port_id)
     if nic is None or input.host is None:
         raise NotFound(f"Port {input.port_id} is not a card of any server.")
-    return Card(nic.mac, ports.bind(tx, [nic.port_id], input.host))
+    ports.bind(tx, [nic.port_id], input.host)
+    return Card(nic.mac)
 
 
 def attached(tx: Tx, input: NicInput) -> None:
@@ -74,7 +74,7 @@ async def detach_interface(op: Operation, input: NicInput) -> None:
     """Unplug the card, then give back its port; if that fails, the guest gets it back."""
     if input.host is not None:
         card = await op.commit("find", find_plugged, input)
-        wires = await ports.wire(op, input.host, card.wiring) if card is not None else []
+        wires = await ports.wire(op, input.host, [input.port_id]) if card is not None else []
         nics = [nic_of(wire.port_id, card.mac, wire) for wire in wires if card is not None]
         await op.command(
             "unplug",
@@ -90,7 +90,7 @@ def find_plugged(tx: Tx, input: NicInput) -> Card | None:
     nic = store.get_nic(tx, input.port_id)
     if nic is None or input.host is None:
         return None
-    return Card(nic.mac, ports.again(tx, [nic.port_id], input.host))
+    return Card(nic.mac)
 
 
 def detached(tx: Tx, input: NicInput) -> None:

@@ -16,7 +16,7 @@ async def revive(
     """
     path, wires = await op.together(
         images.ensure_on_host(op, plan.host, plan.image_id, step=f"{name} image"),
-        ports.wire(op, plan.host, plan.wiring, step=f"{name} ports"),
+        ports.wire(op, plan.host, plan.port_ids, step=f"{name} ports"),
     )
     undo = EnsureGuestGone(guest_id=plan.server_id) if removable else None
     guest = EnsureGuest(spec=spec_of(plan, wires, path, []), running=running)
@@ -25,7 +25,7 @@ async def revive(
 
 async def restore(op: Operation, plan: GuestPlan, *, running: bool) -> None:
     """Do the same while a step is undone: make a guest that was changed what it was, though it may be running."""
-    wires = await ports.wire_again(op, plan.host, plan.wiring)
+    wires = await ports.wire_again(op, plan.host, plan.port_ids)
     try:
         path = await images.path_on_host(op, plan.image_id)
     except Unavailable:

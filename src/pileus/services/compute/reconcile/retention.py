@@ -11,10 +11,8 @@ from pileus.kernel.runtime import runtime_of
 from pileus.services.compute.model import Migration, Server
 from pileus.services.compute.settings import ComputeSettings
 
-CHUNK = 500
 
-
-def forget(tx: Tx, before: datetime, limit: int = CHUNK) -> int:
+def forget(tx: Tx, before: datetime, limit: int) -> int:
     """Remove servers deleted before a moment, with their migrations, at most ``limit``; return how many."""
     # What was deleted long ago was changed long ago; that there is an index for.
     old = list(tx.scalars(select(Server.id).where(Server.updated_at < before, Server.deleted_at < before).limit(limit)))

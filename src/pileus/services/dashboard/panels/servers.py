@@ -52,7 +52,26 @@ async def load_one(visit: Visit, id: str) -> dict[str, Any]:
         "attachments": attachments["volumeAttachments"],
         "history": history["instanceActions"],
         "free_volumes": volumes["volumes"],
+        "waits": await _waits(visit, server, history["instanceActions"]),
     }
+
+
+async def _waits(visit: Visit, server: dict[str, Any], history: list[dict[str, Any]]) -> str | None:
+    """Return why what is under way has not ended: what is tried again, how often it was refused, when the next try is.
+
+    Of the request that asked for it, since the event of an action tells only operators.
+    """
+    if not server["OS-EXT-STS:task_state"] or not history:
+        return None
+    try:
+        asked = (await visit.api.get(f"/v1/requests/{history[0]['request_id']}"))["request"]
+    except Refused:
+        return None  # by a request of somebody else, an operator say
+    for one in asked["operations"]:
+        if one["next_at"] and one["last_refusal"]:
+            tries = "once" if one["tries"] == 1 else f"{one['tries']} times"
+            return f"Refused {tries}, last: {one['last_refusal'].rstrip('.')}. Next try at {one['next_at'][11:19]} UTC."
+    return None
 
 
 async def load_log(visit: Visit, id: str) -> dict[str, Any]:

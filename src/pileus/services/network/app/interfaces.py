@@ -70,7 +70,8 @@ def _adopt(tx: Tx, ctx: Context, row: Router, port_id: str) -> Port:
     port_store.leave_groups(tx, [port.id])
     roles.hold(port, ROUTER_INTERFACE, row.id)
     port.port_security_enabled = False
-    telling.members_changed(tx, before)
+    if port.binding_host:
+        telling.members_changed(tx, {port.id: before})
     return port
 
 

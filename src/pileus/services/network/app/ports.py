@@ -33,7 +33,8 @@ from pileus.services.network.model import (
     Port,
     PortGroup,
 )
-from pileus.services.network.store import addresses, networks, roles, routers, stamps
+from pileus.services.network.store import addresses, members, networks, roles, routers, stamps
+from pileus.services.network.store import groups as group_store
 from pileus.services.network.store import ports as store
 
 OWNED = (ROUTER_INTERFACE, ROUTER_GATEWAY, FLOATING_IP)
@@ -75,7 +76,6 @@ def create_port(tx: Tx, ctx: Context, body: Any) -> Port:
     _complete_pairs(port)
     wanted = _groups(tx, ctx, port, body.security_groups)
     add_port(tx, port, fixed, wanted)
-    telling.members_changed(tx, wanted)
     if body.binding_host:
         rebind(tx, port, body.binding_host)
     return port
@@ -129,7 +129,7 @@ def update_port(tx: Tx, ctx: Context, row: Port, changes: dict[str, Any]) -> Non
     """Apply changes, and tell the host that carries the port and those that filter by it."""
     _check_device(tx, ctx, row, changes)
     before = set(store.groups_of_ports(tx, [row.id]).get(row.id, []))
-    host = changes.pop("binding_host", None)
+    host, carried = changes.pop("binding_host", None), bool(row.binding_host)
     if changes.get("mac_address", row.mac_address) != row.mac_address:
         changes["mac_address"] = _new_mac(tx, row, changes["mac_address"])
     secure = changes.get("port_security_enabled", row.port_security_enabled)
@@ -151,8 +151,8 @@ def update_port(tx: Tx, ctx: Context, row: Port, changes: dict[str, Any]) -> Non
     after = _set_groups(tx, ctx, row, wanted_groups, before)
     if host is not None and (host != row.binding_host or row.binding_failed_host):
         rebind(tx, row, host)
-    if fixed is not None or "allowed_address_pairs" in changes or before != after:
-        telling.members_changed(tx, sorted(before | after))
+    if (carried or row.binding_host) and (fixed is not None or "allowed_address_pairs" in changes or before != after):
+        telling.members_changed(tx, {row.id: before | after})
     telling.port_changed(tx, row)
 
 
@@ -246,11 +246,10 @@ def delete_ports(tx: Tx, rows: Sequence[Port]) -> None:
             disassociate(tx, floating)
     for row in rows:
         telling.port_changed(tx, row)
-    touched = sorted({group_id for group_ids in member.values() for group_id in group_ids})
+    telling.members_changed(tx, {row.id: member.get(row.id, ()) for row in rows if row.binding_host})
     addresses.release(tx, gone)
     store.leave_groups(tx, gone)
     delete_with(tx, Port.id, gone)
-    telling.members_changed(tx, touched)
 
 
 def _floating_ips(tx: Tx, port_id: str) -> list[FloatingIp]:
@@ -281,7 +280,10 @@ def disassociate(tx: Tx, floating: FloatingIp) -> None:
 
 
 def bind(tx: Tx, rows: Sequence[Port], host: str) -> None:
-    """Let a host carry ports; it serves DHCP on their networks from now on.  What it needs is told by the caller."""
+    """Let a host carry ports; it serves DHCP on their networks from now on.  What it needs is told by the caller.
+
+    Hosts that let members of their groups in hear of them.
+    """
     for row in rows:
         row.binding_host, row.binding_failed_host = host, ""
         row.status = BUILD
@@ -290,6 +292,9 @@ def bind(tx: Tx, rows: Sequence[Port], host: str) -> None:
     for network_id in sorted({row.network_id for row in rows}):
         ensure_dhcp_port(tx, host, network_id)
         telling.peers_changed(tx, network_id, host)
+    member = store.groups_of_ports(tx, [row.id for row in rows])
+    members.follow(tx, host, group_store.named_by(tx, sorted({id for held in member.values() for id in held})))
+    telling.members_changed(tx, member)
 
 
 def rebind(tx: Tx, row: Port, host: str) -> None:
@@ -308,6 +313,7 @@ def rebind(tx: Tx, row: Port, host: str) -> None:
 
 def unbind(tx: Tx, rows: Sequence[Port]) -> None:
     """Take ports from the hosts that carry them; the hosts are told."""
+    telling.members_changed(tx, store.groups_of_ports(tx, [row.id for row in rows if row.binding_host]))
     for row in rows:
         telling.port_changed(tx, row)
         row.binding_host = row.binding_failed_host = ""

@@ -6,7 +6,7 @@ from pileus.kernel.db import Tx
 from pileus.kernel.reconcile import nudge
 from pileus.services.network.model import Port, Router
 from pileus.services.network.reconcile import HOSTS
-from pileus.services.network.store import groups, networks, ports, routers, stamps, tunnels, work
+from pileus.services.network.store import groups, members, networks, ports, routers, stamps, tunnels, work
 
 
 def tell(tx: Tx, host: str, kind: str, ids: Iterable[str]) -> None:
@@ -17,34 +17,29 @@ def tell(tx: Tx, host: str, kind: str, ids: Iterable[str]) -> None:
 
 
 def groups_changed(tx: Tx, group_ids: Sequence[str]) -> None:
-    """Tell every host whose filters depend on these groups' rules."""
-    if group_ids:
-        _tell_groups(tx, groups.hosts_that_filter_by(tx, group_ids))
-
-
-def members_changed(tx: Tx, group_ids: Sequence[str], except_host: str = "") -> None:
-    """Tell the hosts that let these groups' members in or out by name; ``except_host`` is being told otherwise.
-
-    Where nothing names a group, who else is in it changes no filter.
-    """
-    if group_ids:
-        _tell_groups(tx, groups.hosts_that_name(tx, group_ids), except_host)
-
-
-def _tell_groups(tx: Tx, hosts_by_group: Mapping[str, set[str]], except_host: str = "") -> None:
+    """Tell every host that carries ports of these groups of their rules."""
     by_host: dict[str, list[str]] = {}
-    for group_id, hosts in hosts_by_group.items():
-        for host in hosts - {except_host}:
+    for group_id, hosts in groups.hosts_with(tx, group_ids).items() if group_ids else ():
+        for host in hosts:
             by_host.setdefault(host, []).append(group_id)
     for host, ids in by_host.items():
         tell(tx, host, work.GROUP, ids)
+
+
+def members_changed(tx: Tx, groups_of_ports: Mapping[str, Iterable[str]]) -> None:
+    """Tell the hosts that let these groups' members in or out by name that ports have changed there.
+
+    A port that no host carries is no member yet: nobody has to be told of it.
+    """
+    if members.note(tx, groups_of_ports):
+        nudge(tx, HOSTS)
 
 
 def port_changed(tx: Tx, port: Port) -> None:
     """Tell the host that carries a port."""
     if port.binding_host:
         tell(tx, port.binding_host, work.PORT, [port.id])
-        tell(tx, port.binding_host, work.DHCP, [port.network_id])
+        tell(tx, port.binding_host, work.SERVED, [port.network_id])
         peers_changed(tx, port.network_id, port.binding_host)
 
 

@@ -5,6 +5,7 @@ succeeds when there is nothing left to remove; both may be cut short by `kill -9
 A driver keeps its truth on the host, not in memory, and never touches what another cloud made.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from pileus.services.network.wanted import (
@@ -72,6 +73,14 @@ class NetworkDriver(Protocol):
 
     async def ensure_security_group(self, group: SecurityGroupSpec) -> None:
         """Replace the group's rules and members; connections that no rule allows any longer are cut."""
+        ...
+
+    async def change_members(self, group_id: str, added: Sequence[str], removed: Sequence[str]) -> None:
+        """Let addresses (or cidrs) in as members of a group that is here, and others no longer.
+
+        Connections that no rule allows any longer are cut.  Raises when the group is not here, or differs from what was
+        ensured: `ensure_security_group` puts that right.
+        """
         ...
 
     async def ensure_security_group_gone(self, group_id: str) -> None:

@@ -154,6 +154,17 @@ class NetworkDriverContract:
         await driver.ensure_security_group_gone(naming.id)
         assert await driver.inventory() == Inventory()
 
+    async def test_members_come_and_go_one_by_one(self, driver: NetworkDriver) -> None:
+        with pytest.raises(HostNetworkError, match="ensure_security_group"):
+            await driver.change_members(new_id(), ["10.7.0.5"], [])
+        known = group(members=("10.7.0.5", "10.7.0.6", "2001:db8::5"))
+        await driver.ensure_security_group(known)
+        await driver.change_members(known.id, ["10.7.0.7", "10.9.0.0/16", "10.9.3.4"], ["10.7.0.6", "2001:db8::5"])
+        await driver.change_members(known.id, ["2001:db8::/64"], ["10.9.0.0/16"])
+        await driver.change_members(known.id, [], ["10.7.0.5", "10.7.0.7", "10.9.3.4", "2001:db8::/64"])
+        await driver.change_members(known.id, ["10.7.0.5"], [])
+        assert (await driver.inventory()).security_groups == (known.id,)
+
     async def test_dhcp_comes_changes_and_goes(self, driver: NetworkDriver, network: NetworkSpec) -> None:
         with pytest.raises(HostNetworkError, match=network.id):
             await driver.ensure_dhcp(dhcp(network))

@@ -5,7 +5,7 @@ One rule: it must refuse what the Linux driver refuses, or tests over it prove n
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from pileus.services.network.drivers.base import HostNetworkError, StillInUse
 from pileus.services.network.wanted import (
@@ -35,6 +35,8 @@ class FakeNetworkDriver:
         self.networks: dict[str, NetworkSpec] = {}
         self.externals: dict[str, ExternalNetworkSpec] = {}
         self.security_groups: dict[str, SecurityGroupSpec] = {}
+        """As they were last ensured; who is a member now is in ``members``."""
+        self.members: dict[str, set[str]] = {}
         self.ports: dict[str, PortSpec] = {}
         self.dhcp: dict[str, DhcpSpec] = {}
         self.routers: dict[str, RouterSpec] = {}
@@ -89,6 +91,17 @@ class FakeNetworkDriver:
     async def ensure_security_group(self, group: SecurityGroupSpec) -> None:
         self._called("ensure_security_group", group.id)
         self.security_groups[group.id] = group
+        self.members[group.id] = set(group.member_ips)
+
+    async def change_members(self, group_id: str, added: Sequence[str], removed: Sequence[str]) -> None:
+        self._called("change_members", group_id)
+        if group_id not in self.security_groups:
+            raise HostNetworkError(f"Security group {group_id} is not on this host: call ensure_security_group first.")
+        members = self.members[group_id]
+        if not members.issuperset(removed) or not members.isdisjoint(added):
+            raise HostNetworkError(f"Security group {group_id} has not the members it is thought to have.")
+        members.difference_update(removed)
+        members.update(added)
 
     async def ensure_security_group_gone(self, group_id: str) -> None:
         self._called("ensure_security_group_gone", group_id)
@@ -96,6 +109,7 @@ class FakeNetworkDriver:
         if users:
             raise StillInUse(f"Security group {group_id} is still used by port {users[0]}: remove it there first.")
         self.security_groups.pop(group_id, None)
+        self.members.pop(group_id, None)
 
     async def ensure_port(self, port: PortSpec) -> PortWiring:
         self._called("ensure_port", port.id)
@@ -145,6 +159,7 @@ class FakeNetworkDriver:
         self._called("ensure_all_gone", "")
         for things in (self.routers, self.dhcp, self.ports, self.security_groups, self.externals, self.networks):
             things.clear()
+        self.members.clear()
 
     def _called(self, verb: str, id: str) -> None:
         self.calls[verb] += 1

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, func, or_, select, union
+from sqlalchemy import bindparam, func, or_, select
 
 from pileus.kernel.db import Tx, ask, rows_with
-from pileus.services.network.model import Address, DefaultGroup, Port, PortGroup, SecurityGroup, SecurityGroupRule
+from pileus.services.network.model import DefaultGroup, Port, PortGroup, SecurityGroup, SecurityGroupRule
 from pileus.services.network.store.roles import GUESTS
 
 
@@ -43,76 +43,59 @@ def rules_of(tx: Tx, group_ids: Iterable[str]) -> dict[str, list[SecurityGroupRu
     return found
 
 
-def member_ips(tx: Tx, group_ids: Iterable[str]) -> dict[str, list[str]]:
-    """Return the addresses of all members of many groups, allowed address pairs included."""
-    found: dict[str, set[str]] = {}
-    rows: Any = ask(tx, _MEMBERS, {"ids": list(group_ids)})
-    for group_id, ip, pairs in rows:
-        members = found.setdefault(group_id, set())
-        members.add(ip)
-        if pairs:
-            members.update(pair["ip_address"] for pair in pairs)
-    return {group_id: sorted(ips) for group_id, ips in found.items()}
-
-
 def in_use(tx: Tx, group_id: str) -> bool:
     """Tell whether a port is in a group."""
     return tx.scalar(select(PortGroup.port_id).where(PortGroup.group_id == group_id).limit(1)) is not None
 
 
-def hosts_that_filter_by(tx: Tx, group_ids: Sequence[str]) -> dict[str, set[str]]:
-    """Return, by group, the hosts whose filters depend on it: its members' and those of groups that name it."""
-    return _hosts(tx, _FILTERING, group_ids)
-
-
-def hosts_that_name(tx: Tx, group_ids: Sequence[str]) -> dict[str, set[str]]:
-    """Return, by group, the hosts with ports in groups whose rules name it as their remote."""
-    return _hosts(tx, _NAMING, group_ids)
-
-
-def groups_by_host(tx: Tx) -> dict[str, set[str]]:
-    """Return, by host, the groups of the guests it carries."""
+def hosts_with(tx: Tx, group_ids: Sequence[str]) -> dict[str, set[str]]:
+    """Return, by group, the hosts that carry ports in it."""
     found: dict[str, set[str]] = {}
-    rows: Any = tx.connection().execute(_CARRIED_GROUPS)
-    for host, group_id in rows:
-        found.setdefault(host, set()).add(group_id)
-    return found
-
-
-def _hosts(tx: Tx, statement: Any, group_ids: Sequence[str]) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    rows: Any = ask(tx, statement, {"ids": group_ids})
+    rows: Any = ask(tx, _HOSTS, {"ids": group_ids})
     for group_id, host in rows:
         found.setdefault(group_id, set()).add(host)
     return found
 
 
+def named_by(tx: Tx, group_ids: Sequence[str]) -> set[str]:
+    """Return the groups that the rules of some groups name."""
+    rows: Any = ask(tx, _NAMED, {"ids": group_ids}) if group_ids else ()
+    return {group_id for (group_id,) in rows}
+
+
+def groups_at(tx: Tx, host: str, group_ids: Sequence[str]) -> set[str]:
+    """Return those of some groups that guests on a host are in."""
+    rows: Any = ask(tx, _GROUPS_AT, {"at": host, "ids": group_ids}) if group_ids else ()
+    return {group_id for (group_id,) in rows}
+
+
 _port: Any = Port.__table__
 _member: Any = PortGroup.__table__
-_rule: Any = SecurityGroupRule.__table__
-_carried = (_member.c.port_id == _port.c.id, _port.c.binding_host != "")
-_address: Any = Address.__table__
-_MEMBERS = select(_member.c.group_id, _address.c.ip, _port.c.allowed_address_pairs).where(
-    _member.c.group_id.in_(bindparam("ids", expanding=True)),
-    _address.c.port_id == _member.c.port_id,
-    _port.c.id == _member.c.port_id,
-)
-_NAMING = (
-    select(_rule.c.remote_group_id, _port.c.binding_host)
+_HOSTS = (
+    select(_member.c.group_id, _port.c.binding_host)
     .where(
-        _rule.c.remote_group_id.in_(bindparam("ids", expanding=True)),
-        _member.c.group_id == _rule.c.security_group_id,
-        *_carried,
+        _member.c.group_id.in_(bindparam("ids", expanding=True)),
+        _member.c.port_id == _port.c.id,
+        _port.c.binding_host != "",
     )
     .distinct()
 )
-_FILTERING = union(
-    select(_member.c.group_id, _port.c.binding_host).where(
-        _member.c.group_id.in_(bindparam("ids", expanding=True)), *_carried
-    ),
-    _NAMING,
+_rule: Any = SecurityGroupRule.__table__
+_NAMED = (
+    select(_rule.c.remote_group_id)
+    .where(_rule.c.security_group_id.in_(bindparam("ids", expanding=True)), _rule.c.remote_group_id.is_not(None))
+    .distinct()
 )
-_CARRIED_GROUPS = select(_port.c.binding_host, _member.c.group_id).where(*_carried, GUESTS).distinct()
+_GROUPS_AT = (
+    select(_member.c.group_id)
+    .where(
+        _port.c.binding_host == bindparam("at"),
+        _member.c.port_id == _port.c.id,
+        _member.c.group_id.in_(bindparam("ids", expanding=True)),
+        GUESTS,
+    )
+    .distinct()
+)
 
 
 def same_rule(tx: Tx, rule: SecurityGroupRule) -> str | None:

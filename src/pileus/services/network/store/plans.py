@@ -1,11 +1,11 @@
 """The commands that bring a host to what the rows say: of everything, of what changed, of some ports."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pileus.kernel.db import Tx
-from pileus.services.network.commands import EnsureNetworks, Gone
-from pileus.services.network.model import DHCP, Port
-from pileus.services.network.store import networks, ports, routers, work
+from pileus.services.network.commands import EnsureNetworks, Gone, Lacks
+from pileus.services.network.model import Port
+from pileus.services.network.store import groups, networks, ports, routers, work
 from pileus.services.network.store.roles import is_guest
 from pileus.services.network.store.specs import CloudView, HostView
 
@@ -18,12 +18,13 @@ def whole(tx: Tx, host: str, cloud: CloudView | None = None) -> EnsureNetworks:
     router_specs = view.routers(routed)
     legs = {leg.network_id for spec in router_specs for leg in (*spec.interfaces, *filter(None, [spec.gateway]))}
     plain, external = view.networks({port.network_id for port in guests} | legs)
-    member = view.member_of([port.id for port in guests])
+    rules = view.rules(_groups(view, guests))
     return EnsureNetworks(
         stamp=view.stamp(),
         networks=plain,
         externals=external,
-        security_groups=view.groups({group_id for ids in member.values() for group_id in ids}),
+        rules=rules,
+        members=view.members(rules, all=True),
         ports=view.ports(guests),
         dhcp=view.dhcp(port.network_id for port in guests),
         routers=router_specs,
@@ -32,68 +33,79 @@ def whole(tx: Tx, host: str, cloud: CloudView | None = None) -> EnsureNetworks:
 
 
 def for_ports(tx: Tx, host: str, rows: Sequence[Port]) -> EnsureNetworks:
-    """Return the one command with everything a host must know to plug these ports."""
+    """Return the one command with what a host must know to plug these ports; what it lacks besides it says itself."""
     view = HostView(tx, host)
     network_ids = sorted({row.network_id for row in rows})
     plain, external = view.networks(network_ids)
-    member = view.member_of([row.id for row in rows])
+    rules = view.rules(_groups(view, rows))
     return EnsureNetworks(
         stamp=view.stamp(),
         networks=plain,
         externals=external,
-        security_groups=view.groups({group_id for ids in member.values() for group_id in ids}),
+        rules=rules,
+        members=view.members(rules),
         ports=view.ports(rows),
-        dhcp=view.dhcp(network_ids),
+        served=view.dhcp(network_ids, ports=False),
     )
 
 
-def changed(tx: Tx, host: str, rows: Sequence[work.Pending], cloud: CloudView | None = None) -> EnsureNetworks:
-    """Return the command with the present state of whatever a host has not been told yet."""
+def lacking(tx: Tx, host: str, lacks: Lacks) -> EnsureNetworks:
+    """Return the command with all of what a host has said it lacks."""
+    view = HostView(tx, host)
+    return EnsureNetworks(
+        stamp=view.stamp(),
+        members=tuple(view.changed_members(dict.fromkeys(lacks.groups, 0))),
+        dhcp=view.dhcp(lacks.dhcp),
+    )
+
+
+def changed(
+    tx: Tx,
+    host: str,
+    rows: Sequence[work.Pending],
+    behind: Mapping[str, int],
+    cloud: CloudView | None = None,
+) -> EnsureNetworks:
+    """Return the command with the present state of whatever a host has not been told yet.
+
+    ``behind``: groups of whose members it has not been told all, and up to where it has.
+    """
     ids = {kind: sorted({row.resource_id for row in rows if row.kind == kind}) for kind in work.KINDS}
     view = HostView(tx, host, cloud)
-    here = ports.ports_on_host(tx, host) if any(ids[kind] for kind in work.KINDS if kind != work.GROUP) else []
-    guests = {port.id: port for port in here if is_guest(port)}
+    found = ports.ports(tx, ids[work.PORT])
+    told = [port for port in found.values() if port.binding_host == host and is_guest(port)]
     routed = {row.id: row for row in routers.routers_on_host(tx, host)} if ids[work.ROUTER] else {}
     specs = view.routers([routed[id] for id in ids[work.ROUTER] if id in routed])
-    told = [guests[id] for id in ids[work.PORT] if id in guests]
     legs = {leg.network_id for spec in specs for leg in (*spec.interfaces, *filter(None, [spec.gateway]))}
-    carried = {port.network_id for port in here} & networks.networks(tx, ids[work.NETWORK] + ids[work.DHCP]).keys()
+    asked = sorted({*ids[work.NETWORK], *ids[work.DHCP], *ids[work.SERVED]})
+    carried = ports.carried_networks(tx, host, asked) & networks.networks(tx, asked).keys()
     plain, external = view.networks(legs | {port.network_id for port in told} | carried)
-    member = view.member_of([port.id for port in told])
-    used = view.groups_here()
-    needed = {spec.id: spec for spec in view.groups(used & _with_dependents(view, used, ids[work.GROUP], told, member))}
-    dhcp = view.dhcp([*ids[work.DHCP], *(port.network_id for port in told)])
-    served = {spec.network_id for spec in dhcp}
+    rules = view.rules(_groups(view, told) | groups.groups_at(tx, host, ids[work.GROUP]))
+    members = {one.id: one for one in (*view.members(rules), *view.changed_members(behind))}
+    dhcp = view.dhcp(ids[work.DHCP])
+    whole_dhcp = {spec.network_id for spec in dhcp}
+    served = view.dhcp(({*ids[work.SERVED]} | {port.network_id for port in told}) - whole_dhcp, ports=False)
+    there, serving = {port.id for port in told}, whole_dhcp | {spec.network_id for spec in served}
     return EnsureNetworks(
         stamp=view.stamp(),
         networks=plain,
         externals=external,
-        security_groups=tuple(needed.values()),
+        rules=rules,
+        members=tuple(members.values()),
         ports=view.ports(told),
         dhcp=dhcp,
+        served=served,
         routers=specs,
         gone=Gone(
             routers=tuple(id for id in ids[work.ROUTER] if id not in routed),
-            dhcp=tuple(id for id in ids[work.DHCP] if id not in served),
-            ports=tuple(id for id in ids[work.PORT] if id not in guests),
-            networks=tuple(id for id in (*ids[work.NETWORK], *ids[work.DHCP]) if not _carries(here, id)),
+            dhcp=tuple(id for id in sorted({*ids[work.DHCP], *ids[work.SERVED]}) if id not in serving),
+            ports=tuple(id for id in ids[work.PORT] if id not in there),
+            networks=tuple(id for id in asked if id not in carried),
         ),
     )
 
 
-def _carries(here: Sequence[Port], network_id: str) -> bool:
-    """Tell whether a host has a guest or a router on a network; its own DHCP server alone is no reason to stay."""
-    return any(port.network_id == network_id and port.role != DHCP for port in here)
-
-
-def _with_dependents(
-    view: HostView, used: set[str], changed_ids: Sequence[str], told: Sequence[Port], member: dict[str, list[str]]
-) -> set[str]:
-    """Return the groups to send: those that changed, those that name one that did, those of ports to be sent."""
-    changed_set = set(changed_ids)
-    wanted = {group_id for port in told for group_id in member.get(port.id, [])} | changed_set
-    if changed_set:
-        for spec in view.groups(used):
-            if any(rule.remote_group_id in changed_set for rule in spec.rules):
-                wanted.add(spec.id)
-    return wanted
+def _groups(view: HostView, rows: Sequence[Port]) -> set[str]:
+    """Return the groups that ports are in."""
+    member = view.member_of([row.id for row in rows])
+    return {group_id for row in rows for group_id in member.get(row.id, ())}

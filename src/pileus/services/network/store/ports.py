@@ -151,7 +151,7 @@ class Served(NamedTuple):
     ip: str
 
 
-_SERVED = (
+_ANSWERED = (
     select(
         _port.c.id,
         _port.c.mac_address,
@@ -160,13 +160,15 @@ _SERVED = (
         _address.c.subnet_id,
         _address.c.ip,
     )
-    .where(
-        _port.c.binding_host == bindparam("host"),
-        _port.c.network_id == bindparam("network_id"),
-        GUESTS,
-        _address.c.port_id == _port.c.id,
-    )
+    .where(GUESTS, _address.c.port_id == _port.c.id)
     .order_by(_port.c.id, _address.c.position)
+)
+_here = (_port.c.binding_host == bindparam("host"), _port.c.network_id == bindparam("network_id"))
+_SERVED = _ANSWERED.where(*_here)
+_SERVED_AMONG = _ANSWERED.where(_port.c.id.in_(_many))
+_HAS_GUESTS = select(_port.c.id).where(*_here, GUESTS).limit(1)
+_CARRIED = select(_port.c.network_id).where(
+    _port.c.binding_host == bindparam("host"), _port.c.network_id.in_(_many), _port.c.role != DHCP
 )
 
 
@@ -174,3 +176,23 @@ def served_by_dhcp(tx: Tx, host: str, network_id: str) -> list[Served]:
     """Return the guests of a network on a host, in one query however many there are."""
     rows = ask(tx, _SERVED, {"host": host, "network_id": network_id})
     return [Served(*row) for row in rows]
+
+
+def served_among(tx: Tx, port_ids: Sequence[str]) -> list[Served]:
+    """Return those of some ports that are guests."""
+    rows = ask(tx, _SERVED_AMONG, {"many": port_ids}) if port_ids else ()
+    return [Served(*row) for row in rows]
+
+
+def has_guests(tx: Tx, host: str, network_id: str) -> bool:
+    """Tell whether a host carries guests of a network, without reading them."""
+    return ask(tx, _HAS_GUESTS, {"host": host, "network_id": network_id}).first() is not None
+
+
+def carried_networks(tx: Tx, host: str, network_ids: Sequence[str]) -> set[str]:
+    """Return those of some networks of which a host has a guest or a router.
+
+    Its own DHCP server alone is no reason to stay.
+    """
+    rows = ask(tx, _CARRIED.distinct(), {"host": host, "many": network_ids}) if network_ids else ()
+    return {network_id for (network_id,) in rows}

@@ -1,12 +1,13 @@
 """What a host shall have, read from the rows.  Rule: whatever is sent to a host is built here, whole, and only here."""
 
 import ipaddress
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import cached_property
 
 from pileus.kernel.db import Tx
-from pileus.services.network.model import DNS_DOMAIN, Address, Network, Port, Router, Subnet
-from pileus.services.network.store import addresses, groups, networks, ports, routers, sharing, stamps, tunnels
+from pileus.services.network.model import DNS_DOMAIN, Address, Network, Port, Router, SecurityGroupRule, Subnet
+from pileus.services.network.store import addresses, groups, members, networks, routers, sharing, stamps, tunnels
+from pileus.services.network.store import ports as port_store
 from pileus.services.network.wanted import (
     AddressPair,
     DhcpHost,
@@ -14,6 +15,8 @@ from pileus.services.network.wanted import (
     DhcpSpec,
     ExternalNetworkSpec,
     FloatingIpSpec,
+    GroupMembers,
+    GroupRules,
     NetworkSpec,
     PortSpec,
     RemoteMac,
@@ -21,7 +24,6 @@ from pileus.services.network.wanted import (
     RouterLeg,
     RouterSpec,
     RuleSpec,
-    SecurityGroupSpec,
     SubnetSpec,
 )
 
@@ -31,15 +33,26 @@ class CloudView:
 
     def __init__(self, tx: Tx) -> None:
         self._tx = tx
-        self.groups: dict[frozenset[str], tuple[SecurityGroupSpec, ...]] = {}
+        self._members: dict[tuple[str, int], GroupMembers] = {}
+        self._rules: dict[str, GroupRules] = {}
 
     @cached_property
     def stamp(self) -> int:
         return stamps.current(self._tx)
 
-    @cached_property
-    def groups_by_host(self) -> dict[str, set[str]]:
-        return groups.groups_by_host(self._tx)
+    def rules(self, ids: Iterable[str]) -> tuple[GroupRules, ...]:
+        """Return the rules of groups."""
+        wanted = sorted(set(ids))
+        new = [id for id in wanted if id not in self._rules]
+        found = groups.rules_of(self._tx, new) if new else {}
+        self._rules.update({id: GroupRules(id=id, rules=tuple(map(_rule, found.get(id, ())))) for id in new})
+        return tuple(self._rules[id] for id in wanted)
+
+    def members(self, group_id: str, since: int) -> GroupMembers:
+        """Return the members of a group, or those that changed after ``since``."""
+        if (group_id, since) not in self._members:
+            self._members[group_id, since] = members.order(self._tx, group_id, since)
+        return self._members[group_id, since]
 
 
 class HostView:
@@ -50,19 +63,16 @@ class HostView:
         self._cloud = cloud or CloudView(tx)
         self._member: dict[str, list[str]] = {}
         self._known: set[str] = set()
+        self._subnets: dict[str, dict[str, Subnet]] = {}
 
     def stamp(self) -> int:
         """Return the stamp of what this transaction sees."""
         return self._cloud.stamp
 
-    def groups_here(self) -> set[str]:
-        """Return the groups of the guests that the host carries."""
-        return self._cloud.groups_by_host.get(self.host, set())
-
     def member_of(self, port_ids: Sequence[str]) -> dict[str, list[str]]:
         """Return the groups of ports, read once for a host."""
         if not self._known.issuperset(port_ids):
-            self._member.update(ports.groups_of_ports(self.tx, port_ids))
+            self._member.update(port_store.groups_of_ports(self.tx, port_ids))
             self._known.update(port_ids)
         return self._member
 
@@ -105,45 +115,28 @@ class HostView:
             masquerade=own,
         )
 
-    def groups(self, ids: Iterable[str]) -> tuple[SecurityGroupSpec, ...]:
-        """Return groups and those that their rules name, with rules and members."""
-        wanted = frozenset(ids)
-        if wanted not in self._cloud.groups:
-            self._cloud.groups[wanted] = self._groups(wanted)
-        return self._cloud.groups[wanted]
+    def rules(self, ids: Iterable[str]) -> tuple[GroupRules, ...]:
+        """Return the rules of groups."""
+        return self._cloud.rules(ids)
 
-    def _groups(self, wanted: frozenset[str]) -> tuple[SecurityGroupSpec, ...]:
-        rules = groups.rules_of(self.tx, wanted)
-        named = {rule.remote_group_id for held in rules.values() for rule in held if rule.remote_group_id} - wanted
-        if named:
-            rules.update(groups.rules_of(self.tx, named))
-        chosen = sorted(wanted | named)
-        members = groups.member_ips(self.tx, chosen) if chosen else {}
-        return tuple(
-            SecurityGroupSpec(
-                id=id,
-                rules=tuple(
-                    RuleSpec(
-                        id=rule.id,
-                        direction=rule.direction,
-                        ethertype=rule.ethertype,
-                        protocol=rule.protocol,
-                        port_range_min=rule.port_range_min,
-                        port_range_max=rule.port_range_max,
-                        remote_ip_prefix=rule.remote_ip_prefix,
-                        remote_group_id=rule.remote_group_id,
-                    )
-                    for rule in rules.get(id, [])
-                ),
-                member_ips=tuple(members.get(id, [])),
-            )
-            for id in chosen
-        )
+    def members(self, rules: Iterable[GroupRules], *, all: bool = False) -> tuple[GroupMembers, ...]:
+        """Return the members of the groups that rules name, from where the host has been told, or all of them.
+
+        Only of those that it follows: it says itself which it lacks besides, and follows them from then on.
+        """
+        named = {rule.remote_group_id for group in rules for rule in group.rules if rule.remote_group_id}
+        known = members.positions(self.tx, self.host, named)
+        return tuple(self.changed_members({id: 0 if all else number for id, number in sorted(known.items())}))
+
+    def changed_members(self, since: Mapping[str, int]) -> Iterable[GroupMembers]:
+        """Return, of groups that the host follows, the members that changed after a number; all for 0."""
+        return (self._cloud.members(id, number) for id, number in since.items())
 
     def ports(self, rows: Sequence[Port]) -> tuple[PortSpec, ...]:
         """Return guests' ports."""
         ids = [row.id for row in rows]
-        held, member = ports.addresses_of_ports(self.tx, ids), self.member_of(ids)
+        held, member = port_store.addresses_of_ports(self.tx, ids), self.member_of(ids)
+        answered = self._dhcp_hosts(rows)
         return tuple(
             PortSpec(
                 id=row.id,
@@ -156,30 +149,38 @@ class HostView:
                 ),
                 security_group_ids=tuple(member.get(row.id, [])),
                 admin_up=row.admin_state_up,
+                dhcp=answered.get(row.id),
             )
             for row in rows
         )
 
-    def dhcp(self, network_ids: Iterable[str]) -> tuple[DhcpSpec, ...]:
-        """Return the DHCP servers that this host shall run for its own guests."""
-        found: list[DhcpSpec] = []
-        for network_id in sorted(set(network_ids)):
-            spec = self._dhcp(network_id)
-            if spec is not None:
-                found.append(spec)
-        return tuple(found)
+    def _dhcp_hosts(self, rows: Sequence[Port]) -> dict[str, DhcpHost]:
+        """Return what DHCP answers ports of this host."""
+        served = port_store.served_among(self.tx, [row.id for row in rows])
+        offered = self._offered({row.network_id for row in rows})
+        return {host.port_id: host for host in _dhcp_hosts(served, {id for ids in offered.values() for id in ids})}
 
-    def _dhcp(self, network_id: str) -> DhcpSpec | None:
-        served = ports.served_by_dhcp(self.tx, self.host, network_id)
-        server = ports.dhcp_port_of(self.tx, self.host, network_id) if served else None
+    def _offered(self, network_ids: Iterable[str]) -> dict[str, dict[str, Subnet]]:
+        """Return, by network, the subnets with DHCP, by id; read once for a host."""
+        new = sorted({*network_ids} - self._subnets.keys())
+        if new:
+            found = networks.subnets_of(self.tx, new)
+            self._subnets.update({id: {s.id: s for s in found.get(id, ()) if s.enable_dhcp} for id in new})
+        return self._subnets
+
+    def dhcp(self, network_ids: Iterable[str], *, ports: bool = True) -> tuple[DhcpSpec, ...]:
+        """Return the DHCP servers that this host shall run for its own guests, with or without those guests' ports."""
+        made = (self._dhcp(network_id, ports=ports) for network_id in sorted(set(network_ids)))
+        return tuple(spec for spec in made if spec is not None)
+
+    def _dhcp(self, network_id: str, *, ports: bool) -> DhcpSpec | None:
+        served = port_store.served_by_dhcp(self.tx, self.host, network_id) if ports else []
+        there = bool(served) if ports else port_store.has_guests(self.tx, self.host, network_id)
+        server = port_store.dhcp_port_of(self.tx, self.host, network_id) if there else None
         network = networks.get_network(self.tx, network_id)
         if server is None or network is None:
             return None
-        subnets = {
-            subnet.id: subnet
-            for subnet in networks.subnets_of(self.tx, [network_id]).get(network_id, [])
-            if subnet.enable_dhcp
-        }
+        subnets = self._offered([network_id])[network_id]
         own = [a for a in addresses.of_port(self.tx, server.id) if a.subnet_id in subnets]
         if not own:
             return None
@@ -199,7 +200,7 @@ class HostView:
         if not rows:
             return ()
         floating = routers.floating_ips_of_routers(self.tx, [row.id for row in rows])
-        legs = ports.legs_of_routers(self.tx, [row.id for row in rows])
+        legs = port_store.legs_of_routers(self.tx, [row.id for row in rows])
         held = addresses.of_ports(self.tx, [leg.id for leg in legs])
         nets = networks.networks(self.tx, sorted({leg.network_id for leg in legs}))
         subnets = networks.subnets(self.tx, sorted({a.subnet_id for each in held.values() for a in each}))
@@ -228,6 +229,19 @@ class HostView:
         return tuple(found)
 
 
+def _rule(row: SecurityGroupRule) -> RuleSpec:
+    return RuleSpec(
+        id=row.id,
+        direction=row.direction,
+        ethertype=row.ethertype,
+        protocol=row.protocol,
+        port_range_min=row.port_range_min,
+        port_range_max=row.port_range_max,
+        remote_ip_prefix=row.remote_ip_prefix,
+        remote_group_id=row.remote_group_id,
+    )
+
+
 def _interface(subnet: Subnet, ip: str | None) -> str:
     return f"{ip}/{ipaddress.ip_network(subnet.cidr).prefixlen}"
 
@@ -245,9 +259,9 @@ def _subnet(row: Subnet) -> SubnetSpec:
     )
 
 
-def _dhcp_hosts(served: Iterable[ports.Served], subnet_ids: Container[str]) -> tuple[DhcpHost, ...]:
+def _dhcp_hosts(served: Iterable[port_store.Served], subnet_ids: Container[str]) -> tuple[DhcpHost, ...]:
     """Return one entry for each port, with at most one address of each subnet."""
-    found: dict[str, tuple[ports.Served, dict[str, str]]] = {}
+    found: dict[str, tuple[port_store.Served, dict[str, str]]] = {}
     for row in served:
         _, ips = found.setdefault(row.port_id, (row, {}))
         if row.subnet_id in subnet_ids:

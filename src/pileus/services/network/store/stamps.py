@@ -19,6 +19,15 @@ def advance(tx: Tx) -> None:
         tx.flush()
 
 
+def own(tx: Tx) -> int:
+    """Return the stamp of what this transaction changes: no other has it, and whatever commits later has more."""
+    found = tx.info.get("network_stamp_value")
+    if found is None:
+        advance(tx)
+        found = tx.info["network_stamp_value"] = current(tx)
+    return found
+
+
 def current(tx: Tx) -> int:
     """Return the stamp of what this transaction sees."""
     return tx.connection().execute(_CURRENT).scalar() or 0

@@ -10,7 +10,9 @@ from pileus.kernel.agent.hosts import HostRow
 from pileus.kernel.db import Tx
 from pileus.services.network.model import HostWork
 
-KINDS = GROUP, PORT, DHCP, ROUTER, NETWORK = "group", "port", "dhcp", "router", "network"
+KINDS = GROUP, PORT, DHCP, SERVED, ROUTER, NETWORK = "group", "port", "dhcp", "served", "router", "network"
+"""``GROUP`` are a group's rules, ``DHCP`` a network's DHCP server with all ports that it answers, ``SERVED`` only
+whether there is to be one."""
 
 
 class Pending(NamedTuple):

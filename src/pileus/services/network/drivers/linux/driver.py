@@ -122,6 +122,9 @@ class LinuxNetworkDriver:
     async def ensure_security_group(self, group: SecurityGroupSpec) -> None:
         await self._do(ports.ensure_group, group)
 
+    async def change_members(self, group_id: str, added: Sequence[str], removed: Sequence[str]) -> None:
+        await self._do(ports.change_members, group_id, added, removed)
+
     async def ensure_security_group_gone(self, group_id: str) -> None:
         await self._do(ports.ensure_group_gone, group_id)
 

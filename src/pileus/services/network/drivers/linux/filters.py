@@ -185,7 +185,7 @@ def group(table: str, spec: SecurityGroupSpec) -> str:
     """Fill a group's two chains and two member sets; groups that its rules name get empty sets if they have none."""
     lines = [_member_sets(table, id) for id in sorted({spec.id, *_named_groups(spec)})]
     for version in (4, 6):
-        members = _collapse(spec.member_ips, version)
+        members = sorted(_elements(spec.member_ips, version))
         lines += [f"flush set inet {table} {members_set(spec.id, version)}"]
         if members:
             lines += [f"add element inet {table} {members_set(spec.id, version)} {{ {', '.join(members)} }}"]
@@ -193,6 +193,18 @@ def group(table: str, spec: SecurityGroupSpec) -> str:
         chain = group_chain(spec.id, direction)
         lines += [f"add chain inet {table} {chain}", f"flush chain inet {table} {chain}"]
         lines += _rules("inet", table, chain, [rule(r) for r in spec.rules if r.direction == direction])
+    return "\n".join(lines)
+
+
+def members(table: str, before: SecurityGroupSpec, after: SecurityGroupSpec) -> str:
+    """Change a group's member sets from what they hold to what they shall hold."""
+    lines: list[str] = []
+    for version in (4, 6):
+        held, wanted = _elements(before.member_ips, version), _elements(after.member_ips, version)
+        for verb, changed in (("delete", held - wanted), ("add", wanted - held)):
+            if changed:
+                name = members_set(after.id, version)
+                lines.append(f"{verb} element inet {table} {name} {{ {', '.join(sorted(changed))} }}")
     return "\n".join(lines)
 
 
@@ -304,6 +316,19 @@ def _collapse(ips: Iterable[str], version: int) -> list[str]:
     six = ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv6Network))
     merged = four if version == 4 else six
     return [str(n.network_address) if n.prefixlen == n.max_prefixlen else str(n) for n in merged]
+
+
+def _elements(ips: Iterable[str], version: int) -> set[str]:
+    """Return the elements of a member set: cidrs merged into disjoint ones, and the addresses outside of them.
+
+    Neighbouring addresses stay apart: then one that comes or goes is one element, whoever else is there.
+    """
+    here = [ip for ip in ips if (":" in ip) == (version == 6)]
+    cidrs = [ipaddress.ip_network(found) for found in _collapse((ip for ip in here if "/" in ip), version)]
+    single = {str(ipaddress.ip_address(ip)) if version == 6 else ip for ip in here if "/" not in ip}
+    if cidrs:
+        single = {ip for ip in single if not any(ipaddress.ip_address(ip) in cidr for cidr in cidrs)}
+    return single | {str(c.network_address) if c.prefixlen == c.max_prefixlen else str(c) for c in cidrs}
 
 
 def _named_groups(spec: SecurityGroupSpec) -> set[str]:

@@ -7,6 +7,9 @@ import errno
 import fcntl
 import os
 import struct
+from collections.abc import Sequence
+
+import msgspec
 
 from pileus.services.network.drivers.base import HostNetworkError, StillInUse
 from pileus.services.network.drivers.linux import conntrack, filters, names, switches
@@ -108,6 +111,20 @@ def ensure_group(host: Host, group: SecurityGroupSpec) -> None:
         _cut_lost(host, before, group)
     # Written after the cut: a process killed before it leaves the difference for the next one to see.
     host.write_group(group)
+
+
+def change_members(host: Host, group_id: str, added: Sequence[str], removed: Sequence[str]) -> None:
+    """Change who is in a group that is written, however many others are; cut connections with who left."""
+    host.prepare()
+    before = host.group_written(group_id)
+    if before is None:
+        raise HostNetworkError(f"Security group {group_id} is not on this host: call ensure_security_group first.")
+    members = {*before.member_ips}.difference(removed).union(added)
+    after = msgspec.structs.replace(before, member_ips=tuple(sorted(members)))
+    host.nft.apply(filters.members(host.table, before, after))
+    _cut_lost(host, before, after)
+    # Written after the cut: a process killed before it leaves the difference for the next one to see.
+    host.write_group(after)
 
 
 def _cut_lost(host: Host, before: SecurityGroupSpec, group: SecurityGroupSpec) -> None:
