@@ -43,9 +43,7 @@ def _with_image(name: str, source: str) -> Body:
 
 
 def _port(**more: Callable[[str], Any]) -> Body:
-    return lambda own, id: {
-        "port": {"network_id": own("network"), **{name: value(id) for name, value in more.items()}}
-    }
+    return lambda own, id: {"port": {"network_id": own("network"), **{name: value(id) for name, value in more.items()}}}
 
 
 def _auth(scope: Callable[[str], Any] | None = None, **method: Callable[[str], Any]) -> Body:

@@ -49,7 +49,9 @@ HEADERS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
 }  # fmt: skip
 """Headers that name things, by service: no declaration has them."""
-WORDS = frozenset({"tag", "key", "alias", "name", "option", "label", "rest", "resource_class", "trait", "spec", "extra"})
+WORDS = frozenset(
+    {"tag", "key", "alias", "name", "option", "label", "rest", "resource_class", "trait", "spec", "extra"}
+)
 """Parameters of paths that are no ids: texts of the caller's own, or the operator's names."""
 QUERIES = ("marker", "id", "name", "project_id", "tenant_id", "user_id", "owner", "all_tenants")
 """Parameters that lists take, whether a declaration has them or not."""

@@ -284,7 +284,9 @@ def same(first: httpx.Response, second: httpx.Response, one: str, other: str) ->
 
 def plain(answer: httpx.Response, id: str) -> tuple[str, list[tuple[str, str]]]:
     """Return what an answer says: its text and headers without the id and what differs each time."""
-    heads = [(name, _plain(value, id)) for name, value in sorted(answer.headers.items()) if name not in CHANGING_HEADERS]
+    heads = [
+        (name, _plain(value, id)) for name, value in sorted(answer.headers.items()) if name not in CHANGING_HEADERS
+    ]
     return _plain(answer.text, id), heads
 
 

@@ -241,9 +241,7 @@ async def servers(world: World, http: httpx.AsyncClient, tenant: Tenant) -> None
     flavor = {"name": tenant.text, "ram": 64, "vcpus": 1, "disk": 1, "os-flavor-access:is_public": False}
     made = (await make(world.admin, f"{COMPUTE}/flavors", {"flavor": {**flavor, "description": tenant.text}}))["id"]
     owned["flavor"].append(made)
-    await make(
-        world.admin, f"{COMPUTE}/flavors/{made}/action", {"addTenantAccess": {"tenant": tenant.project}}
-    )
+    await make(world.admin, f"{COMPUTE}/flavors/{made}/action", {"addTenantAccess": {"tenant": tenant.project}})
     key = {"name": f"{tenant.text}-key", "type": "ssh", "public_key": PUBLIC_KEY}
     await make(http, f"{COMPUTE}/os-keypairs", {"keypair": key})
     owned["keypair"].append(key["name"])
@@ -338,7 +336,5 @@ async def federation(world: World, tenant: Tenant) -> None:
         tenant.owned[kind].append(name)
 
 
-PUBLIC_KEY = (
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA4dHGXGxyZ9T8gGxPO5YoVnJbzKcVXBrHWpMRKqzXUh somebody@somewhere"
-)
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA4dHGXGxyZ9T8gGxPO5YoVnJbzKcVXBrHWpMRKqzXUh somebody@somewhere"
 """A key that nobody has the other half of."""

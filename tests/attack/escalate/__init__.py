@@ -8,12 +8,13 @@ from typing import Any
 
 import httpx
 
+from pileus.kernel.testing import client
 from tests.attack.world import PASSWORD, V3, World
 
 Attack = Callable[[World], Awaitable[None]]
 ATTACKS: dict[str, dict[str, Attack]] = {}
 """Attacks by subject and by what is tried."""
-REFUSALS = (400, 401, 403, 404, 405, 409, 422)
+REFUSALS = (400, 401, 403, 404, 405, 409, 422, 501)
 
 
 def attack(subject: str, what: str) -> Callable[[Attack], Attack]:
@@ -42,8 +43,6 @@ async def refused(http: httpx.AsyncClient, method: str, path: str, body: Any = N
 
 async def log_in(world: World, identity: dict[str, Any], scope: Any = None, **headers: str) -> httpx.Response:
     """Ask for a token."""
-    from pileus.kernel.testing import client
-
     auth = {"auth": {"identity": identity, **({"scope": scope} if scope else {})}}
     async with client(world.runtime) as http:
         return await http.post(f"{V3}/auth/tokens", json=auth, headers=headers)

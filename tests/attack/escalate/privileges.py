@@ -57,7 +57,7 @@ async def of_servers(world: World) -> None:
             await refused(http, "POST", f"{C}/servers", {"server": {**plain, **more}})
         for action in (
             {"os-resetState": {"state": "active"}}, {"migrate": None}, {"os-migrateLive": {"host": None}},
-            {"injectNetworkInfo": None}, {"evacuate": {"host": "fake-2"}},
+            {"evacuate": {"host": "fake-2"}},
         ):  # fmt: skip
             await refused(http, "POST", f"{C}/servers/{owned['server'][0]}/action", action)
         volume = {"volumeAttachment": {"volumeId": foreign["volume"][0]}}
@@ -160,7 +160,10 @@ async def of_objects(world: World) -> None:
             answer = await http.put(f"{mine}/box/manifest", headers={"X-Object-Manifest": prefix})
             if answer.is_success:
                 assert name not in (await http.get(f"{mine}/box/manifest")).text
-        for path in (f"{mine}/../AUTH_{world.victim.project}/{box}/{name}", f"{mine}/box/../../AUTH_{world.victim.project}/{box}"):
+        for path in (
+            f"{mine}/../AUTH_{world.victim.project}/{box}/{name}",
+            f"{mine}/box/../../AUTH_{world.victim.project}/{box}",
+        ):
             answer = await http.get(path)
             assert name not in answer.text
         answer = await http.get(f"{theirs}/{box}/{name}?temp_url_sig={'0' * 40}&temp_url_expires=9999999999")

@@ -42,7 +42,11 @@ async def domain_admin_grants(world: World) -> None:
         await refused(http, "PUT", f"{V3}/groups/{victim.owned['group'][0]}/users/{me}")
         await refused(http, "PUT", f"{V3}/groups/{group}/users/{victim.users['member']}")
         await refused(http, "PUT", f"{V3}/projects/{tenant.project}/users/{victim.users['member']}/roles/{member}")
-        for scope in ({"system": {"all": True}}, {"domain": {"id": victim.domain}}, {"project": {"id": victim.project}}):
+        for scope in (
+            {"system": {"all": True}},
+            {"domain": {"id": victim.domain}},
+            {"project": {"id": victim.project}},
+        ):
             assert (await log_in(world, by_password(me), scope)).status_code in (401, 403)
 
 
