@@ -84,6 +84,6 @@ async def project_token(world: World, user_id: str, project: str = "") -> str:
 
 def load() -> dict[str, dict[str, Attack]]:
     """Return all attacks."""
-    from tests.attack.escalate import delegation, privileges, standing, tokens  # noqa: F401  (they declare)
+    from tests.attack.escalate import delegation, known, privileges, standing, tokens  # noqa: F401  (they declare)
 
     return ATTACKS
