@@ -8,8 +8,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-FOREIGN = (b"root:x:", b"SQLite format 3", b"[cloud]", b"-----BEGIN", b"evil.example", b"Set-Cookie: smuggled")
-"""What no answer may hold: files of the host, secrets, and what the sender wants others to be told."""
+FOREIGN = (b"root:x:", b"SQLite format 3", b"[cloud]", b"-----BEGIN")
+"""What no answer may hold: files of the host, and secrets."""
+LED = (b"//evil.example", b"\nset-cookie: smuggled")
+"""What no head of an answer may hold: where the sender wants others to go, and what to be told."""
 PATIENCE_S = 5.0
 END = b"Connection: close\r\n\r\n"
 ANSWER = re.compile(rb"HTTP/1\.1 (\d{3})")
@@ -113,7 +115,7 @@ def lines() -> list[Case]:
         Case("lines", "nothing that is HTTP", bytes(range(256)) * 4, refused),
         Case("lines", "TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(300), refused),
         *(Case("lines", f"a forwarded {name}", get("/identity/v3", f"{name}: {value}"), anything)
-          for name, value in (("X-Forwarded-Host", "evil.example"), ("Forwarded", "host=evil.example"),
+          for name, value in (("Forwarded", "host=evil.example"),
                               ("X-Original-URL", "/metrics"), ("X-Host", "evil.example"),
                               ("X-Forwarded-Prefix", "//evil.example"), ("X-HTTP-Host-Override", "evil.example"))),
     ]  # fmt: skip
@@ -176,9 +178,9 @@ def judge(case: Case, got: bytes) -> list[str]:
         wrong.append(f"was answered {len(statuses)} times")
     if any(not case.right(status) for status in statuses):
         wrong.append(f"was answered {statuses}")
-    head = b"\r\n".join(answer.partition(b"\r\n\r\n")[0] for answer in got.split(b"HTTP/1.1 ")[1:])
-    looked = head if b"evil.example" in case.sent.partition(b"\r\n")[0] else got  # a refusal may name the path
-    wrong += [f"holds {text!r}" for text in FOREIGN if text.lower() in looked.lower()]
+    wrong += [f"holds {text!r}" for text in FOREIGN if text in got]
+    head = b"\n".join(answer.partition(b"\r\n\r\n")[0] for answer in got.split(b"HTTP/1.1 ")[1:]).lower()
+    wrong += [f"holds {text!r} in its head" for text in LED if text in head]
     return [f"{case.subject}: {case.name[:80]} {words}: {got[:200]!r}" for words in wrong]
 
 
