@@ -98,7 +98,8 @@ def kinds_of(name: str, before: str = "") -> tuple[str, ...]:
 SPECIAL = {
     "os-volume_attachments": ("volume",), "os-interface": ("port",), "OS-EC2": ("access",), "volume-transfers": (
         "transfer",), "os-volume-transfer": ("transfer",), "types": ("volume_type",), "rbac-policies": ("rbac_policy",),
-    "access_rules": ("access_rule",), "os-keypairs": ("keypair",), "os-quota-sets": ("project",), "quotas": ("project",),
+    "access_rules": ("access_rule",), "os-keypairs": ("keypair",), "os-quota-sets": ("project",),
+    "quotas": ("project",),
     "identity_providers": ("identity_provider",), "protocols": ("protocol",), "mappings": ("mapping",),
     "os-instance-actions": ("request",), "limits": ("limit",), "os-simple-tenant-usage": ("project",), "members": (
         "member",), "allocations": ("server",), "os-server-groups": ("server_group",), "images": ("image",),

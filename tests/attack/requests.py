@@ -62,9 +62,11 @@ def smuggling() -> list[Case]:
         for name, te in (
             ("chunks", "Transfer-Encoding: chunked"), ("chunks, spelt with a space", "Transfer-Encoding : chunked"),
             ("chunks after a tab", "Transfer-Encoding:\tchunked"), ("chunks in capitals", "Transfer-Encoding: Chunked"),
-            ("no coding there is", "Transfer-Encoding: xchunked"), ("two codings", "Transfer-Encoding: chunked, identity"),
+            ("no coding there is", "Transfer-Encoding: xchunked"),
+            ("two codings", "Transfer-Encoding: chunked, identity"),
             ("chunks, folded", "Transfer-Encoding:\r\n chunked"), ("chunks in quotes", 'Transfer-Encoding: "chunked"'),
-            ("chunks with a NUL", "Transfer-Encoding: chunked\x00"), ("chunks below", "X: y\nTransfer-Encoding: chunked"),
+            ("chunks with a NUL", "Transfer-Encoding: chunked\x00"),
+            ("chunks below", "X: y\nTransfer-Encoding: chunked"),
         )
     ]  # fmt: skip
     found += [
@@ -122,17 +124,16 @@ def lines() -> list[Case]:
 
 
 STEPS = ("..", "%2e%2e", "..%2f..%2f..%2fetc%2fpasswd", "%2e%2e%2f%2e%2e%2fpileus.db", "..%5c..%5cetc%5cpasswd",
-         "%c0%ae%c0%ae%c0%afetc%c0%afpasswd", "..%00", "%00", "....//....//etc/passwd", "%252e%252e%252fetc%252fpasswd",
-         "..;/..;/etc/passwd", "%ff%fe", "%", "%zz", "%2f%2fetc%2fpasswd", "%0d%0aSet-Cookie:%20smuggled=1")  # fmt: skip
+         "%c0%ae%c0%ae%c0%afetc%c0%afpasswd", "..%00", "%00", "....//....//etc/passwd",
+         "%252e%252e%252fetc%252fpasswd", "..;/..;/etc/passwd", "%ff%fe", "%", "%zz", "%2f%2fetc%2fpasswd",
+         "%0d%0aSet-Cookie:%20smuggled=1")  # fmt: skip
 PLACES = ("/dashboard/static/{}", "/compute/console/novnc/{}", "/object-store/v1/AUTH_x/{}", "/image/v2/images/{}/file",
           "/object-store/v1/{}/box/x", "/identity/v3/OS-FEDERATION/saml2/{}", "/{}", "/dashboard/{}")  # fmt: skip
 
 
 def paths() -> list[Case]:
     """Return paths that step out, hold what no path holds, or lead elsewhere."""
-    found = [
-        Case("paths", place.format(step), get(place.format(step)), anything) for place in PLACES for step in STEPS
-    ]
+    found = [Case("paths", place.format(step), get(place.format(step)), anything) for place in PLACES for step in STEPS]
     found += [
         Case("paths", path, get(path), anything)
         for path in ("//evil.example/%2f..", "//evil.example", "/\\evil.example", "/dashboard//evil.example/..",

@@ -3,6 +3,7 @@
 import asyncio
 
 from bench.cloud import FakeCloud
+
 from tests.attack.requests import attack, cases, get, send
 
 

@@ -147,7 +147,7 @@ async def more_roles(world: World) -> None:
         for role in ("admin", "manager", "service"):
             body = {"name": f"with {role}", "roles": [{"name": role}]}
             await refused(http, "POST", path, {"application_credential": body})
-    few, http = await credential(world, name="few", roles=[{"name": "reader"}], unrestricted=True)
+    _, http = await credential(world, name="few", roles=[{"name": "reader"}], unrestricted=True)
     async with http:
         await ok(http, "POST", path, {"application_credential": {"name": "reads", "roles": [{"name": "reader"}]}})
         await refused(http, "POST", path, {"application_credential": {"name": "more", "roles": [{"name": "member"}]}})

@@ -21,8 +21,10 @@ async def of_networks(world: World) -> None:
         for more in ({"shared": True}, {"router:external": True}):
             await refused(http, "PUT", f"{N}/networks/{network}", {"network": more})
         for more in (
-            {"binding:host_id": "fake-1"}, {"device_owner": "network:dhcp"}, {"device_owner": "network:router_interface"},
-            {"device_owner": "network:floatingip"}, {"binding:profile": {"x": "y"}}, {"project_id": world.victim.project},
+            {"binding:host_id": "fake-1"}, {"device_owner": "network:dhcp"},
+            {"device_owner": "network:router_interface"},
+            {"device_owner": "network:floatingip"}, {"binding:profile": {"x": "y"}},
+            {"project_id": world.victim.project},
             {"device_id": world.victim.owned["router"][0]}, {"device_id": world.victim.owned["server"][0]},
         ):  # fmt: skip
             await refused(http, "POST", f"{N}/ports", {"port": {"network_id": network, **more}})
@@ -87,7 +89,8 @@ async def of_images(world: World) -> None:
         for change in (
             ("replace", "/visibility", "public"), ("replace", "/owner", world.victim.project),
             ("add", "/locations/-", {"url": "file:///etc/passwd", "metadata": {}}),
-            ("replace", "/locations", [{"url": "swift+config://x/y/z", "metadata": {}}]), ("replace", "/status", "queued"),
+            ("replace", "/locations", [{"url": "swift+config://x/y/z", "metadata": {}}]),
+            ("replace", "/status", "queued"),
             ("replace", "/os_hash_value", "x"), ("replace", "/id", foreign["image"][0]), ("add", "/os_glance_x", "y"),
         ):  # fmt: skip
             body = [{"op": change[0], "path": change[1], "value": change[2]}]
@@ -105,13 +108,15 @@ async def of_volumes(world: World) -> None:
         await ok(http, "POST", f"{S}/volumes", {"volume": {"size": 1}})
         for more in (
             {"volume_type": foreign["volume_type"][0]}, {"source_volid": foreign["volume"][0]},
-            {"snapshot_id": foreign["snapshot"][0]}, {"imageRef": foreign["image"][0]}, {"backup_id": foreign["backup"][0]},
+            {"snapshot_id": foreign["snapshot"][0]}, {"imageRef": foreign["image"][0]},
+            {"backup_id": foreign["backup"][0]},
         ):  # fmt: skip
             await refused(http, "POST", f"{S}/volumes", {"volume": {"size": 1, **more}})
         for action in (
             {"os-reset_status": {"status": "available"}}, {"os-force_delete": {}}, {"os-force_detach": {}},
             {"os-terminate_connection": {"connector": {}}}, {"os-detach": {}}, {"os-migrate_volume": {"host": "x"}},
-            {"os-unmanage": {}}, {"os-update_readonly_flag": {}}, {"os-attach": {"instance_uuid": foreign["server"][0]}},
+            {"os-unmanage": {}}, {"os-update_readonly_flag": {}},
+            {"os-attach": {"instance_uuid": foreign["server"][0]}},
             {"os-extend": {"new_size": 0}},
         ):  # fmt: skip
             await refused(http, "POST", f"{S}/volumes/{owned['volume'][1]}/action", action)  # attached to a server
@@ -128,9 +133,11 @@ async def of_volumes(world: World) -> None:
 async def all_of_them(world: World) -> None:
     victim = world.victim
     lists = [
-        *(f"{C}/{name}" for name in ("servers", "servers/detail", "os-server-groups", "os-keypairs", "os-simple-tenant-usage")),
+        *(f"{C}/{name}" for name in ("servers", "servers/detail", "os-server-groups", "os-keypairs")),
+        f"{C}/os-simple-tenant-usage",
         *(f"{N}/{name}" for name in ("networks", "ports", "subnets", "routers", "security-groups", "floatingips")),
-        *(f"{S}/{name}" for name in ("volumes", "volumes/detail", "snapshots", "backups", "volume-transfers", "attachments")),
+        *(f"{S}/{name}" for name in ("volumes", "volumes/detail", "snapshots", "backups", "attachments")),
+        f"{S}/volume-transfers",
         *(f"{I}/images{more}" for more in ("", "?visibility=all", "?visibility=private", "?member_status=all")),
     ]  # fmt: skip
     ids = victim.ids()

@@ -81,7 +81,8 @@ CLAIMS = {
     "X-Roles": "admin", "X-Role": "admin", "X-Identity-Status": "Confirmed", "X-User-Name": "admin",
     "X-Is-Admin-Project": "True", "X-Service-Roles": "service,admin", "X-Service-Identity-Status": "Confirmed",
     "REMOTE_USER": "admin", "X-Remote-User": "admin", "X-Auth-User": "admin", "X-Auth-Key": "admin",
-    "X-Service-Catalog": "[]", "OpenStack-System-Scope": "all", "X-Forwarded-User": "admin", "SSL_CLIENT_VERIFY": "SUCCESS",
+    "X-Service-Catalog": "[]", "OpenStack-System-Scope": "all", "X-Forwarded-User": "admin",
+    "SSL_CLIENT_VERIFY": "SUCCESS",
     "X-Instance-ID": "x", "X-SSL-Client-Cert": "x", "Mellon-Nameid": "admin", "OIDC-sub": "admin",
 }  # fmt: skip
 """What middleware of upstream's says of somebody, to services that believe it."""
