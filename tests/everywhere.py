@@ -4,7 +4,7 @@ Rule: nothing is remembered by hand, so that an endpoint or a table that is adde
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -85,12 +85,14 @@ def ways() -> Iterator[Way]:
                     yield Way(service, endpoint)
 
 
-def put_everywhere(tx: Tx, id: str, project_id: str, user_id: str) -> list[str]:
-    """Put one thing of the owner's, all under one id, into every table of a service; return the tables."""
+def put_everywhere(
+    tx: Tx, id: str, project_id: str, user_id: str, mark: str = MARK, but: Container[str] = ()
+) -> list[str]:
+    """Put one thing of the owner's, all under one id, into every table of a service ``but`` some; return the tables."""
     services = {service.type for service in find_services()} - {"identity"}
     filled = []
     for table in Row.metadata.sorted_tables:
-        if not any(table.name.startswith(f"{service}_") for service in services):
+        if table.name in but or not any(table.name.startswith(f"{service}_") for service in services):
             continue
         values: dict[str, Any] = {}
         for column in table.columns:
@@ -100,7 +102,7 @@ def put_everywhere(tx: Tx, id: str, project_id: str, user_id: str) -> list[str]:
             elif column.name == "user_id":
                 values[column.name] = user_id
             else:
-                values[column.name] = _filler(column, id if key else MARK)
+                values[column.name] = _filler(column, id if key else mark)
         tx.execute(insert(table).values(values))
         filled.append(table.name)
     return filled
@@ -115,7 +117,7 @@ def _filler(column: Any, text: str) -> Any:
     if isinstance(kind, Boolean):
         return False
     if isinstance(kind, Integer | Float):
-        return 424242 if column.primary_key else 1
+        return 424242 if column.primary_key or column.unique else 1
     if isinstance(kind, Date):
         return date(2020, 1, 1)
     length = getattr(kind, "length", None)

@@ -146,6 +146,27 @@ async def test_old_clients_rescope_by_the_method_mapped(cloud, admin, openid):
     assert statuses == [201, 401]
 
 
+@pytest.mark.parametrize("method", ["mapped", "token"])
+async def test_a_federated_token_that_is_exchanged_ends_no_later(cloud, admin, openid, method):
+    """Else whoever was let in once stays for ever, by exchanging in time (CVE-2026-44394)."""
+    await set_up(admin, openid)
+    first = await arrive(cloud, openid.token()["access_token"])
+    auth = {"identity": {"methods": [method], method: {"id": first.headers["x-subject-token"]}}, "scope": DEMO}
+
+    class Later(clock.SystemClock):
+        def now(self):
+            return super().now() + timedelta(minutes=10)
+
+    before = clock.use(Later())
+    try:
+        async with client(cloud) as http:
+            second = await http.post("/identity/v3/auth/tokens", json={"auth": auth})
+    finally:
+        clock.use(before)
+    assert second.status_code == 201, second.text
+    assert second.json()["token"]["expires_at"] == first.json()["token"]["expires_at"]
+
+
 async def test_who_was_linked_beforehand_is_that_user(cloud, admin, openid):
     await set_up(admin, openid)
     linked = [{"idp_id": "corp", "protocols": [{"protocol_id": "openid", "unique_id": "jane"}]}]

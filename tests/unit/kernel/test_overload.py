@@ -185,6 +185,21 @@ async def test_a_head_that_is_too_large_is_refused(serve, head):
     assert await serve.serves()
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /load/v1/quick HTTP/1.1\r\nX-Auth-Token: p\r\n\r\n",
+        b"GET /load/v1/quick HTTP/1.1\r\nHost: x\r\nHost: y\r\nX-Auth-Token: p\r\n\r\n",
+        b"GET /load/v1/quick\r\n\r\n",
+    ],
+    ids=["no host", "two hosts", "HTTP 0.9"],
+)
+async def test_a_request_has_one_host(serve, head):
+    """Two readers, a proxy and this server, would else understand it differently (RFC 9112, 3.2)."""
+    assert (await serve.say(head)).startswith(b"HTTP/1.1 400 ")
+    assert await serve.serves()
+
+
 async def test_a_body_that_stops_is_cut_off(serve):
     reader, writer = await serve.open()
     body = HEAD.replace(b"GET /load/v1/quick", b"POST /load/v1/echo")

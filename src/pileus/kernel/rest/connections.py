@@ -71,9 +71,17 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.headers) > MOST_HEADERS:
             self.refused_with = 431
             raise ValueError("there are too many headers")
+        self._require_one_host()
         self.head_bytes = 0
         self.in_body = True
         super().on_headers_complete()
+
+    def _require_one_host(self) -> None:
+        """Refuse what two readers may understand differently (RFC 9112, 3.2); HTTP/0.9 has no headers at all."""
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        version = self.parser.get_http_version()
+        if hosts > 1 or (hosts == 0 and version != "1.0"):
+            raise ValueError(f"HTTP/{version} needs exactly one header Host")
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)

@@ -102,7 +102,7 @@ def _file(settings: ComputeSettings, name: str) -> Path:
         raise Unavailable(
             f"noVNC is not installed in {root}: install the Debian package novnc, or set [compute] novnc to its folder."
         )
-    path = (root / name).resolve()
+    path = root if "\0" in name else (root / name).resolve()  # the system refuses a NUL before it looks
     if not path.is_relative_to(root) or not path.is_file():
         raise NotFound(f"There is no file {name} in noVNC.")
     return path
