@@ -151,7 +151,7 @@ def parse(items: Iterable[tuple[str, str]]) -> ListQuery:
 
 def page_by_offset(tx: Tx, query: ListQuery, statement: Select[Any], order: list[tuple[Any, bool]]) -> list[Any]:
     """Return the rows after the offset, and write down how many there are in all."""
-    query.total = tx.scalar(statement.with_only_columns(func.count())) or 0
+    query.total = tx.scalar(statement.with_only_columns(func.count(), maintain_column_froms=True)) or 0
     ordered = statement.order_by(*clauses(tx, order)).offset(query.offset).limit(query.limit)
     return list(tx.scalars(ordered)) if query.offset < query.total else []
 

@@ -18,7 +18,8 @@ async def test_a_secret_is_made_in_one_step_and_read_back(http):
     assert len(shown.pop("created")) == len(shown.pop("updated")) == len("2026-01-31T09:30:00")
     assert shown == {
         "status": "ACTIVE", "name": "s", "secret_type": "passphrase", "algorithm": "aes", "bit_length": 256,
-        "mode": "cbc", "expiration": None, "creator_id": "u1", "consumers": [], "content_types": {"default": "text/plain"},
+        "mode": "cbc", "expiration": None, "creator_id": "u1", "consumers": [],
+        "content_types": {"default": "text/plain"},
     }  # fmt: skip
     payload = await http.get(f"secrets/{id}/payload", headers={"Accept": "text/plain"})
     assert (payload.text, payload.headers["content-type"]) == ("hunter2", "text/plain")
@@ -75,7 +76,9 @@ async def test_what_cannot_be_is_refused(http, wrong):
 async def test_a_secret_may_be_too_large_and_a_body_no_json(http):
     body = {"payload": "x" * 20_001, "payload_content_type": "text/plain"}
     assert (await http.post("secrets", json=body)).status_code == 413
-    answer = await http.post("secrets", content=b"payload=x", headers={"Content-Type": "application/x-www-form-urlencoded"})
+    answer = await http.post(
+        "secrets", content=b"payload=x", headers={"Content-Type": "application/x-www-form-urlencoded"}
+    )
     assert answer.status_code == 415
 
 
