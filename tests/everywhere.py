@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Boolean, Date, Float, Integer, insert, select
+from sqlalchemy import Boolean, Date, Float, Integer, LargeBinary, insert, select
 
 from pileus.kernel.db import Row, Tx
 from pileus.kernel.db.base import JsonText, UtcDateTime
@@ -23,6 +23,8 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 REQUEST_ID = re.compile("req-[0-9a-f-]{36}")
 MARK = "belongs-to-the-owner"
 """What stands in every text of the owner's things: nobody else may ever read it."""
+SHARED = {"key_manager_secret_stores", "key_manager_transport_keys"}
+"""Tables of what is no project's and every reader sees, as upstream."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,9 @@ def put_everywhere(
     services = {service.type for service in find_services()} - {"identity"}
     filled = []
     for table in Row.metadata.sorted_tables:
-        if table.name in but or not any(table.name.startswith(f"{service}_") for service in services):
+        if table.name in SHARED or table.name in but:
+            continue
+        if not any(table.name.startswith(f"{service}_") for service in services):
             continue
         values: dict[str, Any] = {}
         for column in table.columns:
@@ -120,6 +124,8 @@ def _filler(column: Any, text: str) -> Any:
         return 424242 if column.primary_key or column.unique else 1
     if isinstance(kind, Date):
         return date(2020, 1, 1)
+    if isinstance(kind, LargeBinary):
+        return text.encode()
     length = getattr(kind, "length", None)
     return text[:length] if length else text
 

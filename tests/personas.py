@@ -50,6 +50,8 @@ class Thing(Mapping[str, Any]):
 
     def __getitem__(self, path: str) -> Any:
         words = path.replace("_id", ".id").split(".")
+        if words[-1] == "read_project_access":
+            return True
         if path in ("owner", "member_id"):
             return PROJECT
         if path.endswith("role.name"):
@@ -59,7 +61,7 @@ class Thing(Mapping[str, Any]):
         for word, value in (("project", PROJECT), ("domain", DOMAIN)):
             if words[-2:] == [word, "id"] or (words[-2:-1] and words[-2].endswith(f"_{word}")):
                 return value
-        if words[-1] == "id" and words[-2].endswith("user"):
+        if words[-1] == "id" and words[-2].endswith(("user", "creator")):
             return SOMEBODY
         raise KeyError(path)
 
@@ -109,7 +111,7 @@ def document() -> str:
         "domain. `pileus policy explain` says the same of real people and things, with the operator's `policy.yaml`.",
         "A stranger's *yes* means that the request is answered, with what the stranger may see. Tests send every one",
         "of these requests without a token, which is refused, with tokens of the wrong scope, which is 403, and about",
-        "things of another project, which is answered as if they were not there.",
+        "things of another project, which is answered as if they were not there (in Key Manager, as upstream: 403).",
         "",
         "## Scopes",
         "Every rule says for which scopes a token may be, as upstream's `scope_types`, and this is always enforced.",

@@ -32,6 +32,10 @@ async def test_nobody_gets_in_without_a_token(cloud):
     assert {name: status for name, status in answers.items() if status != 401} == {}
 
 
+SAYING_SO = {"key_manager"}
+"""Services that answer 403 for another project's thing, as upstream's: its ids are random, and nothing else is told."""
+
+
 async def test_what_is_another_projects_is_not_there(cloud):
     """An answer about a thing of another project is that about a thing that does not exist."""
     await cloud.reconcilers.stop()  # they would mend the things below
@@ -48,6 +52,7 @@ async def test_what_is_another_projects_is_not_there(cloud):
                 shown.append(f"{way.name}: {there.text[:200]}")
             alike = there.status_code == nowhere.status_code
             alike = alike and same_but_for(there.content, nowhere.content, (THERE, NOWHERE))
+            alike = alike or (way.service.type in SAYING_SO and (there.status_code, nowhere.status_code) == (403, 404))
             if way.names_something and not alike:
                 told_apart.append(f"{way.name}: {there.text[:200]} but {nowhere.text[:200]}")
     after = await cloud.db.read(picture, tables)

@@ -21,6 +21,8 @@ OPEN = {
         "GET /identity",
         "GET /identity/v3",
         "GET /image",
+        "GET /key-manager",
+        "GET /key-manager/v1",
         "GET /image/versions",
         "GET /networking/",
         "GET /networking/v2.0/",

@@ -3,9 +3,7 @@
 Rule: an attribute that the API does not know is kept and returned; a filter it does not know is no filter.
 """
 
-import operator
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -22,7 +20,7 @@ from pileus.kernel.rest.http import Request
 from pileus.kernel.rest.paging import sort_order
 from pileus.kernel.rest.regular.attributes import Attr
 from pileus.kernel.rest.regular.dialect import LIST, SHOW, Dialect
-from pileus.kernel.rest.regular.filters import Filter, ListQuery
+from pileus.kernel.rest.regular.filters import Filter, ListQuery, moment_condition
 from pileus.kernel.rest.regular.resource import Resource
 
 RESERVED = frozenset({"id", "links", "extra"})
@@ -156,7 +154,7 @@ def _compare(column: Any, comparison: str, value: str) -> Any:
     if column.type.python_type is bool:
         return column.is_(truth(value))
     if isinstance(column.type, UtcDateTime):
-        return _compare_moment(column, value)
+        return moment_condition(column.key, column, value)
     literal = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     match comparison:
         case "contains":
@@ -174,28 +172,3 @@ def _compare(column: Any, comparison: str, value: str) -> Any:
         case "iexact":
             return case_insensitive_like(column, literal)
     return column == value
-
-
-_ORDERS: dict[str, Callable[[Any, Any], Any]] = {
-    "lt": operator.lt,
-    "lte": operator.le,
-    "gt": operator.gt,
-    "gte": operator.ge,
-    "eq": operator.eq,
-    "neq": operator.ne,
-}
-
-
-def _compare_moment(column: Any, value: str) -> Any:
-    """Return what ``lt:2030-01-31T09:30:00Z`` asks of a time; without an order it must be the same."""
-    order, _, text = value.partition(":")
-    if order not in _ORDERS:
-        order, text = "eq", value
-    try:
-        wanted = datetime.fromisoformat(text)
-    except ValueError:
-        raise Invalid(
-            f"{column.key} must be a time such as 2030-01-31T09:30:00Z, with one of {', '.join(_ORDERS)} and a colon "
-            f"before it, not {value[:64]!r}."
-        ) from None
-    return _ORDERS[order](column, wanted.replace(tzinfo=UTC) if wanted.tzinfo is None else wanted)

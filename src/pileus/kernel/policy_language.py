@@ -72,7 +72,8 @@ class SeeRule:
 class Matches:
     """``project_id:%(project_id)s``, ``system_scope:all``, ``'literal':%(attribute)s``, ``is_admin:True``.
 
-    ``domain_id:None`` holds for tokens that are not for a domain, as in upstream's language.
+    ``True:%(attribute)s`` asks for a truth of the target's, ``domain_id:None`` holds for tokens that are not for a
+    domain, as in upstream's language.
     """
 
     left: str
@@ -88,6 +89,8 @@ class Matches:
         """Return the caller's side."""
         if self.left.startswith("'"):
             return self.left.strip("'")
+        if self.left in _LITERALS:
+            return self.left
         if self.left == "system_scope":
             return "all" if caller.system else None
         return getattr(caller, self.left, None)
@@ -161,6 +164,7 @@ class AnyOf:
 Node = Always | Never | HasRole | SeeRule | Matches | Not | AllOf | AnyOf
 
 _TOKEN = re.compile(r"\s*(\(|\)|'[^']*'\s*:\s*(?:%\([^)]*\)s|[^\s()])+|(?:%\([^)]*\)s|[^\s()])+)")
+_LITERALS = ("True", "False")
 _TARGET = re.compile(r"%\(([^)]+)\)s")
 
 

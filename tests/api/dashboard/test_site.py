@@ -134,9 +134,7 @@ async def test_a_server_says_why_it_waits(browser, cloud):
         version = {"OpenStack-API-Version": "compute 2.37"}
         answer = await http.post("/compute/v2.1/servers", json={"server": body}, headers=version)
         server = answer.json()["server"]["id"]
-    told = (
-        r"Refused (once|\d+ times), last: The hypervisor does not start: its port is taken\. Next try at \d\d:"
-    )
+    told = r"Refused (once|\d+ times), last: The hypervisor does not start: its port is taken\. Next try at \d\d:"
     for _ in range(300):
         page = (await browser.get(f"/dashboard/servers/{server}")).text
         if re.search(told, page):

@@ -82,7 +82,7 @@ async def once(
             return work(tx)
         owner = f"{ctx.user_id}\n{ctx.project_id}\n{ctx.caller.domain_id or ''}\n{key}"
         id = hashlib.sha256(b"id\n" + owner.encode()).hexdigest()
-        fingerprint = _fingerprint(request, ctx)
+        fingerprint = _fingerprint(owner, request, ctx)
         seal = AESGCM(hashlib.sha256(b"answer\n" + owner.encode()).digest())
         row = tx.get(IdempotencyKey, id)
         if row is not None and row.expires_at > clock.now():
@@ -114,9 +114,10 @@ def _key(given: str) -> str:
     return key
 
 
-def _fingerprint(request: Request, ctx: Context) -> str:
+def _fingerprint(owner: str, request: Request, ctx: Context) -> str:
+    """Return a digest of the request that tells nothing of a body (a password, say) without the client's key."""
     version = "{}.{}".format(*ctx.version)
-    head = f"{request.method}\n{request.path}\n{version}\n".encode() + request.query_string + b"\n"
+    head = f"{owner}\n{request.method}\n{request.path}\n{version}\n".encode() + request.query_string + b"\n"
     return hashlib.sha256(head + (request.body or b"")).hexdigest()
 
 

@@ -79,7 +79,7 @@ def page(
     if marker:
         among = statement if seen is None else seen
         statement = statement.where(_after(tx, among, order, identity, marker))
-    statement = statement.order_by(*_clauses(tx, order))
+    statement = statement.order_by(*clauses(tx, order))
     size = page_size(tx, limit, max_limit)
     following = None
     if sieve is None:
@@ -169,16 +169,19 @@ def _record_of(row: type[Any]) -> tuple[Callable[[Iterable[Any]], Any], list[Any
     return namedtuple(row.__name__, names)._make, [getattr(row, name) for name in names]
 
 
-def _clauses(tx: Tx, order: list[tuple[Any, bool]]) -> list[Any]:
-    """Order nulls as the smallest: so do SQLite and MariaDB (which has no words for it); PostgreSQL has to be told."""
-    clauses = []
+def clauses(tx: Tx, order: list[tuple[Any, bool]]) -> list[Any]:
+    """Return what to order by.
+
+    Nulls are the smallest: so do SQLite and MariaDB (which has no words for it); PostgreSQL has to be told.
+    """
+    found = []
     told = tx.get_bind().dialect.name == "postgresql"
     for column, descending in order:
         clause = column.desc() if descending else column.asc()
         if told and getattr(getattr(column, "expression", column), "nullable", False):
             clause = clause.nulls_last() if descending else clause.nulls_first()
-        clauses.append(clause)
-    return clauses
+        found.append(clause)
+    return found
 
 
 def _after(

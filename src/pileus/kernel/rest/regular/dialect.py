@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 from msgspec import UNSET
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, Select
 
 from pileus.kernel import quota
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid, NotFound
 from pileus.kernel.policy import ADMIN_OR_MEMBER, ADMIN_OR_READER, PROJECT, Rule
-from pileus.kernel.rest.http import Request
-from pileus.kernel.rest.paging import sort_order
+from pileus.kernel.rest.http import Request, Response, json_response
+from pileus.kernel.rest.paging import page, sort_order
 from pileus.kernel.rest.regular.filters import Filter, ListQuery, column_filter, conditions, limit_of
 from pileus.kernel.rest.schema import decode
 
@@ -46,6 +46,8 @@ class Dialect:
     """The policy of each verb, unless the resource has its own."""
     parameter: ClassVar[str] = "id"
     """What stands for a thing's id in paths; "": the resource's name."""
+    judged_by_thing: ClassVar[bool] = False
+    """The rule of showing is judged against the thing, as those of changes are, not against the caller's project."""
     plain: ClassVar[bool] = False
     """Lists read named tuples, not rows: they cost a third, and ``related`` gets them."""
 
@@ -161,6 +163,23 @@ class Dialect:
         """Return how many entries a page has at most; None: the setting ``page``."""
         return None
 
+    def page(
+        self, resource: "Resource[Any]", tx: Tx, query: ListQuery, statement: Select[Any], seen: Select[Any],
+        order: list[tuple[Any, bool]],
+    ) -> tuple[list[Any], str | None]:  # fmt: skip
+        """Return the rows of a page, and the marker of the next one; ``seen`` is the list without its filters."""
+        return page(
+            tx,
+            statement,
+            resource.row,
+            order=order,
+            limit=query.limit,
+            marker=query.marker,
+            max_limit=self.largest_page(resource, tx, query),
+            plain=self.plain,
+            seen=seen,
+        )
+
     # What a client receives.
 
     def dress(self, resource: "Resource[Any]", ctx: Context, row: Any, view: Any) -> Any:
@@ -170,6 +189,11 @@ class Dialect:
     def shown(self, resource: "Resource[Any]", view: Any) -> Any:
         """Return the answer that holds one thing."""
         return {resource.name: view}
+
+    def created(self, resource: "Resource[Any]", views: Sequence[Any], many: bool) -> Response:
+        """Return the answer to a creation, of one thing or of ``many``."""
+        content = {resource.plural: views} if many else self.shown(resource, views[0])
+        return json_response(content, resource.statuses[CREATE])
 
     def listed(
         self, resource: "Resource[Any]", views: Sequence[Any], rows: Sequence[Any], following: str | None,

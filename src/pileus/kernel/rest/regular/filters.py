@@ -3,6 +3,7 @@
 Rule: a name that means nothing is refused, so that a misspelt filter never shows more than was asked for.
 """
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -34,6 +35,10 @@ class ListQuery:
     limit: int | None = None
     marker: str | None = None
     page_reverse: bool = False
+    offset: int = 0
+    """How many entries come before the page, in dialects that count them."""
+    total: int = 0
+    """How many entries there are in all, once the page of such a dialect is read."""
 
 
 def limit_of(value: str) -> int | None:
@@ -78,6 +83,31 @@ def _integer(name: str, value: str) -> int:
     if not SMALLEST <= number <= LARGEST:
         raise Invalid(f"Invalid input for {name}. Reason: it has more than 64 bits.")
     return number
+
+
+_ORDERS: dict[str, Callable[[Any, Any], Any]] = {
+    "lt": operator.lt,
+    "lte": operator.le,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "eq": operator.eq,
+    "neq": operator.ne,
+}
+
+
+def moment_condition(name: str, column: Any, value: str) -> Any:
+    """Return what ``lt:2030-01-31T09:30:00Z`` asks of a time; without an order it must be the same."""
+    order, _, text = value.partition(":")
+    if order not in _ORDERS:
+        order, text = "eq", value
+    try:
+        wanted = datetime.fromisoformat(text)
+    except ValueError:
+        raise Invalid(
+            f"{name} must be a time such as 2030-01-31T09:30:00Z, with one of {', '.join(_ORDERS)} and a colon "
+            f"before it, not {value[:64]!r}."
+        ) from None
+    return _ORDERS[order](column, wanted.replace(tzinfo=UTC) if wanted.tzinfo is None else wanted)
 
 
 def changed_since(column: Any) -> Filter:

@@ -11,7 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import UNSET
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy import inspect as inspect_row
 
 from pileus.kernel import clock, events
@@ -23,7 +23,6 @@ from pileus.kernel.quota import Limit
 from pileus.kernel.rest.http import Request, Response, json_response
 from pileus.kernel.rest.limits import LimitSettings, check_bulk
 from pileus.kernel.rest.openapi import DOCUMENTED
-from pileus.kernel.rest.paging import page
 from pileus.kernel.rest.references import load_references
 from pileus.kernel.rest.regular.attributes import Encoder, Field, derive, fields_of
 from pileus.kernel.rest.regular.dialect import CREATE, DELETE, LIST, SHOW, UPDATE, Dialect
@@ -57,9 +56,10 @@ class Resource(Generic[R]):
     "AddressScopeNotFound"; ``kind`` where the type is not made so.
     ``verbs`` are offered as they are derived; a verb that needs a function of its own is declared by ``create``,
     ``update`` or ``delete``.  ``checks`` are policies of verbs that differ from the dialect's, ``rules`` whole rules
-    where the name differs too.
+    where the name differs too; ``statuses`` differ likewise.
     ``visible(ctx)`` limits what a caller can see at all (None: everything); by default the dialect says.
     ``tagged`` things have tags and their routes, ``whole`` ones are told of updates that change nothing, too.
+    ``expires`` is the row's moment after which it is as if it were gone.
     ``quota`` is how many a project may have by default.
     """
 
@@ -77,9 +77,11 @@ class Resource(Generic[R]):
         verbs: Sequence[str] = READS,
         checks: Mapping[str, str] | None = None,
         rules: Mapping[str, Rule] | None = None,
+        statuses: Mapping[str, int] | None = None,
         visible: Callable[[Context], ColumnElement[bool] | None] | None = None,
         tagged: bool = False,
         whole: bool = False,
+        expires: str = "",
         quota: int | None = None,
         extension: Extension | None = None,
         since: str | None = None,
@@ -102,9 +104,10 @@ class Resource(Generic[R]):
         self.checks = {**self.dialect.checks, **(checks or {})}
         """The policy of each verb; that of update is who may change its tags, too."""
         self._rules = dict(rules or {})
+        self.statuses = {**self.dialect.statuses, **(statuses or {})}
         self._range: dict[str, Any] = {"since": since, "until": until}
         self.guards = self._guards()
-        self.tagged, self.whole = tagged, whole
+        self.tagged, self.whole, self.expires = tagged, whole, expires
         self._visible = visible
         self._prepare: Callable[[Tx, Context, ListQuery], object] | None = None
         self._related: Callable[..., dict[str, dict[str, Any]]] | None = None
@@ -136,7 +139,8 @@ class Resource(Generic[R]):
             if self.dialect.detail:
                 self.api.get(f"{self.path}{self.dialect.detail}", rule, **self._range)(self._list_handler("v"))
         if SHOW in verbs:
-            self.api.get(self.one, self.rule(SHOW), about=self.about_seen, **self._range)(self._show_handler())
+            about = self.about if self.dialect.judged_by_thing else self.about_seen
+            self.api.get(self.one, self.rule(SHOW), about=about, **self._range)(self._show_handler())
         for verb, offer, plainly in (
             (CREATE, self.create, self._create_row),
             (UPDATE, self.update, self._update_row),
@@ -189,7 +193,9 @@ class Resource(Generic[R]):
 
     def _count(self, tx: Tx, project_id: str) -> int:
         owner: Any = self.row.project_id  # type: ignore[attr-defined]
-        return tx.scalar(select(func.count()).where(owner == project_id)) or 0
+        lasting = self.lasting()
+        conditions = [owner == project_id] if lasting is None else [owner == project_id, lasting]
+        return tx.scalar(select(func.count()).where(*conditions)) or 0
 
     def filter(self, name: str) -> Callable[[Filter], Filter]:
         """Register a filter that is not simply an equal column."""
@@ -225,9 +231,7 @@ class Resource(Generic[R]):
             rows = [self.insert(tx, ctx, raw, **more) for raw in bodies]
             tx.flush()
             views = self.views(tx, ctx, rows)
-            many = self.dialect.many and self.name not in body
-            content = {self.plural: views} if many else self.dialect.shown(self, views[0])
-            return json_response(content, self.dialect.statuses[CREATE])
+            return self.dialect.created(self, views, self.dialect.many and self.name not in body)
 
         self.api.post(self.path, self.rule(CREATE), body="", by_handler=True, **self._range)(
             _named(handler, make, (self.name, self.create_struct))
@@ -258,7 +262,7 @@ class Resource(Generic[R]):
                 change(tx, ctx, row, changes, **{name: runtime.config.get(kind) for name, kind in settings})
                 self.touch(tx, ctx, row)
             content = self.dialect.shown(self, self.views(tx, ctx, [row])[0])
-            return json_response(content, self.dialect.statuses[UPDATE])
+            return json_response(content, self.statuses[UPDATE])
 
         documented = _named(handler, change, (self.name, self.update_struct))
         self.api.route(
@@ -275,7 +279,7 @@ class Resource(Generic[R]):
             if self.tagged:
                 drop_tags(tx, row.id)
             self._tell(tx, ctx, row, "deleted")
-            return Response(self.dialect.statuses[DELETE], media_type=None)
+            return Response(self.statuses[DELETE], media_type=None)
 
         self.api.delete(self.one, self.rule(DELETE), about=self.about, **self._range)(_named(handler, remove))
         return remove
@@ -298,6 +302,13 @@ class Resource(Generic[R]):
         """Return the condition of what the caller can see at all, None for everything."""
         return self.dialect.visible(self, ctx) if self._visible is None else self._visible(ctx)
 
+    def lasting(self) -> ColumnElement[bool] | None:
+        """Return the condition of what has not expired, None where nothing does."""
+        if not self.expires:
+            return None
+        column: Any = getattr(self.row, self.expires)
+        return or_(column.is_(None), column > clock.now())
+
     def seen(self, tx: Tx, ctx: Context, ids: Sequence[str]) -> dict[str, R]:
         """Return those of the rows that the caller can see, by id: so references to such things are loaded."""
         identity: Any = self.row.id  # type: ignore[attr-defined]
@@ -306,6 +317,9 @@ class Resource(Generic[R]):
             found = {ids[0]: row} if row is not None else {}
         else:
             found = {row.id: row for row in rows_with(tx, identity, ids)}
+        if self.expires:
+            now = clock.now()
+            found = {id: row for id, row in found.items() if not (end := getattr(row, self.expires)) or end > now}
         own = ctx.project_id or None
         foreign = [id for id, row in found.items() if getattr(row, "project_id", None) != own]
         condition = self.visible(ctx) if foreign else None
@@ -399,24 +413,15 @@ class Resource(Generic[R]):
         return handler
 
     def _page(self, tx: Tx, ctx: Context, query: ListQuery) -> tuple[list[R], str | None]:
-        visible = self.visible(ctx)
-        seen = select(self.row) if visible is None else select(self.row).where(visible)
+        bounds = [condition for condition in (self.visible(ctx), self.lasting()) if condition is not None]
+        seen = select(self.row).where(*bounds) if bounds else select(self.row)
         order = self.dialect.order(self, query)
         if not any(column.key == "id" for column, _ in order):
             order.append((self.row.id, order[-1][1] if order else False))  # type: ignore[attr-defined]
         if query.page_reverse:
             order = [(column, not descending) for column, descending in order]
-        rows, following = page(
-            tx,
-            seen.where(*self.dialect.conditions(self, ctx, query)),
-            self.row,
-            order=order,
-            limit=query.limit,
-            marker=query.marker,
-            max_limit=self.dialect.largest_page(self, tx, query),
-            plain=self.dialect.plain,
-            seen=seen,
-        )
+        found = self.dialect.conditions(self, ctx, query)
+        rows, following = self.dialect.page(self, tx, query, seen.where(*found) if found else seen, seen, order)
         return rows[::-1] if query.page_reverse else rows, following
 
     def _show_handler(self) -> Callable[..., Any]:

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from pileus.kernel.errors import Unauthenticated
+from pileus.kernel.key_folder import KeyFolder
 from pileus.kernel.runtime import Runtime
-from pileus.services.identity.app.fernet import REFUSAL, KeyFolder, Payload
+from pileus.services.identity.app.fernet import REFUSAL, Payload
 from pileus.services.identity.model import IdentitySettings
 
 LONGEST = 4096
@@ -116,7 +117,7 @@ class JwsKeys(KeyFolder):
         """Return the token's text."""
         from joserfc import jwt
 
-        self._refresh()
+        self.refresh()
         header = {"alg": ALGORITHM, "typ": "JWT", "kid": self._signing.thumbprint()}
         return jwt.encode(header, claims_of(payload), self._signing, algorithms=[ALGORITHM])
 
@@ -130,7 +131,7 @@ class JwsKeys(KeyFolder):
         try:
             kid = str(jws.extract_compact(token.encode()).headers().get("kid"))
             if kid not in self._known:
-                self._refresh()
+                self.refresh()
             return payload_of(jwt.decode(token, self._known[kid], algorithms=[ALGORITHM]).claims)
         except (JoseError, msgspec.ValidationError, KeyError, ValueError, TypeError):
             raise Unauthenticated(REFUSAL) from None

@@ -14,7 +14,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, Unavailable
 from pileus.kernel.runtime import Runtime
-from pileus.services.identity.app.fernet import KeyFolder
+from pileus.services.identity.app.fernet import FernetKeys
 from pileus.services.identity.model import Credential
 from pileus.services.identity.store import credentials, projects, users
 
@@ -22,7 +22,7 @@ EC2 = "ec2"
 TOTP = "totp"
 
 
-class CredentialKeys(KeyFolder):
+class CredentialKeys(FernetKeys):
     """The keys of one cloud's credentials; none is forgotten, because rows rest on each."""
 
     def __init__(self, runtime: Runtime) -> None:

@@ -1,0 +1,1 @@
+"""What clients ask: one module for each kind of thing."""
