@@ -8,7 +8,7 @@ from pileus.cli.state import DEFAULT_HOST, DEFAULT_PORT, ROLES
 
 __all__ = ["ROLES", "add_words"]
 
-WITHOUT_STATE = ("test", "simulate", "routes")
+WITHOUT_STATE = ("test", "simulate", "routes", "completion", "man")
 JSON = "print JSON, for programs"
 EXAMPLES = {
     "up": ["pileus up --fake", "sudo pileus up --host 0.0.0.0 --port 8774", "pileus up --fake --state /tmp/cloud"],
@@ -33,6 +33,12 @@ EXAMPLES = {
     "openrc": ['eval "$(pileus openrc --project demo)"', "pileus openrc --clouds-yaml > clouds.yaml"],
     "routes": ["pileus routes", "pileus routes network"],
     "simulate": ["pileus simulate --seeds 1000 --jobs 2", "pileus simulate --from 17 --seeds 1 --story"],
+    "completion": [
+        "pileus completion bash > /etc/bash_completion.d/pileus",
+        "pileus completion zsh > /usr/local/share/zsh/site-functions/_pileus",
+        "pileus completion fish > ~/.config/fish/completions/pileus.fish",
+    ],
+    "man": ["pileus man > /usr/local/share/man/man1/pileus.1"],
     "test": ["sudo ./pileus test", "./pileus test tests/unit/compute -k scheduler"],
 }
 
@@ -186,6 +192,10 @@ def _test(command: argparse.ArgumentParser) -> None:
     command.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments for pytest")
 
 
+def _completion(command: argparse.ArgumentParser) -> None:
+    command.add_argument("shell", choices=["bash", "zsh", "fish"], help="whose script to print")
+
+
 WORDS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "up": _up,
     "down": _down,
@@ -204,5 +214,6 @@ WORDS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "import": _import,
     "openrc": _openrc,
     "simulate": _simulate,
+    "completion": _completion,
     "test": _test,
 }
