@@ -7,6 +7,8 @@ import socket
 
 import uvloop
 
+from pileus.cli import notify
+from pileus.cli.settings import configuration
 from pileus.cli.state import State, write_atomically
 from pileus.cli.terminal import Problem
 from pileus.kernel import telemetry
@@ -26,21 +28,19 @@ def run(words: argparse.Namespace) -> None:
     except ConfigError as error:
         raise Problem(str(error)) from error
     telemetry.configure(config.cloud.log_level)
+
+    def tell() -> None:
+        write_atomically(ready, str(os.getpid()))
+        notify.ready()
+
     uvloop.run(
         serve(
             socket.gethostname(),
             host_parts(config),
             folder=state.path / "run" / "bus",
-            ready=lambda: write_atomically(ready, str(os.getpid())),
+            ready=tell,
         )
     )
-
-
-def configuration(state: State) -> Configuration:
-    """Return the settings of the cloud that lives in ``state``."""
-    cloud = state.load()
-    chosen = {"host": cloud.host, "port": cloud.port, "fake": cloud.fake, "cloud_id": cloud.cloud_id}
-    return Configuration.load(state.path, **chosen, fake_hosts=cloud.fake_hosts)
 
 
 def host_parts(config: Configuration) -> list[AgentPart]:

@@ -46,6 +46,7 @@ TEST_NEEDS = [
     *OPTIONAL_NEEDS[:3],
     Need("guests of network tests", ("busybox", "iputils-ping", "python3")),
     Need("finding processes in tests", ("procps",)),
+    Need("a second opinion on our certificates", ("openssl",)),
     Need("tests on PostgreSQL", ("postgresql",)),
     Need("tests of directories (LDAP)", ("slapd", "ldap-utils")),
     Need("tests on MariaDB", ("mariadb-server",)),

@@ -40,6 +40,7 @@ PROGRAMS = {
     "openssh-client": ("ssh", "ssh-keygen", "scp"),
     "postgresql": ("initdb", "pg_isready", "postgres"),
     "postgresql-client": ("pg_dump", "pg_restore", "psql"),
+    "openssl": ("openssl",),
     "procps": ("pgrep", "ps", "sysctl"),
     "python3": ("python3",),
     "qemu-system-common": ("qemu-storage-daemon",),

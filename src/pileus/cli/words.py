@@ -11,7 +11,12 @@ __all__ = ["ROLES", "add_words"]
 WITHOUT_STATE = ("test", "simulate", "routes", "completion", "man")
 JSON = "print JSON, for programs"
 EXAMPLES = {
-    "up": ["pileus up --fake", "sudo pileus up --host 0.0.0.0 --port 8774", "pileus up --fake --state /tmp/cloud"],
+    "up": [
+        "pileus up --fake",
+        "sudo pileus up --host 0.0.0.0 --port 8774",
+        "pileus up --fake --state /tmp/cloud",
+        "sudo pileus up --tls --host 0.0.0.0",
+    ],
     "down": ["pileus down", "sudo pileus down --guests", "pileus down --purge --state /tmp/cloud"],
     "status": ["pileus status", "pileus status --json"],
     "demo": ["sudo ./pileus demo", "sudo ./pileus demo --keep-going"],
@@ -69,11 +74,18 @@ def _listening(command: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help=f"the address to listen on (default {DEFAULT_HOST}, then as before); 0.0.0.0 is all",
     )
+    command.add_argument(
+        "--tls",
+        action=argparse.BooleanOptionalAction,
+        help="serve by TLS, with a certificate of the cloud's own CA where pileus.toml names none (default as before)",
+    )
 
 
 def _up(command: argparse.ArgumentParser) -> None:
     _listening(command)
-    command.add_argument("--fake", action="store_true", help="fake hypervisor and network: no root, no packages")
+    command.add_argument(
+        "--fake", action="store_true", default=None, help="fake hypervisor and network: no root, no packages"
+    )
     command.add_argument("--fake-hosts", type=int, metavar="N", help="how many fake hosts (default 1)")
 
 

@@ -16,9 +16,9 @@ def printed(*words: str) -> str:
 
 def completed(script: str, *words: str) -> list[str]:
     """Return what bash offers for the last word."""
-    ask = f"COMP_WORDS=({' '.join(words)} ''); COMP_CWORD={len(words)}; _shtab_pileus; printf '%s\\n' \"${{COMPREPLY[@]}}\""
-    if words[-1].startswith("-"):
-        ask = ask.replace(" '')", ")").replace(f"CWORD={len(words)}", f"CWORD={len(words) - 1}")
+    last = "" if words[-1].startswith("-") else " ''"
+    at = len(words) - (last == "")
+    ask = f"COMP_WORDS=({' '.join(words)}{last}); COMP_CWORD={at}; _shtab_pileus; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     done = subprocess.run(["bash", "-c", f"{script}\n{ask}"], capture_output=True, text=True, check=True, timeout=60)
     return done.stdout.split()
 
