@@ -2,7 +2,8 @@
 
 A minimal Debian is made (``--suite bookworm`` or ``trixie``; ``--cache`` keeps it for the next time), a clean clone of
 HEAD in it runs the README's commands whole, and then every line the demo prints and every other block of the README,
-in a new shell, as root and as a normal user.  ``--only demo`` leaves `./pileus test` out, ``--only test`` all else.
+in a new shell, as root and as a normal user; then the wheel, the proxies of docs/tls.md, the tests, and the life of the
+Debian package under a systemd of its own.  ``--only demo`` (or ``wheel``, ``proxy``, ``test``, ``deb``) is that part.
 ``--write`` puts the result into ``docs/fresh.md``.
 """
 
@@ -11,47 +12,19 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.fresh import words as typed
-from tests.fresh.machine import USER, Machine, machine, make_tree
+from tests.fresh.deb import deb
+from tests.fresh.machine import USER, machine, make_tree
+from tests.fresh.proxy import proxy
+from tests.fresh.run import CHECKOUT, Run
+from tests.fresh.wheel import wheel
 from tests.section import write_into
 
 ROOT = Path(__file__).resolve().parents[2]
-CHECKOUT = f"/home/{USER}/pileus"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing that was typed, and what came of it."""
-
-    what: str
-    who: str
-    code: int
-    seconds: float
-
-
-class Run:
-    """One machine's steps; what they print goes into a log."""
-
-    def __init__(self, where: Machine, log: Path) -> None:
-        self.machine, self.log, self.steps = where, log, list[Step]()
-
-    def do(self, what: str, script: str, who: str, *, checkout: bool = True) -> str:
-        """Run a script in a new shell; return what it printed."""
-        start = self.log.stat().st_size if self.log.exists() else 0
-        began = time.monotonic()
-        code = self.machine.run(f"cd {CHECKOUT}\n{script}" if checkout else script, who, self.log)
-        step = Step(what, who, code, time.monotonic() - began)
-        self.steps.append(step)
-        print(f"  {'ok' if code == 0 else f'FAILED ({code})'}  {what} ({who}, {step.seconds:.0f} s)", flush=True)
-        with self.log.open("rb") as file:
-            file.seek(start)
-            return file.read().decode(errors="replace")
 
 
 def demo(run: Run) -> None:
@@ -93,7 +66,14 @@ def tests(run: Run) -> None:
     run.do("README: `sudo ./pileus test`", block, USER)
 
 
-PARTS: dict[str, list[Callable[[Run], None]]] = {"all": [demo, fake, tests], "demo": [demo, fake], "test": [tests]}
+PARTS: dict[str, list[Callable[[Run], None]]] = {
+    "all": [demo, fake, wheel, proxy, tests, deb],
+    "demo": [demo, fake],
+    "wheel": [wheel],
+    "proxy": [proxy],
+    "test": [tests],
+    "deb": [deb],
+}
 
 
 def report(run: Run, suite: str, commit: str) -> str:

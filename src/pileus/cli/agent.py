@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import socket
+from collections.abc import Container
 
 import uvloop
 
@@ -21,7 +22,10 @@ from pileus.kernel.service import AgentSettings, agent_parts, find_services
 def run(words: argparse.Namespace) -> None:
     """Be this host until told to stop; ``run/agent.ready`` says when the control plane knows it."""
     state = State(words.state)
+    state.load()
     state.hold("agent")
+    if words.managed:
+        state.log_into("agent")
     ready = state.path / "run" / "agent.ready"
     try:
         config = configuration(state)
@@ -49,11 +53,11 @@ def host_parts(config: Configuration) -> list[AgentPart]:
     return agent_parts(find_services(), settings)
 
 
-def clear_host(state: State, *, purge: bool) -> None:
-    """Shut this cloud's guests down; with ``purge`` remove all that it made on this host."""
+def clear_host(state: State, purged: Container[str] | None = None) -> None:
+    """Shut this cloud's guests down; of services in ``purged`` (None: all) remove all that it made on this host."""
 
     async def clear() -> None:
         for part in reversed(host_parts(configuration(state))):
-            await part.clear(purge=purge)
+            await part.clear(purge=purged is None or part.service in purged)
 
     asyncio.run(clear())

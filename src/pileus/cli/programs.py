@@ -49,6 +49,7 @@ PROGRAMS = {
     "slirp4netns": ("slirp4netns",),
     "slapd": ("slapadd", "slapd"),
     "sudo": ("sudo",),
+    "systemd": ("systemctl",),
     "xmlsec1": ("xmlsec1",),
 }
 """Package to programs."""

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from pileus.cli import contents, image, lock, openrc
+from pileus.cli import contents, image, lock, openrc, service_manager
 from pileus.cli.contents import SETTINGS
 from pileus.cli.invocation import command
 from pileus.cli.progress import Progress
 from pileus.cli.settings import reached, settled
-from pileus.cli.state import Cloud, State, connection, url, why_not_listen
+from pileus.cli.state import ROLES, Cloud, State, connection, url, why_not_listen
 from pileus.cli.terminal import Problem, Step, Steps, say
 
 CHOICES = ("fake", "host", "port", "fake_hosts", "tls")
@@ -113,8 +113,28 @@ def check(state: State, cloud: Cloud) -> None:
         raise problem
 
 
+def settle(state: State) -> None:
+    """Make the cloud where there is none and take up what its settings say; raise Problem for what cannot start here.
+
+    For a process that a service manager starts; where that was asked to by ``up``, which has done all this, nothing.
+    """
+    if lock.holder(state.lock_file("change")) is not None and state.exists():
+        return
+    with state.changing():
+        known = state.load() if state.exists() else None
+        cloud = choose(state, known, argparse.Namespace())
+        check(state, cloud)
+        if cloud != known:
+            state.save(cloud)
+
+
 def start(state: State, cloud: Cloud, steps: Steps) -> None:
     """Start the server, and the agent unless the cloud is fake, and wait for both."""
+    if service_manager.cares_for(state):
+        for role in ("server",) if cloud.fake else ROLES:
+            if state.pid(role) is None:
+                with steps.step(f"starting {service_manager.UNIT[role]}"):
+                    service_manager.start(role)
     if not _is_up(state, cloud, steps):
         with steps.step("starting the APIs") as step:
             progress = _begin(state, "server", step)

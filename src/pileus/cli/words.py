@@ -92,6 +92,11 @@ def _up(command: argparse.ArgumentParser) -> None:
 def _down(command: argparse.ArgumentParser) -> None:
     command.add_argument("--guests", action="store_true", help="shut the guests down too")
     command.add_argument(
+        "--networks",
+        action="store_true",
+        help="shut the guests down and take the networks off this host too; the next up makes them again",
+    )
+    command.add_argument(
         "--purge", action="store_true", help="remove everything the cloud made: guests, networks, files"
     )
 
@@ -208,6 +213,14 @@ def _completion(command: argparse.ArgumentParser) -> None:
     command.add_argument("shell", choices=["bash", "zsh", "fish"], help="whose script to print")
 
 
+def _role(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--managed",
+        action="store_true",
+        help="started by a service manager: make the cloud first, as pileus.toml says, and log into its logs",
+    )
+
+
 WORDS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "up": _up,
     "down": _down,
@@ -228,4 +241,5 @@ WORDS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "simulate": _simulate,
     "completion": _completion,
     "test": _test,
+    **dict.fromkeys(ROLES, _role),
 }
