@@ -40,6 +40,7 @@ OPTIONAL_NEEDS = [
     Need("backups of a cloud on PostgreSQL", ("postgresql-client",)),
     Need("backups of a cloud on MariaDB", ("mariadb-client",)),
     Need("installing packages as a normal user", ("sudo",)),
+    Need("starting at boot, from the Debian package", ("systemd",)),
 ]
 """What some clouds need; asked for without it, the error names the package."""
 TEST_NEEDS = [

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from pileus.cli import contents, image, lock, openrc, service_manager
+from pileus.cli import contents, foreground, image, lock, openrc, service_manager
 from pileus.cli.contents import SETTINGS
 from pileus.cli.invocation import command
 from pileus.cli.progress import Progress
@@ -34,6 +34,8 @@ def run(words: argparse.Namespace) -> None:
     say(f"  clients     {openrc.line(state, 'demo')}")
     say("              openstack server list")
     say(f"  stop        {command('down', state)}")
+    if words.foreground:
+        foreground.stay(state, cloud)
 
 
 @contextmanager

@@ -86,6 +86,9 @@ def _up(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--fake", action="store_true", default=None, help="fake hypervisor and network: no root, no packages"
     )
+    command.add_argument(
+        "--foreground", action="store_true", help="stay, print the logs, and stop the cloud when interrupted"
+    )
     command.add_argument("--fake-hosts", type=int, metavar="N", help="how many fake hosts (default 1)")
 
 
