@@ -45,6 +45,8 @@ def main() -> None:
     if shutil.which("uv") is None:
         sys.exit("uv is needed: run packaging/build-deb, which sees to it, or pip install uv")
     os.umask(0o022)
+    if Path("/etc/ssl/certs/ca-certificates.crt").exists():
+        os.environ.setdefault("UV_SYSTEM_CERTS", "true")  # where a company's own are too
     os.environ["SOURCE_DATE_EPOCH"] = str(_committed_at())
     words.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="pileus-deb-") as folder:

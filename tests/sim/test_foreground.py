@@ -51,5 +51,26 @@ def test_a_server_that_dies_ends_it_with_a_sentence(stays: tuple[State, "subproc
     assert "The server ended." in said
 
 
+def test_a_signal_while_it_starts_leaves_nothing_running(tmp_path: Path) -> None:
+    state = State(tmp_path / "cloud")
+    process = begin("up", "--fake", "--foreground", "--port", str(free_port()), "--state", str(state.path))
+    while state.pid("server") is None and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 0, said
+    assert state.pid("server") is None
+
+
+def test_one_that_is_refused_leaves_the_cloud_that_runs_alone(
+    stays: tuple[State, "subprocess.Popen[str]"],
+) -> None:
+    state, process = stays
+    port = str(free_port())
+    assert "runs already" in pileus("up", "--foreground", "--port", port, "--state", str(state.path), code=1)
+    assert state.pid("server") is not None
+    assert process.poll() is None
+
+
 def asked(state: State) -> str:
     return f"http://127.0.0.1:{state.load().port}/identity/v3"

@@ -74,7 +74,9 @@ def counts(cloud: dict[str, str]) -> dict[str, int]:
     """Return how many things of each kind there are, as the administrator sees them."""
     import openstack
 
-    auth: dict[str, Any] = {name: cloud[f"OS_{name.upper()}"] for name in ("auth_url", "username", "password", "project_name")}
+    auth: dict[str, Any] = {
+        name: cloud[f"OS_{name.upper()}"] for name in ("auth_url", "username", "password", "project_name")
+    }
     session: Any = openstack.connect(**auth, user_domain_id="default", project_domain_id="default")
     everywhere = {"servers": {"all_projects": True}, "volumes": {"all_projects": True}}
     found = {}

@@ -1,6 +1,8 @@
 """``pileus up --foreground``: the command stays as long as the cloud runs, as containers and supervisors want it."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from pileus.cli.logs import follow, readable
@@ -8,23 +10,39 @@ from pileus.cli.state import ROLES, Cloud, State
 from pileus.cli.terminal import Problem, say
 
 
-def stay(state: State, cloud: Cloud) -> None:
-    """Print the logs until SIGTERM or SIGINT, then stop the cloud; raise Problem when it has ended by itself.
+@contextmanager
+def ending_with_us(state: State) -> Iterator[None]:
+    """Stop the cloud when what is done inside ends, by SIGTERM or SIGINT too; guests of a real cloud go on.
 
-    Guests of a real cloud go on, as after ``pileus down``.
+    A cloud that ran before is left alone when the command is refused.
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    roles = ("server",) if cloud.fake else ROLES
+    before = state.pid("server")
     try:
-        for role, line in follow({role: state.log(role) for role in roles}, lambda: _all_run(state, roles)):
-            say(readable(role, line))
-        ended = [role for role in roles if state.pid(role) is None]
-        raise Problem(f"The {' and the '.join(ended)} ended.", f"Why: {state.log(ended[0])}")
+        yield
     except KeyboardInterrupt:
         say("Stopping.")
-    finally:
+    except Problem:
+        if before is not None and state.pid("server") == before:
+            raise
+        _stop(state)
+        raise
+    _stop(state)
+
+
+def stay(state: State, cloud: Cloud) -> None:
+    """Print the logs as long as the cloud runs; raise Problem when it has ended by itself."""
+    roles = ("server",) if cloud.fake else ROLES
+    for role, line in follow({role: state.log(role) for role in roles}, lambda: _all_run(state, roles)):
+        say(readable(role, line))
+    ended = [role for role in roles if state.pid(role) is None]
+    raise Problem(f"The {' and the '.join(ended)} ended.", f"Why: {state.log(ended[0])}")
+
+
+def _stop(state: State) -> None:
+    if state.exists():
         with state.changing():
-            for role in reversed(roles):
+            for role in reversed(ROLES):
                 state.stop(role)
 
 

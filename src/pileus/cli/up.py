@@ -9,7 +9,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 from pileus.cli import contents, foreground, image, lock, openrc, service_manager
@@ -26,6 +26,13 @@ CHOICES = ("fake", "host", "port", "fake_hosts", "tls")
 def run(words: argparse.Namespace) -> None:
     """Start what is not running; a second ``up`` on a running cloud only says so."""
     state = State(words.state)
+    with foreground.ending_with_us(state) if words.foreground else nullcontext():
+        cloud = _run(state, words)
+        if words.foreground:
+            foreground.stay(state, cloud)
+
+
+def _run(state: State, words: argparse.Namespace) -> Cloud:
     steps = Steps()
     with bringing_up(state, words, steps) as cloud:
         image.provide(state, cloud, steps)
@@ -34,8 +41,7 @@ def run(words: argparse.Namespace) -> None:
     say(f"  clients     {openrc.line(state, 'demo')}")
     say("              openstack server list")
     say(f"  stop        {command('down', state)}")
-    if words.foreground:
-        foreground.stay(state, cloud)
+    return cloud
 
 
 @contextmanager
