@@ -6,8 +6,9 @@ from tests.fresh.run import CHECKOUT, Run
 PACKAGES = "/var/tmp/packages"
 CLOUD = 'set -e\neval "$(pileus openrc --project demo)"\n'
 CREATE = "openstack server create --image pileus-mini --flavor pileus.mini --network private --wait one"
-GUESTS = "pgrep -xc qemu-system-x86 || :"
-CLEAN = "ls /sys/class/net | diff /run/links - && ! ip netns list | grep . && ! pgrep -x 'qemu-system-x86|dnsmasq'"
+GUEST = "pgrep '^pileus-[0-9a-f]{8}'"
+"""QEMU processes carry the beginning of their guest's id as their name."""
+CLEAN = "ls /sys/class/net | diff /run/links - && ! ip netns list | grep . && ! pgrep '^(pileus-[0-9a-f]{8}|dnsmasq)'"
 UNITS = "/usr/lib/systemd/system/pileus.service /usr/lib/systemd/system/pileus-agent.service"
 INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get install -y -q"
 TOOLS = "man-db bash-completion zsh fish procps iproute2"
@@ -15,11 +16,11 @@ TOOLS = "man-db bash-completion zsh fish procps iproute2"
 
 def deb(run: Run) -> None:
     """Go through it, each step in a new shell."""
-    made = f"mkdir -p /var/tmp/packages; for n in 1 2; do packaging/build-deb --revision $n {PACKAGES}; done"
-    run.do("`packaging/build-deb`, twice", f"set -e\n{made}", USER)
+    run.do("`packaging/build-deb`", f"packaging/build-deb {PACKAGES}", USER)
     if run.steps[-1].code != 0:
         return
     systemd = f"apt-get update -q && {INSTALL} --no-install-recommends systemd systemd-sysv dbus {TOOLS}"
+    run.do("its next revision", NEXT, USER, checkout=False)
     run.do("systemd becomes the first process", systemd, "root", checkout=False)
     run.machine.boot(run.log)
     rooted = [
@@ -58,6 +59,15 @@ cd {CHECKOUT} && git status --short | diff /dev/null -
 ACTIVE = """for i in $(seq 100); do
     [ "$(openstack server show one -f value -c status)" = ACTIVE ] && exit 0; sleep 1
 done; exit 1"""
+NEXT = f"""set -e
+cd {PACKAGES}
+dpkg-deb -R pileus_*.deb next
+sed -i 's/^Version: \\(.*\\)-1~/Version: \\1-2~/' next/DEBIAN/control
+name=$(echo pileus_*-1~*.deb | sed 's/-1~/-2~/')
+dpkg-deb -Zzstd -z1 --root-owner-group -b next "$name" >/dev/null
+rm -r next
+ls -l
+"""
 KILLED = """set -e
 before=$(systemctl show -p MainPID --value pileus)
 kill -9 "$before"
@@ -77,14 +87,30 @@ openstack server list -f value | grep ACTIVE
 openstack catalog list -f value | grep -c https://
 ! openstack catalog list -f value | grep http://
 systemctl reload pileus && systemctl is-active pileus
+URL=$(openstack console url show one -f value -c url) /opt/pileus/bin/python - <<'END'
+import asyncio, os, ssl
+from urllib.parse import parse_qs, urlsplit
+from urllib.request import urlopen
+import websockets
+context = ssl.create_default_context(cafile=os.environ["OS_CACERT"])
+url = urlsplit(os.environ["URL"])
+assert url.scheme == "https", url
+assert b"noVNC" in urlopen(url.geturl(), context=context).read()
+async def knock():
+    where = f"wss://{url.netloc}/{parse_qs(url.query)['path'][0]}"
+    async with websockets.connect(where, ssl=context, subprotocols=["binary"]) as screen:
+        return await screen.recv()
+print("the guest's screen by wss:", asyncio.run(knock()))
+assert asyncio.run(knock()).startswith(b"RFB 003")
+END
 """
 UPDATE = f"""set -e
-guest=$(pgrep -x qemu-system-x86)
+guest=$({GUEST})
 server=$(systemctl show -p MainPID --value pileus)
 {INSTALL} {PACKAGES}/pileus_*-2~*.deb
 dpkg-query -W pileus | grep -e -2~
 systemctl is-active pileus pileus-agent
-[ "$(pgrep -x qemu-system-x86)" = "$guest" ]
+[ "$({GUEST})" = "$guest" ]
 [ "$(systemctl show -p MainPID --value pileus)" != "$server" ]
 grep -x 'tls = true' /etc/pileus/pileus.toml
 {CLOUD}openstack server list -f value | grep ACTIVE

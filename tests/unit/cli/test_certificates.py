@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from pileus.cli import certificates
+from pileus.cli import certificates, doctor
 from pileus.cli.settings import reached, settled
 from pileus.cli.state import Cloud, State
 from pileus.cli.terminal import Problem
@@ -156,3 +156,17 @@ def test_settings_do_not_change_what_a_cloud_is(tmp_path: Path, text: str) -> No
     known = state.load()
     with pytest.raises(Problem, match="this cloud was made with"):
         settled(state, known, known)
+
+
+def test_doctor_tells_how_long_the_certificate_lasts(tmp_path: Path) -> None:
+    state = with_settings(tmp_path, "tls = true")
+    assert [finding.state for finding in doctor.certificate(tmp_path)] == ["bad"]  # there is none yet
+    certificates.ensure(tmp_path / "certificates", CloudSettings())
+    assert [finding.state for finding in doctor.certificate(tmp_path)] == ["ok"]
+    (tmp_path / "pileus.toml").write_text('[cloud]\ntls_certificate = "old.pem"\n')
+    old = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3", "-subj", "/CN=x", "-keyout", "key"]
+    subprocess.run([*old, "-out", str(tmp_path / "old.pem")], check=True, capture_output=True, cwd=tmp_path)
+    (found,) = doctor.certificate(tmp_path)
+    assert (found.state, bool(found.remedy)) == ("bad", True)
+    state.save(Cloud(fake=True, cloud_id="beef"))
+    assert doctor.certificate(tmp_path) == []
