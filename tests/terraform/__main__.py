@@ -2,7 +2,7 @@
 
 A realistic stack on a fake cloud is applied at once, planned (nothing is to be changed), changed, planned again, taken
 out of the state in part and imported, planned again, destroyed; then nothing of it may be left.  Both programs must be
-there: ``--terraform`` and ``--provider`` name them.  The provider is made by
+there; no package of Debian has them: ``--terraform`` and ``--provider`` name them.  The provider is made by
 ``go install github.com/terraform-provider-openstack/terraform-provider-openstack/v3@latest``.
 """
 
@@ -130,12 +130,12 @@ def walk(stack: Stack, cloud: dict[str, str]) -> None:
 def main() -> int:
     """Start a fake cloud, walk, stop it."""
     parser = argparse.ArgumentParser(prog="python -m tests.terraform", description=__doc__)
-    parser.add_argument("--terraform", default=shutil.which("terraform") or shutil.which("tofu"), help="the program")
-    provider = shutil.which("terraform-provider-openstack", path=f"{os.environ['PATH']}:{Path.home()}/go/bin")
-    parser.add_argument("--provider", type=Path, default=provider, help="the provider's program")
+    parser.add_argument("--terraform", default="terraform", help="the program; tofu will do (default terraform)")
+    provider = Path.home() / "go/bin/terraform-provider-openstack"
+    parser.add_argument("--provider", type=Path, default=provider, help=f"the provider's program (default {provider})")
     parser.add_argument("--keep", action="store_true", help="leave cloud and stack as they are at a failure")
     words = parser.parse_args()
-    if words.terraform is None or words.provider is None:
+    if shutil.which(words.terraform) is None or not words.provider.exists():
         parser.error("terraform (or tofu) and its provider are needed; see the head of this file")
     folder = Path(tempfile.mkdtemp(prefix="pileus-terraform-"))
     state = State(folder / "cloud")
