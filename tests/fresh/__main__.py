@@ -2,7 +2,8 @@
 
 A minimal Debian is made (``--suite bookworm`` or ``trixie``; ``--cache`` keeps it for the next time), a clean clone of
 HEAD in it runs the README's commands whole, and then every line the demo prints and every other block of the README,
-in a new shell, as root and as a normal user.  ``--only demo`` leaves `./pileus test` out, ``--only test`` all else.
+in a new shell, as root and as a normal user; then the wheel, the proxies of docs/tls.md, the tests, and the life of the
+Debian package under a systemd of its own.  ``--only demo`` (or ``wheel``, ``proxy``, ``test``, ``deb``) is that part.
 ``--write`` puts the result into ``docs/fresh.md``.
 """
 
@@ -11,47 +12,19 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.fresh import words as typed
-from tests.fresh.machine import USER, Machine, machine, make_tree
+from tests.fresh.deb import deb
+from tests.fresh.machine import USER, machine, make_tree
+from tests.fresh.proxy import proxy
+from tests.fresh.run import CHECKOUT, Run
+from tests.fresh.wheel import wheel
 from tests.section import write_into
 
 ROOT = Path(__file__).resolve().parents[2]
-CHECKOUT = f"/home/{USER}/pileus"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing that was typed, and what came of it."""
-
-    what: str
-    who: str
-    code: int
-    seconds: float
-
-
-class Run:
-    """One machine's steps; what they print goes into a log."""
-
-    def __init__(self, where: Machine, log: Path) -> None:
-        self.machine, self.log, self.steps = where, log, list[Step]()
-
-    def do(self, what: str, script: str, who: str, *, checkout: bool = True) -> str:
-        """Run a script in a new shell; return what it printed."""
-        start = self.log.stat().st_size if self.log.exists() else 0
-        began = time.monotonic()
-        code = self.machine.run(f"cd {CHECKOUT}\n{script}" if checkout else script, who, self.log)
-        step = Step(what, who, code, time.monotonic() - began)
-        self.steps.append(step)
-        print(f"  {'ok' if code == 0 else f'FAILED ({code})'}  {what} ({who}, {step.seconds:.0f} s)", flush=True)
-        with self.log.open("rb") as file:
-            file.seek(start)
-            return file.read().decode(errors="replace")
 
 
 def demo(run: Run) -> None:
@@ -93,7 +66,14 @@ def tests(run: Run) -> None:
     run.do("README: `sudo ./pileus test`", block, USER)
 
 
-PARTS: dict[str, list[Callable[[Run], None]]] = {"all": [demo, fake, tests], "demo": [demo, fake], "test": [tests]}
+PARTS: dict[str, list[Callable[[Run], None]]] = {
+    "all": [demo, fake, wheel, proxy, tests, deb],
+    "demo": [demo, fake],
+    "wheel": [wheel],
+    "proxy": [proxy],
+    "test": [tests],
+    "deb": [deb],
+}
 
 
 def report(run: Run, suite: str, commit: str) -> str:
@@ -116,7 +96,7 @@ def main() -> int:
     """Make the machine, run the parts, report."""
     parser = argparse.ArgumentParser(prog="python -m tests.fresh", description="What the README says, on a new Debian.")
     parser.add_argument("--suite", choices=["bookworm", "trixie"], default="bookworm", help="which Debian")
-    parser.add_argument("--only", choices=sorted(PARTS), default="all", help="which part (default all)")
+    parser.add_argument("--only", nargs="+", choices=sorted(PARTS), default=["all"], help="which parts (default all)")
     parser.add_argument("--cache", type=Path, default=Path("/var/cache/pileus-fresh"), help="where trees are kept")
     parser.add_argument("--mirror", help="URL of Debian's archive (default: the one in apt's sources)")
     parser.add_argument("--log", type=Path, help="where all that was printed goes")
@@ -137,12 +117,12 @@ def main() -> int:
         with machine(tree, words.suite, source) as where:
             run = Run(where, log)
             run.do("`git clone`", f"git clone -q /source {CHECKOUT}", USER, checkout=False)
-            for part in PARTS[words.only]:
+            for part in (part for name in words.only for part in PARTS[name]):
                 part(run)
             text = report(run, words.suite, commit.strip())
     print(text)
     if words.write:
-        mark = f"{words.suite} {words.only}"
+        mark = f"{words.suite} {' '.join(words.only)}"
         write_into(ROOT / "docs" / "fresh.md", f"{mark}: begin", f"{mark}: end", text)
     return 0 if run.steps and all(step.code == 0 for step in run.steps) else 1
 

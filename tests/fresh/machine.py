@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.fresh import outer
@@ -43,8 +43,21 @@ umount -l /.outer
 rmdir /.outer
 ip link set lo up 2>/dev/null || :
 touch /run/entered
-while :; do sleep 3600 & wait; done
+# systemd comes later, when it has been installed, and takes over as the first process.
+trap 'exec sh /boot.sh' USR1
+while :; do sleep 3600 & wait $!; done
 """
+
+
+BOOT = """
+where=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
+mkdir "$where/GROUP"
+echo 0 >"$where/GROUP/cgroup.procs"
+umount -R /sys/fs/cgroup
+export container=other
+exec unshare --cgroup sh -ec 'mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec /lib/systemd/systemd --system'
+"""
+"""Gives the machine control groups of its own, below the outer ones, and its first process over to systemd."""
 
 
 class Machine:
@@ -52,6 +65,7 @@ class Machine:
 
     def __init__(self, tree: Path, pid: int, *, own_network: bool) -> None:
         self.tree, self.pid, self.own_network = tree, pid, own_network
+        self.group = tree.parent.name
 
     def command(self, script: str, user: str) -> list[str]:
         """Return the command line of a new log-in shell in the machine; nothing of our environment comes along."""
@@ -66,6 +80,13 @@ class Machine:
             out.flush()
             words = self.command(script, user)
             return subprocess.run(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False).returncode
+
+    def boot(self, log: Path) -> None:
+        """Let systemd, which has been installed, be the first process from now on; return when it has started all."""
+        script = BOOT.replace("GROUP", self.group)
+        (self.tree / "boot.sh").write_text(f"set -e\n{script}")
+        waiting = "kill -USR1 1; until [ -S /run/systemd/private ]; do sleep 0.1; done"
+        self.run(f"{waiting}; systemctl is-system-running --wait; systemctl --failed --no-pager", "root", log)
 
     def versions(self) -> str:
         """Return which Debian, kernel and Python this is."""
@@ -149,7 +170,20 @@ def machine(tree: Path, suite: str, source: Path) -> Iterator[Machine]:
             network.wait()
         os.killpg(init.pid, signal.SIGKILL)
         init.wait()
+        for group in Path("/sys/fs/cgroup").glob(f"**/{folder.name}"):
+            _remove_group(group)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_group(group: Path) -> None:
+    """Remove a control group with those below it, once the processes that were in them have really ended."""
+    for _ in range(100):
+        for path in sorted(group.glob("**/"), key=lambda path: len(path.parts), reverse=True):
+            with suppress(OSError):
+                path.rmdir()
+        if not group.exists():
+            return
+        time.sleep(0.1)
 
 
 def _inner(init: "subprocess.Popen[bytes]", tree: Path) -> int:

@@ -4,9 +4,12 @@ import argparse
 import asyncio
 import os
 import socket
+from collections.abc import Container
 
 import uvloop
 
+from pileus.cli import notify
+from pileus.cli.settings import configuration
 from pileus.cli.state import State, write_atomically
 from pileus.cli.terminal import Problem
 from pileus.kernel import telemetry
@@ -19,28 +22,29 @@ from pileus.kernel.service import AgentSettings, agent_parts, find_services
 def run(words: argparse.Namespace) -> None:
     """Be this host until told to stop; ``run/agent.ready`` says when the control plane knows it."""
     state = State(words.state)
+    state.load()
     state.hold("agent")
+    if words.managed:
+        state.log_into("agent")
     ready = state.path / "run" / "agent.ready"
     try:
         config = configuration(state)
     except ConfigError as error:
         raise Problem(str(error)) from error
     telemetry.configure(config.cloud.log_level)
+
+    def tell() -> None:
+        write_atomically(ready, str(os.getpid()))
+        notify.ready()
+
     uvloop.run(
         serve(
             socket.gethostname(),
             host_parts(config),
             folder=state.path / "run" / "bus",
-            ready=lambda: write_atomically(ready, str(os.getpid())),
+            ready=tell,
         )
     )
-
-
-def configuration(state: State) -> Configuration:
-    """Return the settings of the cloud that lives in ``state``."""
-    cloud = state.load()
-    chosen = {"host": cloud.host, "port": cloud.port, "fake": cloud.fake, "cloud_id": cloud.cloud_id}
-    return Configuration.load(state.path, **chosen, fake_hosts=cloud.fake_hosts)
 
 
 def host_parts(config: Configuration) -> list[AgentPart]:
@@ -49,11 +53,11 @@ def host_parts(config: Configuration) -> list[AgentPart]:
     return agent_parts(find_services(), settings)
 
 
-def clear_host(state: State, *, purge: bool) -> None:
-    """Shut this cloud's guests down; with ``purge`` remove all that it made on this host."""
+def clear_host(state: State, purged: Container[str] | None = None) -> None:
+    """Shut this cloud's guests down; of services in ``purged`` (None: all) remove all that it made on this host."""
 
     async def clear() -> None:
         for part in reversed(host_parts(configuration(state))):
-            await part.clear(purge=purge)
+            await part.clear(purge=purged is None or part.service in purged)
 
     asyncio.run(clear())

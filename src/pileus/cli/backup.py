@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from pileus import __version__
-from pileus.cli.agent import configuration
+from pileus.cli.settings import configuration
 from pileus.cli.state import State
 from pileus.cli.terminal import Problem, Step, Steps, say
 from pileus.kernel.config import Configuration

@@ -16,6 +16,10 @@ SETTINGS, POLICY = "pileus.toml", "policy.yaml"
 OPERATORS = (SETTINGS, POLICY)
 """Written by operators, also before the first start; a purge leaves them."""
 LOGS = "logs"
+CERTIFICATES = "certificates"
+"""The folder of the cloud's own CA and the certificate it has signed."""
+CA = "ca.pem"
+"""In it: what clients are to trust."""
 MADE = (
     "cloud.json",
     "credentials.json",
@@ -23,6 +27,7 @@ MADE = (
     "run",
     LOGS,
     "cache",
+    CERTIFICATES,
     "demo-key",
     "demo-key.pub",
     "*.lock",

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from pileus.cli.agent import configuration
+from pileus.cli.settings import configuration
 from pileus.cli.state import State
 from pileus.cli.terminal import Problem, say
 from pileus.kernel.db import open_database, schema

@@ -11,7 +11,8 @@ from typing import Any
 from pileus.cli import image, openrc, packages, up
 from pileus.cli.client import OpenStackClient
 from pileus.cli.invocation import as_root, command
-from pileus.cli.state import Cloud, State, url
+from pileus.cli.settings import reached
+from pileus.cli.state import Cloud, State
 from pileus.cli.terminal import Problem, Steps, say
 
 SERVER = "demo-1"
@@ -152,7 +153,7 @@ def conclude(state: State, cloud: Cloud, client: OpenStackClient, key: Path, add
     say(f"\nA server runs, with an address, a key and a volume. The cloud lives in {state.path}.\n")
     user = f"user {variables['OS_USERNAME']}, password {variables['OS_PASSWORD']}"
     say(f"  log in        {as_root()}{' '.join(ssh_words(key, address))}")
-    say(f"  dashboard     {url(cloud)}/dashboard   {user}")
+    say(f"  dashboard     {reached(state, cloud).url}/dashboard   {user}")
     say(f"  shell         {openrc.line(state, 'demo')}")
     say("                openstack server list")
     say(f"  look          {command('status', state)}")

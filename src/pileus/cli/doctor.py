@@ -14,6 +14,8 @@ from pileus.cli.state import State, port_is_free
 from pileus.cli.terminal import say, table
 
 GIB = 1 << 30
+CERTIFICATE_DAYS = 14
+"""So long before its end a certificate is to be renewed; the cloud does it for its own, earlier."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ def run(words: argparse.Namespace) -> int:
         memory(),
         disk(words.state),
         port(words.state),
+        *certificate(words.state),
     ]
     remedies = [finding for finding in findings if finding.remedy]
     if words.json:
@@ -133,3 +136,29 @@ def port(path: Path) -> Finding:
     if port_is_free(cloud.host, cloud.port):
         return Finding("port", "ok", f"{cloud.port} is free")
     return Finding("port", "bad", f"{cloud.port} is taken by another program", "choose another: pileus up --port N")
+
+
+def certificate(path: Path) -> list[Finding]:
+    """Look at the certificate of a cloud that serves by TLS: what it is worth, how long it lasts."""
+    state = State(path)
+    if not state.exists() or not state.load().tls:
+        return []
+    from datetime import UTC, datetime
+
+    from cryptography import x509
+
+    from pileus.cli.settings import configuration
+    from pileus.cli.tls import Tls
+    from pileus.kernel.config import ConfigError
+
+    try:
+        file = Tls(configuration(state)).certificate
+        ends = x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc
+    except PermissionError:
+        return [Finding("certificate", "note", "only the cloud's own user can read it")]
+    except (ConfigError, OSError, ValueError) as error:
+        return [Finding("certificate", "bad", str(error), "mend [cloud] tls_certificate")]
+    days = (ends - datetime.now(UTC)).days
+    if days < CERTIFICATE_DAYS:
+        return [Finding("certificate", "bad", f"{file} ends {ends:%Y-%m-%d}", "put a new one there in time")]
+    return [Finding("certificate", "ok", f"until {ends:%Y-%m-%d}")]

@@ -5,7 +5,9 @@ Rule: a purge removes what the cloud has made, nothing else, and names what it l
 
 import argparse
 import os
+from collections.abc import Container
 
+from pileus.cli import service_manager
 from pileus.cli.contents import remove_made
 from pileus.cli.state import Cloud, State
 from pileus.cli.terminal import Problem, Steps, say
@@ -28,21 +30,29 @@ def _bring_down(state: State, cloud: Cloud, words: argparse.Namespace) -> None:
     for role in ("agent", "server"):
         if state.pid(role) is not None:
             with steps.step(f"stopping the {role}"):
-                state.stop(role)
-    if not cloud.fake and (words.guests or words.purge):
-        with steps.step("removing guests and networks from this host" if words.purge else "shutting guests down"):
-            on_host(state, purge=words.purge)
+                if service_manager.cares_for(state):
+                    service_manager.stop(role)
+                state.stop(role)  # one that was started otherwise
+    if not cloud.fake and (words.guests or words.networks or words.purge):
+        with steps.step(_clearing(words)):
+            on_host(state, None if words.purge else ("network",) if words.networks else ())
     if words.purge:
         _remove(state)
-    elif not cloud.fake and not words.guests:
+    elif not cloud.fake and not words.guests and not words.networks:
         say("Guests that were running go on; `pileus up` finds them again, `pileus down --guests` shuts them down.")
 
 
-def on_host(state: State, *, purge: bool) -> None:
-    """Let the drivers clear this host: only what carries this cloud's id."""
+def _clearing(words: argparse.Namespace) -> str:
+    if words.purge:
+        return "removing guests and networks from this host"
+    return "shutting guests down, removing networks from this host" if words.networks else "shutting guests down"
+
+
+def on_host(state: State, purged: Container[str] | None) -> None:
+    """Let the drivers clear this host: only what carries this cloud's id; of services in ``purged`` (None: all) all."""
     from pileus.cli.agent import clear_host
 
-    clear_host(state, purge=purge)
+    clear_host(state, purged)
 
 
 def _remove(state: State) -> None:

@@ -4,8 +4,8 @@ import argparse
 import asyncio
 import json
 
-from pileus.cli.agent import configuration
 from pileus.cli.logs import readable
+from pileus.cli.settings import configuration
 from pileus.cli.state import ROLES, State
 from pileus.cli.terminal import Problem, say, table
 from pileus.kernel.db import open_database

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from pileus.cli.agent import configuration
+from pileus.cli.settings import configuration
 from pileus.cli.state import State, write_atomically
 from pileus.cli.terminal import Problem, say, table
 from pileus.kernel import ids

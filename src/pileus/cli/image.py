@@ -8,6 +8,7 @@ from typing import Any
 
 from pileus.cli import openrc
 from pileus.cli.state import Cloud, State
+from pileus.cli.state import connection as connect
 from pileus.cli.terminal import Problem, Step, Steps
 
 NAME = "pileus-mini"
@@ -64,8 +65,7 @@ class Api:
     """Just enough of a client for the set-up; everything else uses the real one."""
 
     def __init__(self, cloud: Cloud, state: State) -> None:
-        self._host = "127.0.0.1" if cloud.host == "0.0.0.0" else cloud.host
-        self._port = cloud.port
+        self._cloud = cloud
         variables = openrc.exports(cloud, state, "admin")
         user = {
             "name": variables["OS_USERNAME"],
@@ -91,7 +91,7 @@ class Api:
     def _request(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=300)
+        connection = connect(self._cloud, timeout_s=300)
         token = {"X-Auth-Token": self._token} if self._token else {}
         connection.request(method, path, body, {"Content-Type": "application/json", **token, **(headers or {})})
         response = connection.getresponse()

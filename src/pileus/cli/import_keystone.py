@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 
-from pileus.cli.agent import configuration
+from pileus.cli.settings import configuration
 from pileus.cli.state import State
 from pileus.cli.terminal import Problem, say, table
 from pileus.kernel.config import Configuration

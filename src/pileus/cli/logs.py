@@ -4,7 +4,7 @@ import argparse
 import heapq
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pileus.cli.state import ROLES, State
@@ -68,8 +68,8 @@ def message(line: str) -> str:
         return line
 
 
-def follow(paths: dict[str, Path]) -> Iterator[tuple[str, str]]:
-    """Yield lines as they are written."""
+def follow(paths: dict[str, Path], goes_on: Callable[[], bool] = lambda: True) -> Iterator[tuple[str, str]]:
+    """Yield lines as they are written, until there are no more and ``goes_on()`` is false."""
     files = {role: path.open(errors="replace") for role, path in paths.items()}
     for file in files.values():
         file.seek(0, 2)
@@ -80,4 +80,6 @@ def follow(paths: dict[str, Path]) -> Iterator[tuple[str, str]]:
                 quiet = False
                 yield role, line.rstrip("\n")
         if quiet:
+            if not goes_on():
+                return
             time.sleep(0.2)

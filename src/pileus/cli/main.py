@@ -33,6 +33,8 @@ COMMANDS = {
     "openrc": "print the shell exports that point clients at the cloud",
     "routes": "list the operations of a service's API, their policy rules, and where each is written",
     "simulate": "play whole clouds on virtual time, with faults, and look for anything that breaks a promise",
+    "completion": "print the script by which bash, zsh or fish complete these words",
+    "man": "print the manual page",
     "test": "set up and run the tests",
 }
 MODULES = {"import": "import_keystone"}
@@ -43,7 +45,11 @@ environment:
   PILEUS_VENV   where the script of a checkout keeps its Python environment (default .venv beside it)
 
 exit codes:
-  0 done   1 refused or failed   2 words not understood   3 status: the cloud does not run   130 interrupted
+  0    done
+  1    refused or failed, with a sentence that names the remedy; doctor: something is to be mended
+  2    words that were not understood
+  3    status: the cloud does not run
+  130  interrupted
 
 `pileus COMMAND --help` tells more of each command.
 """
@@ -65,6 +71,12 @@ def parser() -> argparse.ArgumentParser:
     for role in ROLES:
         add_words(role, commands.add_parser(role), default_state())
     return top
+
+
+def commands(top: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the parsers of the commands, those of the processes included, by name."""
+    assert top._subparsers is not None
+    return top._subparsers._group_actions[0].choices  # type: ignore[return-value]
 
 
 def main() -> None:

@@ -7,7 +7,8 @@ import shutil
 import sys
 
 from pileus.cli.invocation import bin_folder, command
-from pileus.cli.state import Cloud, State, url
+from pileus.cli.settings import reached
+from pileus.cli.state import Cloud, State
 from pileus.cli.terminal import Problem, say
 
 
@@ -46,8 +47,9 @@ def exports(cloud: Cloud, state: State, project: str) -> dict[str, str]:
     if found is None:
         known = ", ".join(sorted({user["project"] for user in users.values()}))
         raise Problem(f"No password is kept for a user of project {project}.", f"Projects with one: {known}.")
-    return {
-        "OS_AUTH_URL": f"{url(cloud)}/identity/v3",
+    way = reached(state, cloud)
+    variables = {
+        "OS_AUTH_URL": f"{way.url}/identity/v3",
         "OS_IDENTITY_API_VERSION": "3",
         "OS_REGION_NAME": "RegionOne",
         "OS_USERNAME": found["user"],
@@ -56,6 +58,7 @@ def exports(cloud: Cloud, state: State, project: str) -> dict[str, str]:
         "OS_USER_DOMAIN_ID": "default",
         "OS_PROJECT_DOMAIN_ID": "default",
     }
+    return variables if way.ca is None else {**variables, "OS_CACERT": str(way.ca)}
 
 
 def clouds_yaml(variables: dict[str, str], name: str = "pileus") -> str:
@@ -68,5 +71,8 @@ def clouds_yaml(variables: dict[str, str], name: str = "pileus") -> str:
         "user_domain_id": "default",
         "project_domain_id": "default",
     }
-    lines = ["clouds:", f"  {name}:", f"    region_name: {variables['OS_REGION_NAME']}", "    auth:"]
+    lines = ["clouds:", f"  {name}:", f"    region_name: {variables['OS_REGION_NAME']}"]
+    if ca := variables.get("OS_CACERT"):
+        lines.append(f"    cacert: {json.dumps(ca)}")
+    lines.append("    auth:")
     return "\n".join(lines + [f"      {key}: {json.dumps(value)}" for key, value in auth.items()])

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from pileus.cli.agent import configuration
+from pileus.cli.settings import configuration
 from pileus.cli.state import State
 from pileus.cli.terminal import Problem, say, table
 from pileus.kernel import clock

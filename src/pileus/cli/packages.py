@@ -40,12 +40,14 @@ OPTIONAL_NEEDS = [
     Need("backups of a cloud on PostgreSQL", ("postgresql-client",)),
     Need("backups of a cloud on MariaDB", ("mariadb-client",)),
     Need("installing packages as a normal user", ("sudo",)),
+    Need("starting at boot, from the Debian package", ("systemd",)),
 ]
 """What some clouds need; asked for without it, the error names the package."""
 TEST_NEEDS = [
     *OPTIONAL_NEEDS[:3],
     Need("guests of network tests", ("busybox", "iputils-ping", "python3")),
     Need("finding processes in tests", ("procps",)),
+    Need("a second opinion on our certificates", ("openssl",)),
     Need("tests on PostgreSQL", ("postgresql",)),
     Need("tests of directories (LDAP)", ("slapd", "ldap-utils")),
     Need("tests on MariaDB", ("mariadb-server",)),

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from pileus.cli.agent import configuration
 from pileus.cli.policy_subject import Subject, find_subject, guarded_by
+from pileus.cli.settings import configuration
 from pileus.cli.state import State
 from pileus.cli.terminal import Problem, say, table
 from pileus.kernel.config import Configuration

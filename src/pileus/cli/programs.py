@@ -40,6 +40,7 @@ PROGRAMS = {
     "openssh-client": ("ssh", "ssh-keygen", "scp"),
     "postgresql": ("initdb", "pg_isready", "postgres"),
     "postgresql-client": ("pg_dump", "pg_restore", "psql"),
+    "openssl": ("openssl",),
     "procps": ("pgrep", "ps", "sysctl"),
     "python3": ("python3",),
     "qemu-system-common": ("qemu-storage-daemon",),
@@ -48,6 +49,7 @@ PROGRAMS = {
     "slirp4netns": ("slirp4netns",),
     "slapd": ("slapadd", "slapd"),
     "sudo": ("sudo",),
+    "systemd": ("systemctl",),
     "xmlsec1": ("xmlsec1",),
 }
 """Package to programs."""

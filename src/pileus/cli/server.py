@@ -11,7 +11,13 @@ from pileus.cli.state import State
 def run(words: argparse.Namespace) -> None:
     """Serve until told to stop."""
     state = State(words.state)
+    if words.managed:
+        from pileus.cli import up
+
+        up.settle(state)
     state.hold("server")
+    if words.managed:
+        state.log_into("server")
     if not (state.path / "credentials.json").exists():
         from pileus.services.identity import first_passwords
 

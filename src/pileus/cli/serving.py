@@ -1,20 +1,26 @@
 """The process with every API, the workers and, in a fake cloud, the hosts."""
 
+import asyncio
 import gc
 import resource
 import socket
+import ssl
 from pathlib import Path
+from typing import cast
 
 import uvicorn
 import uvloop
 
+from pileus.cli import notify
+from pileus.cli.settings import configuration
 from pileus.cli.state import State
 from pileus.cli.terminal import Problem
+from pileus.cli.tls import Tls
 from pileus.kernel import telemetry
-from pileus.kernel.config import ConfigError, Configuration
+from pileus.kernel.config import ConfigError
 from pileus.kernel.errors import ApiError
 from pileus.kernel.policy import PolicyError
-from pileus.kernel.rest.connections import bounded, watch_connections
+from pileus.kernel.rest.connections import BoundedProtocol, bounded, watch_connections
 from pileus.kernel.rest.limits import LimitSettings
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.watchdog import LoopWatch
@@ -23,25 +29,56 @@ from pileus.kernel.watchdog import LoopWatch
 def run(state: State) -> None:
     """Serve until told to stop."""
     cloud = state.load()
-    chosen = {"host": cloud.host, "port": cloud.port, "fake": cloud.fake, "cloud_id": cloud.cloud_id}
     try:
-        config = Configuration.load(state.path, **chosen, fake_hosts=cloud.fake_hosts)
+        config = configuration(state)
         telemetry.configure(config.cloud.log_level)
-        sockets = [listen(cloud.host, cloud.port), listen_locally(state.path / "run" / "api.sock")]
-        uvloop.run(serve(Runtime(config), sockets))
+        tls = Tls(config) if cloud.tls else None
+        context = tls.context() if tls is not None else None
+        public = listen(cloud.host, cloud.port)
+        local = listen_locally(state.path / "run" / "api.sock")
+        uvloop.run(serve(Runtime(config), local, public, tls, context))
     except (ConfigError, PolicyError, ApiError) as error:
         raise Problem(str(error)) from error
 
 
-async def serve(runtime: Runtime, sockets: list[socket.socket]) -> None:
-    """Start the runtime, answer requests, stop in order."""
+class Server(uvicorn.Server):
+    """uvicorn's, on a socket with TLS beside one without."""
+
+    def __init__(self, config: uvicorn.Config, public: socket.socket, context: ssl.SSLContext | None) -> None:
+        super().__init__(config)
+        self._public, self._context = public, context
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        limits = cast(type[BoundedProtocol], self.config.http_protocol_class).limits
+        patience = {} if self._context is None else {"ssl_handshake_timeout": limits.head_s, "ssl_shutdown_timeout": 5}
+        self.servers.append(
+            await asyncio.get_running_loop().create_server(
+                self._protocol, sock=self._public, ssl=self._context, backlog=self.config.backlog, **patience
+            )
+        )
+        notify.ready()
+
+    def _protocol(self) -> asyncio.Protocol:
+        protocol = cast(type[BoundedProtocol], self.config.http_protocol_class)
+        return protocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+
+async def serve(
+    runtime: Runtime,
+    local: socket.socket,
+    public: socket.socket,
+    tls: Tls | None = None,
+    context: ssl.SSLContext | None = None,
+) -> None:
+    """Start the runtime, answer requests, stop in order; ``context`` is for the public socket."""
     await runtime.start()
     watch = LoopWatch()
     watch.start()
     calm_collector()
     limits = runtime.config.get(LimitSettings)
     allow_files(limits.connections)
-    server = uvicorn.Server(
+    server = Server(
         uvicorn.Config(
             runtime.app,
             http=bounded(limits),
@@ -54,11 +91,15 @@ async def serve(runtime: Runtime, sockets: list[socket.socket]) -> None:
             timeout_graceful_shutdown=5,
             backlog=1024,
             ws_ping_interval=30,
-        )
+        ),
+        public,
+        context,
     )
+    if tls is not None and context is not None:
+        runtime.spawn(tls.watch(context), "certificate watch")
     runtime.spawn(watch_connections(server, limits), "connection watch")
     try:
-        await server.serve(sockets=sockets)
+        await server.serve(sockets=[local])
     finally:
         watch.stop()
         await runtime.stop()

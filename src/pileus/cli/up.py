@@ -9,29 +9,39 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
-from pileus.cli import contents, image, lock, openrc
+from pileus.cli import contents, foreground, image, lock, openrc, service_manager
+from pileus.cli.contents import SETTINGS
 from pileus.cli.invocation import command
 from pileus.cli.progress import Progress
-from pileus.cli.state import Cloud, State, url, why_not_listen
+from pileus.cli.settings import reached, settled
+from pileus.cli.state import ROLES, Cloud, State, connection, url, why_not_listen
 from pileus.cli.terminal import Problem, Step, Steps, say
 
-CHOICES = ("host", "port", "fake_hosts")
+CHOICES = ("fake", "host", "port", "fake_hosts", "tls")
 
 
 def run(words: argparse.Namespace) -> None:
     """Start what is not running; a second ``up`` on a running cloud only says so."""
     state = State(words.state)
+    with foreground.ending_with_us(state) if words.foreground else nullcontext():
+        cloud = _run(state, words)
+        if words.foreground:
+            foreground.stay(state, cloud)
+
+
+def _run(state: State, words: argparse.Namespace) -> Cloud:
     steps = Steps()
     with bringing_up(state, words, steps) as cloud:
         image.provide(state, cloud, steps)
     say(f"\nThe cloud answers at {url(cloud)}/ and lives in {state.path}.")
-    say(f"  dashboard   {url(cloud)}/dashboard")
+    say(f"  dashboard   {reached(state, cloud).url}/dashboard")
     say(f"  clients     {openrc.line(state, 'demo')}")
     say("              openstack server list")
     say(f"  stop        {command('down', state)}")
+    return cloud
 
 
 @contextmanager
@@ -67,28 +77,35 @@ def choose(state: State, known: Cloud | None, words: argparse.Namespace) -> Clou
     """Return the cloud's choices: those of its first start, changed by what is asked now; raise Problem if they
     cannot be.
     """
-    fake = getattr(words, "fake", False)
+    asked = {name: value for name in CHOICES if (value := getattr(words, name, None)) is not None}
     if known is None:
         if names := contents.in_the_way(state.path):
             raise Problem(
                 f"{state.path} holds what is not a cloud's: {', '.join(names[:5])}{' ...' if names[5:] else ''}.",
                 "Give the cloud a directory of its own with --state; it may hold pileus.toml and policy.yaml.",
             )
-    elif fake and not known.fake:
+    elif asked.get("fake") and not known.fake:
         raise Problem(
             f"The cloud in {state.path} is a real one.", "Give the fake one a directory of its own with --state."
         )
-    base = known or Cloud(cloud_id=secrets.token_hex(2), fake=fake)
-    asked = {name: value for name in CHOICES if (value := getattr(words, name, None)) is not None}
+    base, said = settled(state, known, known or Cloud(cloud_id=secrets.token_hex(2)))
+    for name, value in asked.items():
+        if said.get(name, value) != value:
+            raise Problem(
+                f"[cloud] {name} in {state.path / SETTINGS} is {said[name]}; you asked for {value}.",
+                "Change it there, or leave it out there.",
+            )
+    asked = {**said, **asked}
     if not 0 < asked.get("port", base.port) < 65536:
         raise Problem(f"{asked['port']} is not a port.", "Choose one from 1 to 65535 with --port.")
     if asked.get("fake_hosts", 1) < 1:
         raise Problem("A cloud has one host at least.", "Choose how many with --fake-hosts 1 or more.")
-    if "fake_hosts" in asked and not base.fake:
-        raise Problem("Only a fake cloud has fake hosts.", "Add --fake, or leave --fake-hosts out.")
     cloud = replace(base, **asked)
+    if "fake_hosts" in asked and not cloud.fake:
+        raise Problem("Only a fake cloud has fake hosts.", "Add --fake, or leave --fake-hosts out.")
     if known is not None and cloud != known and state.pid("server") is not None:
-        changed = ", ".join(f"{name.replace('_', '-')} {getattr(known, name)}" for name in asked)
+        differ = [name for name in asked if asked[name] != getattr(known, name)]
+        changed = ", ".join(f"{name.replace('_', '-')} {getattr(known, name)}" for name in differ)
         raise Problem(
             f"The cloud in {state.path} runs already, with {changed}; nothing was changed.",
             "To change that: `pileus down`, then `pileus up` with the new one.",
@@ -104,8 +121,28 @@ def check(state: State, cloud: Cloud) -> None:
         raise problem
 
 
+def settle(state: State) -> None:
+    """Make the cloud where there is none and take up what its settings say; raise Problem for what cannot start here.
+
+    For a process that a service manager starts; where that was asked to by ``up``, which has done all this, nothing.
+    """
+    if lock.holder(state.lock_file("change")) is not None and state.exists():
+        return
+    with state.changing():
+        known = state.load() if state.exists() else None
+        cloud = choose(state, known, argparse.Namespace())
+        check(state, cloud)
+        if cloud != known:
+            state.save(cloud)
+
+
 def start(state: State, cloud: Cloud, steps: Steps) -> None:
     """Start the server, and the agent unless the cloud is fake, and wait for both."""
+    if service_manager.cares_for(state):
+        for role in ("server",) if cloud.fake else ROLES:
+            if state.pid(role) is None:
+                with steps.step(f"starting {service_manager.UNIT[role]}"):
+                    service_manager.start(role)
     if not _is_up(state, cloud, steps):
         with steps.step("starting the APIs") as step:
             progress = _begin(state, "server", step)
@@ -141,15 +178,14 @@ def _is_up(state: State, cloud: Cloud, steps: Steps) -> bool:
 
 def answers(cloud: Cloud) -> bool:
     """Tell whether every API answers."""
-    local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(cloud.host, cloud.host)
-    connection = http.client.HTTPConnection(local, cloud.port, timeout=2)
+    asking = connection(cloud, timeout_s=2)
     try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == 200
+        asking.request("GET", "/healthz")
+        return asking.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False
     finally:
-        connection.close()
+        asking.close()
 
 
 def undo(state: State) -> None:

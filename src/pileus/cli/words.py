@@ -8,10 +8,15 @@ from pileus.cli.state import DEFAULT_HOST, DEFAULT_PORT, ROLES
 
 __all__ = ["ROLES", "add_words"]
 
-WITHOUT_STATE = ("test", "simulate", "routes")
+WITHOUT_STATE = ("test", "simulate", "routes", "completion", "man")
 JSON = "print JSON, for programs"
 EXAMPLES = {
-    "up": ["pileus up --fake", "sudo pileus up --host 0.0.0.0 --port 8774", "pileus up --fake --state /tmp/cloud"],
+    "up": [
+        "pileus up --fake",
+        "sudo pileus up --host 0.0.0.0 --port 8774",
+        "pileus up --fake --state /tmp/cloud",
+        "sudo pileus up --tls --host 0.0.0.0",
+    ],
     "down": ["pileus down", "sudo pileus down --guests", "pileus down --purge --state /tmp/cloud"],
     "status": ["pileus status", "pileus status --json"],
     "demo": ["sudo ./pileus demo", "sudo ./pileus demo --keep-going"],
@@ -33,6 +38,12 @@ EXAMPLES = {
     "openrc": ['eval "$(pileus openrc --project demo)"', "pileus openrc --clouds-yaml > clouds.yaml"],
     "routes": ["pileus routes", "pileus routes network"],
     "simulate": ["pileus simulate --seeds 1000 --jobs 2", "pileus simulate --from 17 --seeds 1 --story"],
+    "completion": [
+        "pileus completion bash > /etc/bash_completion.d/pileus",
+        "pileus completion zsh > /usr/local/share/zsh/site-functions/_pileus",
+        "pileus completion fish > ~/.config/fish/completions/pileus.fish",
+    ],
+    "man": ["pileus man > /usr/local/share/man/man1/pileus.1"],
     "test": ["sudo ./pileus test", "./pileus test tests/unit/compute -k scheduler"],
 }
 
@@ -63,16 +74,31 @@ def _listening(command: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help=f"the address to listen on (default {DEFAULT_HOST}, then as before); 0.0.0.0 is all",
     )
+    command.add_argument(
+        "--tls",
+        action=argparse.BooleanOptionalAction,
+        help="serve by TLS, with a certificate of the cloud's own CA where pileus.toml names none (default as before)",
+    )
 
 
 def _up(command: argparse.ArgumentParser) -> None:
     _listening(command)
-    command.add_argument("--fake", action="store_true", help="fake hypervisor and network: no root, no packages")
+    command.add_argument(
+        "--fake", action="store_true", default=None, help="fake hypervisor and network: no root, no packages"
+    )
+    command.add_argument(
+        "--foreground", action="store_true", help="stay, print the logs, and stop the cloud when interrupted"
+    )
     command.add_argument("--fake-hosts", type=int, metavar="N", help="how many fake hosts (default 1)")
 
 
 def _down(command: argparse.ArgumentParser) -> None:
     command.add_argument("--guests", action="store_true", help="shut the guests down too")
+    command.add_argument(
+        "--networks",
+        action="store_true",
+        help="shut the guests down and take the networks off this host too; the next up makes them again",
+    )
     command.add_argument(
         "--purge", action="store_true", help="remove everything the cloud made: guests, networks, files"
     )
@@ -186,6 +212,18 @@ def _test(command: argparse.ArgumentParser) -> None:
     command.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments for pytest")
 
 
+def _completion(command: argparse.ArgumentParser) -> None:
+    command.add_argument("shell", choices=["bash", "zsh", "fish"], help="whose script to print")
+
+
+def _role(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--managed",
+        action="store_true",
+        help="started by a service manager: make the cloud first, as pileus.toml says, and log into its logs",
+    )
+
+
 WORDS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "up": _up,
     "down": _down,
@@ -204,5 +242,7 @@ WORDS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "import": _import,
     "openrc": _openrc,
     "simulate": _simulate,
+    "completion": _completion,
     "test": _test,
+    **dict.fromkeys(ROLES, _role),
 }

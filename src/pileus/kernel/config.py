@@ -27,6 +27,16 @@ class CloudSettings(Settings, frozen=True):
     region: str = "RegionOne"
     host: str = "127.0.0.1"
     port: int = 8774
+    tls: bool = False
+    """Serve by TLS; the certificate is made by a CA of the cloud's own, unless ``tls_certificate`` names one."""
+    tls_certificate: str | None = None
+    """File of the certificate and those that lead to a known CA (PEM), read anew when it changes; turns ``tls`` on."""
+    tls_key: str | None = None
+    """File of its key (PEM, not encrypted); by default that of the certificate."""
+    tls_ca: str | None = None
+    """File of the CAs that clients are to trust for it (PEM), where their systems do not anyway."""
+    tls_names: tuple[str, ...] = ()
+    """Names and addresses that the cloud's own certificate holds besides those that are known here."""
     public_url: str | None = None
     """How clients reach the cloud when it stands behind a proxy; by default the request's own Host header."""
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
@@ -70,6 +80,10 @@ class Configuration:
             given = {name: value for name, value in self._tables.get(table, {}).items() if name not in theirs}
             found = self._cache[settings] = _convert(given, settings, table, self.state)
         return found  # type: ignore[return-value]
+
+    def stated(self, table: str) -> frozenset[str]:
+        """Return the names of the settings that the file itself gives in a table."""
+        return frozenset(self._tables.get(table, {}))
 
     @property
     def database_url(self) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -97,3 +98,25 @@ def test_doctor_ends_with_1_when_something_is_to_be_mended(tmp_path: Path) -> No
     findings = json.loads(done.stdout)
     assert {finding["what"] for finding in findings} >= {"packages", "memory", "port"}
     assert done.returncode == (1 if any(one["remedy"] or one["state"] == "bad" for one in findings) else 0)
+
+
+def test_an_interrupt_is_code_130(tmp_path: Path) -> None:
+    from pileus.cli.state import Cloud, State
+
+    state = State(tmp_path)
+    state.save(Cloud(fake=True))
+    state.log("server").write_text("begun\n")
+    command = [sys.executable, "-m", "pileus.cli.main", "logs", "-f", "--state", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert "begun" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+def test_every_exit_code_is_in_the_help_and_in_the_docs() -> None:
+    page = (ROOT / "docs" / "installing.md").read_text()
+    for code in ("0", "1", "2", "3", "130"):
+        assert re.search(rf"^  {code} ", main.ENDING, re.MULTILINE)
+        assert re.search(rf"^\| {code} \|", page, re.MULTILINE)

@@ -61,3 +61,35 @@ def test_nobody_is_trusted_when_none_is_named():
 def test_what_is_no_address_is_refused_at_the_start():
     with pytest.raises(ConfigError, match="trusted_proxies"):
         Proxies(["proxy.example"])
+
+
+@pytest.mark.parametrize(
+    ("peer", "kind", "scheme", "host", "client"),
+    [
+        ("127.0.0.1", "http", "https", "cloud.example", "192.0.2.7"),
+        ("127.0.0.1", "websocket", "wss", "cloud.example", "192.0.2.7"),
+        ("192.0.2.1", "http", "http", "here:8080", "192.0.2.1"),
+    ],
+)
+def test_applications_beside_the_apis_see_what_the_client_used(peer, kind, scheme, host, client):
+    forwarded = {
+        "x-forwarded-host": "cloud.example",
+        "x-forwarded-proto": "https, http",
+        "x-forwarded-for": "192.0.2.7",
+    }
+    headers = [(name.encode(), value.encode()) for name, value in {"host": "here:8080", "a": "b", **forwarded}.items()]
+    plain = "ws" if kind == "websocket" else "http"
+    scope = {"type": kind, "path": "/", "scheme": plain, "client": (peer, 5), "headers": headers}
+    seen = Proxies(("127.0.0.1",)).seen(scope)
+    given = dict(seen["headers"])
+    assert (seen["scheme"], given[b"host"].decode(), seen["client"][0]) == (scheme, host, client)
+    assert given[b"a"] == b"b"
+    if peer == "127.0.0.1":
+        # Whoever looks again, at the client's address now, must not warn of a proxy that nobody has named.
+        assert not any(name.startswith(b"x-forwarded") for name in given)
+
+
+def test_a_scheme_that_is_none_is_not_believed():
+    request = Request("GET", "/", {"host": "here", "x-forwarded-proto": "javascript"}, b"", "http", "127.0.0.1")
+    Proxies(("127.0.0.1",)).look_behind(request)
+    assert request.base_url == "http://here"

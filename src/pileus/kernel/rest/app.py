@@ -70,7 +70,7 @@ class App:
             return await _lifespan(receive, send)
         first = scope["path"].split("/", 2)[1] if scope["path"].startswith("/") else ""
         if first in self.mounts:
-            return await self.mounts[first](scope, receive, send)
+            return await self.mounts[first](self.proxies.seen(scope), receive, send)
         request = Request.from_scope(scope, receive)
         self.proxies.look_behind(request)
         if kind == "websocket":

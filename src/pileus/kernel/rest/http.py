@@ -51,7 +51,7 @@ class Request:
     """A proxy of the operator's own sent it: what its headers say of the client counts."""
 
     @classmethod
-    def from_scope(cls, scope: MutableMapping[str, Any], receive: Receive) -> "Request":
+    def from_scope(cls, scope: MutableMapping[str, Any], receive: Receive | None) -> "Request":
         headers: dict[str, str] = {}
         for raw_name, raw_value in scope["headers"]:
             name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
@@ -73,8 +73,11 @@ class Request:
     def base_url(self) -> str:
         """Return ``http://host:port`` as the client sees it; of proxies only a trusted one is believed."""
         forwarded = self.headers if self.through_proxy else {}
-        scheme = forwarded.get("x-forwarded-proto") or self.scheme
-        host = forwarded.get("x-forwarded-host") or self.headers.get("host", "127.0.0.1")
+        # A row of proxies makes lists; the first entry is what the client itself used.
+        scheme = forwarded.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+        if scheme not in ("http", "https"):
+            scheme = {"ws": "http", "wss": "https"}.get(self.scheme, self.scheme)
+        host = forwarded.get("x-forwarded-host", "").partition(",")[0].strip() or self.headers.get("host", "127.0.0.1")
         return f"{scheme}://{host}"
 
     def query_items(self) -> list[tuple[str, str]]:

@@ -5,13 +5,15 @@ Rule: a header that says who a client is counts only from such a peer; from anyb
 
 import ipaddress
 import logging
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
+from typing import Any
 
 from pileus.kernel.config import ConfigError
 from pileus.kernel.rest.http import Request
 
 log = logging.getLogger("pileus.rest")
 REMEMBERED = 1024
+_TOLD_BY_PROXIES = (b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-port")
 
 
 class Proxies:
@@ -40,6 +42,23 @@ class Proxies:
             return False
         mapped = getattr(address, "ipv4_mapped", None)
         return any((mapped or address) in network for network in self._networks)
+
+    def seen(self, scope: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """Return the scope of a request as if no proxy were between: for applications that know of none."""
+        client = scope.get("client")
+        if client is None or client[0] not in self:
+            return scope
+        request = Request.from_scope(scope, None)
+        self.look_behind(request)
+        scheme, _, host = request.base_url.partition("://")
+        rest = [(name, value) for name, value in scope["headers"] if name not in _TOLD_BY_PROXIES and name != b"host"]
+        socket = scope["type"] == "websocket"
+        return {
+            **scope,
+            "scheme": {"http": "ws", "https": "wss"}[scheme] if socket else scheme,
+            "client": (request.source_ip, 0),
+            "headers": [(b"host", host.encode("latin-1")), *rest],
+        }
 
     def look_behind(self, request: Request) -> None:
         """Give a request that a proxy passed on the address of the client behind it."""

@@ -1,0 +1,1 @@
+"""A stack of Terraform against a fake cloud: ``python -m tests.terraform``."""
