@@ -25,6 +25,7 @@ class FakeCloud:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.hosts = hosts
+        (self.state / "pileus.toml").write_text("[cloud]\nsynced = true\n")  # as a real one
 
     def __enter__(self) -> "FakeCloud":
         self.up()

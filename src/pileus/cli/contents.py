@@ -21,6 +21,7 @@ MADE = (
     "credentials.json",
     "pileus.db*",
     "run",
+    "snapshots",
     LOGS,
     "cache",
     "demo-key",

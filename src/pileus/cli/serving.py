@@ -4,6 +4,7 @@ import gc
 import resource
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 import uvloop
@@ -19,6 +20,9 @@ from pileus.kernel.rest.limits import LimitSettings
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.watchdog import LoopWatch
 
+if TYPE_CHECKING:
+    from pileus.fake.cloud import FakeCloud
+
 
 def run(state: State) -> None:
     """Serve until told to stop."""
@@ -28,12 +32,21 @@ def run(state: State) -> None:
         config = Configuration.load(state.path, **chosen, fake_hosts=cloud.fake_hosts)
         telemetry.configure(config.cloud.log_level)
         sockets = [listen(cloud.host, cloud.port), listen_locally(state.path / "run" / "api.sock")]
-        uvloop.run(serve(Runtime(config), sockets))
+        uvloop.run(serve(made(config), sockets))
     except (ConfigError, PolicyError, ApiError) as error:
         raise Problem(str(error)) from error
 
 
-async def serve(runtime: Runtime, sockets: list[socket.socket]) -> None:
+def made(config: Configuration) -> "Runtime | FakeCloud":
+    """Return what is served: a control plane, with all that tests may do to it where the cloud is fake."""
+    if not config.cloud.fake:
+        return Runtime(config)
+    from pileus.fake.cloud import FakeCloud
+
+    return FakeCloud(config)
+
+
+async def serve(runtime: "Runtime | FakeCloud", sockets: list[socket.socket]) -> None:
     """Start the runtime, answer requests, stop in order."""
     await runtime.start()
     watch = LoopWatch()
