@@ -19,8 +19,15 @@ from pileus.fake.client import FakeClient
 
 TRIES = 5
 """Ports that are tried: one that was free may be taken before the cloud listens there."""
-SETTINGS = '[cloud]\nlog_level = "warning"\n\n[identity]\npassword_hash_rounds = 4\n'
-"""Passwords that live as long as a test need no dear hashes."""
+SETTINGS = """\
+[cloud]
+log_level = "warning"
+
+[identity]
+password_hash_rounds = 4
+log_ins = { enabled = false }
+"""
+"""Passwords that live as long as a test need no dear hashes, and tests log in more often than people."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -65,7 +72,7 @@ class Login:
             import openstack
         except ImportError as error:
             raise pytest.UsageError("A connection needs openstacksdk: pip install openstacksdk.") from error
-        return openstack.connection.Connection(
+        return openstack.connect(
             auth=self.auth, region_name="RegionOne", load_yaml_config=False, load_envvars=False, **options
         )
 
