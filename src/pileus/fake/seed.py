@@ -297,13 +297,8 @@ def _parts(name: str) -> list[str]:
 
 def line_of(lines: dict[str, int], where: str) -> int:
     """Return the line of a path, or of what it lies in; 1 when nothing of it was found."""
-    while where:
-        if where in lines:
-            return lines[where]
-        where = re.sub(r"(\[\d+\]|\.?[^.\[\]]+)$", "", where)
+    parts = re.findall(r"\[[^\]]*\]|\.?[^.\[\]]+", where)
+    for length in range(len(parts), 0, -1):
+        if (line := lines.get("".join(parts[:length]))) is not None:
+            return line
     return 1
-
-
-def things(content: Content) -> int:
-    """Return how many things a seed names."""
-    return sum(len(getattr(content, kind)) for kind in Content.__struct_fields__)
