@@ -9,7 +9,7 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +128,13 @@ def _pileus(*words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 
+def stopped(cloud: PileusCloud) -> None:
+    """Stop a cloud and remove all of it."""
+    ran = _pileus("down", "--purge", "--state", str(cloud.state))
+    if ran.returncode != 0:
+        raise RuntimeError(f"the fake cloud could not be removed:\n{ran.stderr}{ran.stdout}")
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -142,7 +149,8 @@ def _seed(config: pytest.Config) -> Path | None:
     return paths[0] if paths else None
 
 
-def _start(state: Path, words: list[str]) -> PileusCloud:
+def started(state: Path, words: Sequence[str] = ()) -> PileusCloud:
+    """Start a fake cloud in a new directory, on a free port, with more words for ``pileus up``."""
     said = ""
     for _ in range(TRIES):
         port = _free_port()
@@ -166,9 +174,9 @@ def pileus_cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     if (seed := _seed(config)) is not None:
         words += ["--seed", str(seed)]
     state = tmp_path_factory.mktemp("pileus") / "cloud"
-    cloud = _start(state, words)
+    cloud = started(state, words)
     yield cloud
-    _pileus("down", "--purge", "--state", str(state))
+    stopped(cloud)
 
 
 @pytest.fixture

@@ -1,0 +1,4 @@
+#!/bin/bash
+# needs: go
+set -eu
+exec go run .
