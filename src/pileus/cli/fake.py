@@ -79,7 +79,11 @@ def _faults(client: FakeClient, words: argparse.Namespace) -> None:
 
 def _told(one: dict[str, Any]) -> str:
     hidden = ("id", "kind", "met", "struck", "spent")
-    told = {name: value for name, value in one.items() if name not in hidden and not (value is None or value is False or value == "*")}
+    told = {
+        name: value
+        for name, value in one.items()
+        if name not in hidden and not (value is None or value is False or value == "*")
+    }
     return ", ".join(f"{name} {value}" for name, value in told.items())
 
 
