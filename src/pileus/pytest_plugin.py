@@ -17,6 +17,8 @@ import pytest
 
 from pileus.fake.client import FakeClient
 
+PATIENCE_S = 600
+"""How long a cloud may take to start or to be removed; ``pileus up`` itself says sooner what keeps it."""
 TRIES = 5
 """Ports that are tried: one that was free may be taken before the cloud listens there."""
 SETTINGS = """\
@@ -125,7 +127,9 @@ class PileusCloud(FakeClient):
 
 def _pileus(*words: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "pileus.cli.main", *words]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
 
 
 def stopped(cloud: PileusCloud) -> None:
