@@ -81,7 +81,7 @@ def test_every_line_of_the_gitlab_pipeline_works(tmp_path: Path) -> None:
     job = pipeline["anything"]
     script = [line for line in job["before_script"] + job["script"] if not line.startswith(ELSEWHERE)]
     said = runner.run("\n".join(script))
-    assert '"versions"' in said
+    assert '"version"' in said
     runner.run("\n".join(job["after_script"]))
     assert not (tmp_path / ".cloud").exists()
     assert all(line.startswith(ELSEWHERE) for line in pipeline["python"]["script"])
