@@ -1,6 +1,7 @@
 """The paths under ``/fake``: for the cloud's administrator, and for who holds the key in its state directory."""
 
 import hmac
+import logging
 from collections.abc import MutableMapping
 from typing import Annotated, Any
 
@@ -11,9 +12,10 @@ from pileus.fake.faults import AnyFault
 from pileus.kernel import clock
 from pileus.kernel.context import ANONYMOUS, Context
 from pileus.kernel.errors import ApiError, Forbidden, Invalid, MethodNotAllowed, NotFound, Unauthenticated
-from pileus.kernel.rest.formats import identity_error
+from pileus.kernel.rest.formats import error_object
 from pileus.kernel.rest.http import Disconnected, Receive, Request, Response, Send, json_response, path_segments
 
+log = logging.getLogger("pileus.fake")
 LONGEST_STEP_S = 10 * 366 * 86400
 
 
@@ -33,9 +35,17 @@ async def serve(cloud: FakeCloud, scope: MutableMapping[str, Any], receive: Rece
         response = await _act(cloud, request)
     except Disconnected:
         return
-    except ApiError as error:
-        response = identity_error(error, ctx.request_id)
+    except Exception as error:
+        response = error_object(_told(error, ctx), ctx.request_id)
     await response.send(send, head=request.method == "HEAD", receive=receive)
+
+
+def _told(error: Exception, ctx: Context) -> ApiError:
+    """Return a failure as it is told: what is no refusal is a defect, and logged."""
+    if isinstance(error, ApiError):
+        return error
+    log.exception("unexpected failure", extra={"request_id": ctx.request_id})
+    return ApiError(f"Pileus failed to do this; the log has the cause under request id {ctx.request_id}: {error}.")
 
 
 async def _admit(cloud: FakeCloud, request: Request, ctx: Context) -> None:
