@@ -17,14 +17,16 @@ from pileus.cli.state import State
 
 
 class FakeCloud:
-    """A cloud in a directory of its own; use as a context manager."""
+    """A cloud in a directory of its own; use as a context manager.  ``synced``: commits wait for the disk, as a real
+    cloud's do, or not, as a fake one's do by default."""
 
-    def __init__(self, hosts: int = 10) -> None:
+    def __init__(self, hosts: int = 10, *, synced: bool = True) -> None:
         self.state = Path(tempfile.mkdtemp(prefix="pileus-bench-"))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.hosts = hosts
+        (self.state / "pileus.toml").write_text(f"[cloud]\nsynced = {str(synced).lower()}\n")
 
     def __enter__(self) -> "FakeCloud":
         self.up()

@@ -30,9 +30,9 @@ from pileus.services.object_store import public as object_store
 
 FORMAT = 1
 MANIFEST, SUMS, DATABASE, FILES, OBJECTS = "backup.json", "SHA256SUMS", "database", "state/", "objects/"
-LEFT_OUT = ("run", "logs", "compute", "block_storage", "object_store")
-"""Folders of the state directory that are not taken (nor are its locks): processes' own, guests' disks and volumes,
-and the objects, which are copied apart."""
+LEFT_OUT = ("run", "logs", "snapshots", "compute", "block_storage", "object_store")
+"""Folders of the state directory that are not taken (nor are its locks): processes' own, a fake cloud's snapshots,
+guests' disks and volumes, and the objects, which are copied apart."""
 CHUNK = 1 << 20
 
 

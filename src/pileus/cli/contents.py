@@ -25,6 +25,7 @@ MADE = (
     "credentials.json",
     "pileus.db*",
     "run",
+    "snapshots",
     LOGS,
     "cache",
     CERTIFICATES,

@@ -29,6 +29,7 @@ COMMANDS = {
     "operations": "list what is under way; show one, retry or abandon a stuck one",
     "policy": "say who may do what and why not; print a sample policy.yaml; check the one in force",
     "identity": "mend the administrator, reset passwords, unlock people, rotate keys",
+    "fake": "reset a fake cloud, save and load it, break things in it on purpose, move its time",
     "import": "take over an existing Keystone: people, projects, roles, catalog, secrets",
     "openrc": "print the shell exports that point clients at the cloud",
     "routes": "list the operations of a service's API, their policy rules, and where each is written",

@@ -6,7 +6,7 @@ import resource
 import socket
 import ssl
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 import uvloop
@@ -17,13 +17,16 @@ from pileus.cli.state import State
 from pileus.cli.terminal import Problem
 from pileus.cli.tls import Tls
 from pileus.kernel import telemetry
-from pileus.kernel.config import ConfigError
+from pileus.kernel.config import ConfigError, Configuration
 from pileus.kernel.errors import ApiError
 from pileus.kernel.policy import PolicyError
 from pileus.kernel.rest.connections import BoundedProtocol, bounded, watch_connections
 from pileus.kernel.rest.limits import LimitSettings
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.watchdog import LoopWatch
+
+if TYPE_CHECKING:
+    from pileus.fake.cloud import FakeCloud
 
 
 def run(state: State) -> None:
@@ -36,9 +39,18 @@ def run(state: State) -> None:
         context = tls.context() if tls is not None else None
         public = listen(cloud.host, cloud.port)
         local = listen_locally(state.path / "run" / "api.sock")
-        uvloop.run(serve(Runtime(config), local, public, tls, context))
+        uvloop.run(serve(made(config), local, public, tls, context))
     except (ConfigError, PolicyError, ApiError) as error:
         raise Problem(str(error)) from error
+
+
+def made(config: Configuration) -> "Runtime | FakeCloud":
+    """Return what is served: a control plane, with all that tests may do to it where the cloud is fake."""
+    if not config.cloud.fake:
+        return Runtime(config)
+    from pileus.fake.cloud import FakeCloud
+
+    return FakeCloud(config)
 
 
 class Server(uvicorn.Server):
@@ -65,7 +77,7 @@ class Server(uvicorn.Server):
 
 
 async def serve(
-    runtime: Runtime,
+    runtime: "Runtime | FakeCloud",
     local: socket.socket,
     public: socket.socket,
     tls: Tls | None = None,

@@ -15,6 +15,10 @@ class Problem(Exception):
         self.remedy = remedy
 
 
+class NothingKept(Problem):
+    """A problem of a cloud that is being made, of which nothing is to stay."""
+
+
 def say(text: str = "") -> None:
     """Print a line to the user."""
     print(text, flush=True)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pileus.cli import contents, foreground, image, lock, openrc, service_manager
 from pileus.cli.contents import SETTINGS
@@ -18,7 +19,10 @@ from pileus.cli.invocation import command
 from pileus.cli.progress import Progress
 from pileus.cli.settings import reached, settled
 from pileus.cli.state import ROLES, Cloud, State, connection, url, why_not_listen
-from pileus.cli.terminal import Problem, Step, Steps, say
+from pileus.cli.terminal import NothingKept, Problem, Step, Steps, say
+
+if TYPE_CHECKING:
+    from pileus.fake.seed import Seed
 
 CHOICES = ("fake", "host", "port", "fake_hosts", "tls")
 
@@ -34,14 +38,28 @@ def run(words: argparse.Namespace) -> None:
 
 def _run(state: State, words: argparse.Namespace) -> Cloud:
     steps = Steps()
+    seed = read_seed(words)
     with bringing_up(state, words, steps) as cloud:
         image.provide(state, cloud, steps)
+        if cloud.fake:
+            from pileus.cli import beginning
+
+            beginning.furnish(state, cloud, seed, steps)
     say(f"\nThe cloud answers at {url(cloud)}/ and lives in {state.path}.")
     say(f"  dashboard   {reached(state, cloud).url}/dashboard")
     say(f"  clients     {openrc.line(state, 'demo')}")
     say("              openstack server list")
     say(f"  stop        {command('down', state)}")
     return cloud
+
+
+def read_seed(words: argparse.Namespace) -> "Seed | None":
+    """Return what a new fake cloud is to hold; raise Problem, naming the line, for what cannot be understood."""
+    if words.seed is None:
+        return None
+    from pileus.cli import beginning
+
+    return beginning.read_seed(words.seed)
 
 
 @contextmanager
@@ -59,8 +77,9 @@ def bringing_up(state: State, words: argparse.Namespace, steps: Steps) -> Iterat
             try:
                 start(state, cloud, steps)
                 yield cloud
-            except BaseException:
-                if known is None and not (state.path / "credentials.json").exists():
+            except BaseException as error:
+                unborn = isinstance(error, NothingKept) or not (state.path / "credentials.json").exists()
+                if known is None and unborn:
                     undo(state)
                 elif known not in (None, cloud) and state.pid("server") is None:
                     state.save(known)
@@ -103,6 +122,14 @@ def choose(state: State, known: Cloud | None, words: argparse.Namespace) -> Clou
     cloud = replace(base, **asked)
     if "fake_hosts" in asked and not cloud.fake:
         raise Problem("Only a fake cloud has fake hosts.", "Add --fake, or leave --fake-hosts out.")
+    if getattr(words, "seed", None) is not None:
+        if not cloud.fake:
+            raise Problem("Only a fake cloud is begun with a seed.", "Add --fake, or leave --seed out.")
+        if known is not None:
+            raise Problem(
+                f"The cloud in {state.path} was begun already: a seed is for a new one.",
+                "Remove it with `pileus down --purge`, or give the new one a directory of its own with --state.",
+            )
     if known is not None and cloud != known and state.pid("server") is not None:
         differ = [name for name in asked if asked[name] != getattr(known, name)]
         changed = ", ".join(f"{name.replace('_', '-')} {getattr(known, name)}" for name in differ)

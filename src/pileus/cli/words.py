@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from pileus.cli.fake_words import add_fake_words
 from pileus.cli.state import DEFAULT_HOST, DEFAULT_PORT, ROLES
 
 __all__ = ["ROLES", "add_words"]
@@ -34,6 +35,14 @@ EXAMPLES = {
         "pileus policy check",
     ],
     "identity": ["pileus identity bootstrap", "pileus identity set-password demo --generate", "pileus identity locked"],
+    "fake": [
+        "pileus fake reset",
+        "pileus fake save before-upgrade",
+        'pileus fake break boot "No space left on device" --name "db-*"',
+        "pileus fake break api compute 503 --method POST --path '/servers*' --times 2",
+        "pileus fake mend",
+        "pileus fake time --forward 7200",
+    ],
     "import": ["pileus import keystone --connection mysql://keystone:PASSWORD@controller/keystone --dry-run"],
     "openrc": ['eval "$(pileus openrc --project demo)"', "pileus openrc --clouds-yaml > clouds.yaml"],
     "routes": ["pileus routes", "pileus routes network"],
@@ -90,6 +99,9 @@ def _up(command: argparse.ArgumentParser) -> None:
         "--foreground", action="store_true", help="stay, print the logs, and stop the cloud when interrupted"
     )
     command.add_argument("--fake-hosts", type=int, metavar="N", help="how many fake hosts (default 1)")
+    command.add_argument(
+        "--seed", type=Path, metavar="FILE", help="a TOML file of what a new fake cloud holds from the start"
+    )
 
 
 def _down(command: argparse.ArgumentParser) -> None:
@@ -239,6 +251,7 @@ WORDS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "policy": _policy,
     "routes": _routes,
     "identity": _identity,
+    "fake": add_fake_words,
     "import": _import,
     "openrc": _openrc,
     "simulate": _simulate,

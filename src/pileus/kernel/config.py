@@ -43,6 +43,8 @@ class CloudSettings(Settings, frozen=True):
     """Addresses and networks of proxies: only they may say, by X-Forwarded-For and the like, who a client is."""
     database: str | None = None
     """URL of the database; by default ``sqlite:///STATE/pileus.db``."""
+    synced: bool | None = None
+    """Whether every commit waits for the disk; by default a fake cloud's does not, and a real one's must."""
     fake: bool = False
     """Fake hypervisor and network: no root, no packages."""
     fake_hosts: int = 1
@@ -88,6 +90,13 @@ class Configuration:
     @property
     def database_url(self) -> str:
         return self.cloud.database or f"sqlite:///{self.state / 'pileus.db'}"
+
+    @property
+    def synced(self) -> bool:
+        """Whether commits wait for the disk; raise ConfigError where a real cloud's are not to."""
+        if self.cloud.synced is False and not self.cloud.fake:
+            raise ConfigError(f"{self.state / 'pileus.toml'}, table [cloud]: only a fake cloud can do without synced.")
+        return not self.cloud.fake if self.cloud.synced is None else self.cloud.synced
 
 
 def _table_of(settings: type[Settings]) -> str:

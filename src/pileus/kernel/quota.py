@@ -37,6 +37,17 @@ class Limit:
     default: int
     used: Callable[[Tx, str], int]
 
+    def __post_init__(self) -> None:
+        _declared.setdefault(self.service, set()).add(self.name)
+
+
+_declared: dict[str, set[str]] = {}
+
+
+def declared(service: str) -> frozenset[str]:
+    """Return the names of the limits of a service; none when it has none."""
+    return frozenset(_declared.get(service, ()))
+
 
 @dataclass(frozen=True)
 class Claim:

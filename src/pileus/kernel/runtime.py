@@ -64,15 +64,16 @@ class Runtime:
         *,
         database: Database | None = None,
         bus: Bus | None = None,
+        app: "Callable[[Runtime], App]" = App,
     ) -> None:
-        """Make what ``start`` starts; a simulation brings the database and the bus."""
+        """Make what ``start`` starts; a simulation and a fake cloud bring the database, the bus, the application."""
         self.config = config
         self.services = list(services if services is not None else find_services())
         self.policy = Policy.from_file(config.state / "policy.yaml")
-        self.db = database or open_database(config.database_url)
+        self.db = database or open_database(config.database_url, synced=config.synced)
         _runtimes[self.db] = ref(self)
         self.authenticate = next((s.authenticate for s in self.services if s.authenticate), _nobody)
-        self.app = App(self)
+        self.app = app(self)
         self.bus: Bus = bus or (MemoryBus() if config.cloud.fake else ZmqBus(config.state / "run" / "bus"))
         self.hosts = Hosts(self.db, self.bus)
         if isinstance(self.bus, ZmqBus):
@@ -129,8 +130,11 @@ class Runtime:
         await self.db.close()
 
     def _fake_hosts(self) -> list[Host]:
-        names = [f"fake-{number}" for number in range(1, self.config.cloud.fake_hosts + 1)]
-        return [Host(name, agent_parts(self.services, AgentSettings(self.config, name))) for name in names]
+        return [self.fake_host(f"fake-{number}") for number in range(1, self.config.cloud.fake_hosts + 1)]
+
+    def fake_host(self, name: str) -> Host:
+        """Make a host of a fake cloud, with what its drivers have kept in files."""
+        return Host(name, agent_parts(self.services, AgentSettings(self.config, name)))
 
     def part(self, make: Callable[["Runtime"], T]) -> T:
         """Return this runtime's one ``make(runtime)``, made when first asked for: a service's keys, caches, pools."""

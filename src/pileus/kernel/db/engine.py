@@ -40,12 +40,15 @@ class Database(Protocol):
         ...
 
 
-def open_database(url: str, **options: Any) -> Database:
-    """Return the engine for a URL: ``sqlite:///PATH``, ``postgresql://...``, ``mariadb://...`` or ``mysql://...``."""
+def open_database(url: str, *, synced: bool = True, **options: Any) -> Database:
+    """Return the engine for a URL: ``sqlite:///PATH``, ``postgresql://...``, ``mariadb://...`` or ``mysql://...``.
+
+    ``synced``: whether commits wait for the disk; a database server settles that by itself.
+    """
     if url.startswith("sqlite:///"):
         from pileus.kernel.db.sqlite import SQLite
 
-        return SQLite(url.removeprefix("sqlite:///"), **options)
+        return SQLite(url.removeprefix("sqlite:///"), synced=synced, **options)
     from pileus.kernel.db.networked import Networked
 
     return Networked(url, **options)

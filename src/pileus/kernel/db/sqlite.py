@@ -1,4 +1,4 @@
-"""The embedded engine: one process, one file in WAL mode, every commit synced.
+"""The embedded engine: one process, one file in WAL mode, every commit synced (unless the cloud can do without).
 
 Rule: reads run inline on a snapshot; writes queue for one writer thread that commits all that wait together,
 each request in its own savepoint, so that one sync to disk serves many and nobody is answered before it.
@@ -54,21 +54,32 @@ class _Outcome:
 
 
 class SQLite:
-    """One SQLite file.  ``inline=True`` writes on the caller's thread: deterministic, for the simulation."""
+    """One SQLite file.  ``inline=True`` writes on the caller's thread: deterministic, for the simulation.
 
-    def __init__(self, path: str, *, inline: bool = False) -> None:
+    Without ``synced`` commits outlive the process, not a loss of the machine's power.
+    """
+
+    def __init__(self, path: str, *, inline: bool = False, synced: bool = True) -> None:
         self.path = path
+        self._synced = synced
         # It holds password hashes; the write-ahead log takes its mode from it.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        self._reader = _engine(path, "BEGIN", query_only=True)
-        self._writer = _engine(path, "BEGIN IMMEDIATE")
+        self._reader = _engine(path, "BEGIN", query_only=True, synced=synced)
+        self._writer = _engine(path, "BEGIN IMMEDIATE", synced=synced)
         self._snapshot: Session | None = None
-        self._watcher = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-        self._stamp = Stamp(self._version)
         self._connection: Connection | None = None
         self._inline = inline
         self._queue: queue.Queue[_Job | None] = queue.Queue(QUEUE)
         self._thread: threading.Thread | None = None
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Serve again after ``close``, also when another file lies at the path now; what was learned is forgotten.
+
+        The engines stay with their compiled statements: a database that is put back to what it was is quick again.
+        """
+        self._watcher = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+        self._stamp = Stamp(self._version)
 
     async def read(self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         # One connection and one session serve all reads: each runs to its end before the next one starts, and
@@ -108,7 +119,7 @@ class SQLite:
 
     async def change_schema(self, work: Callable[[Connection], T]) -> T:
         # Without foreign keys: rebuilding a table drops it, which would delete what refers to its rows.
-        engine = _engine(self.path, "BEGIN IMMEDIATE", foreign_keys=False, patience_s=600)
+        engine = _engine(self.path, "BEGIN IMMEDIATE", foreign_keys=False, patience_s=600, synced=self._synced)
         try:
             with _named(), engine.begin() as connection:
                 result = work(connection)
@@ -247,7 +258,13 @@ def _named() -> Iterator[None]:
 
 
 def _engine(
-    path: str, begin: str, *, query_only: bool = False, foreign_keys: bool = True, patience_s: float = 30
+    path: str,
+    begin: str,
+    *,
+    query_only: bool = False,
+    foreign_keys: bool = True,
+    patience_s: float = 30,
+    synced: bool = True,
 ) -> Engine:
     engine = create_engine(
         f"{SCHEME}:///{path}",
@@ -263,7 +280,7 @@ def _engine(
         connection.isolation_level = None  # begin and commit are ours
         connection.execute("pragma auto_vacuum=incremental")  # heeded while the file is empty: before all that writes
         connection.execute("pragma journal_mode=wal")
-        connection.execute("pragma synchronous=full")
+        connection.execute(f"pragma synchronous={'full' if synced else 'off'}")
         connection.execute(f"pragma foreign_keys={'on' if foreign_keys else 'off'}")
         connection.create_function("regexp", 2, regexp, deterministic=True)  # SQLAlchemy's own runs on Python's re
         connection.execute(f"pragma cache_size=-{CACHE_KIB}")

@@ -78,6 +78,8 @@ class FakeHypervisor:
         self._listener = listener
         if self._state and self._state.exists():
             self._kept = msgspec.json.decode(self._state.read_bytes(), type=dict[str, Kept])
+        if (boot := self._boot_file) and boot.exists():
+            self._host = msgspec.structs.replace(self._host, boot_id=boot.read_text())
 
     async def close(self) -> None:
         self._listener = lambda event: None
@@ -248,10 +250,17 @@ class FakeHypervisor:
     def lose_power(self) -> None:
         """Do what a host does when it is switched off and on again (tests): every guest is off."""
         self._host = msgspec.structs.replace(self._host, boot_id=f"{self._host.boot_id}'")
+        if self._boot_file:
+            _write_whole(self._boot_file, self._host.boot_id.encode())
         for kept in self._kept.values():
             if kept.power is not Power.SUSPENDED:
                 kept.power = Power.OFF
         self._write()
+
+    @property
+    def _boot_file(self) -> Path | None:
+        """Where a driver that is made anew finds that the host itself has started again."""
+        return self._state.with_suffix(".boot") if self._state else None
 
     def _called(self, verb: str, guest_id: str) -> None:
         self.calls[verb] += 1

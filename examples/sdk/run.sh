@@ -1,0 +1,4 @@
+#!/bin/bash
+# needs: python
+set -eu
+exec python boot.py
