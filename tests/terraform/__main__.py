@@ -55,7 +55,12 @@ class Stack:
     def run(self, *words: str, variables: dict[str, str] | None = None, codes: tuple[int, ...] = (0,)) -> str:
         """Run the program; return what it printed; fail, showing it, when its code is none of ``codes``."""
         given = self.environment | {f"TF_VAR_{name}": value for name, value in (variables or {}).items()}
-        command = [self.terraform, words[0], *(["-no-color"] if words[0] != "output" else []), *words[1:]]
+        command = [
+            self.terraform,
+            words[0],
+            *(["-no-color"] if words[0] not in ("output", "state") else []),
+            *words[1:],
+        ]
         done = subprocess.run(
             command, cwd=self.folder / "stack", env=given, stdin=subprocess.DEVNULL, capture_output=True, text=True
         )

@@ -7,9 +7,18 @@ terraform {
 
 provider "openstack" {}
 
-variable "web_servers" { default = 3 }
-variable "data_gib" { default = 1 }
-variable "open_ports" { default = [80, 443] }
+variable "web_servers" {
+  type    = number
+  default = 3
+}
+variable "data_gib" {
+  type    = number
+  default = 1
+}
+variable "open_ports" {
+  type    = list(number)
+  default = [80, 443]
+}
 variable "stage" { default = "test" }
 variable "public_key" {}
 variable "image_file" {}
@@ -255,15 +264,6 @@ resource "openstack_compute_instance_v2" "database" {
 resource "openstack_blockstorage_volume_type_v3" "fast" {
   name        = "shop-fast"
   description = "For the shop"
-}
-resource "openstack_blockstorage_qos_v3" "fast" {
-  name     = "shop-fast"
-  consumer = "front-end"
-  specs    = { total_iops_sec = "500" }
-}
-resource "openstack_blockstorage_qos_association_v3" "fast" {
-  qos_id         = openstack_blockstorage_qos_v3.fast.id
-  volume_type_id = openstack_blockstorage_volume_type_v3.fast.id
 }
 
 # Objects
