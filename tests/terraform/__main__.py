@@ -109,8 +109,8 @@ def walk(stack: Stack, cloud: dict[str, str]) -> None:
     stack.plan_is_empty(CHANGED)
     print("  ok  the plan is empty", flush=True)
     imports = json.loads(stack.run("output", "-json", "imports"))
-    step(f"{len(imports)} resources out of the state", "state", "rm", *imports)
-    for address, id in imports.items():
+    for address, id in imports.items():  # one by one: outputs name them all, at each import
+        stack.run("state", "rm", address)
         stack.run("import", "-input=false", address, id, variables=CHANGED)
     said = stack.run("plan", "-input=false", "-detailed-exitcode", codes=(0, 2), variables=CHANGED)
     replaced = [line for line in said.splitlines() if "must be replaced" in line or "will be created" in line]
