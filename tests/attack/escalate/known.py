@@ -1,6 +1,7 @@
 """What was found in upstream's services and has no test elsewhere, tried here."""
 
 import asyncio
+import re
 import time
 
 import httpx
