@@ -21,6 +21,7 @@ from sqlalchemy import select
 from pileus.kernel.db import Row, Tx
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.testing import client, running
+from pileus.kernel.watchdog import LoopWatch
 from pileus.services.identity.testing import auth_body, login
 from tests.everywhere import put_everywhere
 
@@ -90,6 +91,8 @@ async def world(*, planted: bool = True) -> AsyncIterator[World]:
             running(Path(folder), tables=TABLES, fake_hosts=2) as runtime,
             client(runtime, await login(runtime, "admin"), **VERSIONS) as admin,
         ):
+            watch = LoopWatch()
+            watch.start()
             made = World(runtime, admin)
             for tenant in (made.victim, made.attacker):
                 await people(made, tenant)
@@ -98,7 +101,10 @@ async def world(*, planted: bool = True) -> AsyncIterator[World]:
             await runtime.reconcilers.stop()
             if planted:
                 made.planted = await runtime.db.write(plant, made.victim)
-            yield made
+            try:
+                yield made
+            finally:
+                watch.stop()
 
 
 def plant(tx: Tx, tenant: Tenant) -> list[str]:
@@ -314,10 +320,10 @@ async def identities(world: World, http: httpx.AsyncClient, boss: httpx.AsyncCli
 
 async def limits(world: World, tenant: Tenant) -> None:
     services = (await world.admin.get(f"{V3}/services?type=image")).json()["services"]
-    general = {"service_id": services[0]["id"], "resource_name": f"{tenant.text[:40]}", "default_limit": 5}
+    general = {"service_id": services[0]["id"], "resource_name": f"units-of-{tenant.project[:8]}", "default_limit": 5}
     body = {"registered_limits": [general]}
     await make(world.admin, f"{V3}/registered_limits", body)
-    own = {"service_id": services[0]["id"], "resource_name": f"{tenant.text[:40]}", "resource_limit": 4}
+    own = {"service_id": services[0]["id"], "resource_name": f"units-of-{tenant.project[:8]}", "resource_limit": 4}
     body = {"limits": [{**own, "project_id": tenant.project, "description": tenant.text}]}
     made = await make(world.admin, f"{V3}/limits", body)
     tenant.owned["limit"].append((made if isinstance(made, list) else made["limits"])[0]["id"])
