@@ -21,6 +21,7 @@ T = TypeVar("T")
 QUICKLY_FOUND = {
     "states are not checked": "a server is at a task that its state does not allow",
     "hosts are not told": "a host is told too late",
+    "a difference is lost": "a host is told too late",
     "a failed build keeps its host": "a server is on a host where nothing is set aside for it",
     "commands never expire": "a host begins a command that had expired",
 }

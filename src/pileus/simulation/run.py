@@ -42,6 +42,8 @@ PROMPT_S = 420.0
 until they are told everything anyway, and in more than a reconciler rests after failures."""
 TOLD = ("tap on", "rules on", "DHCP on", "router on")
 """How sentences begin of what hosts are told of networks."""
+BY_DIFFERENCE = ("rules on",)
+"""And of what they are told by difference: one that is lost would be mended when they are told everything."""
 EXPECTED = (ApiError, DriverBroke, TimeoutError)
 """Failures that may be logged with a traceback: they are made up here, or follow from what is."""
 DEADLY = ("background task", "a task of")
@@ -215,15 +217,15 @@ class _Run:
         self.mischief.end()
         self.cloud.calm()
         self.trace.tell("calm")
-        await self._rest()
+        await self._rest(set(), BY_DIFFERENCE)
         self._count_lifecycles()
         await self._wipe()
         self._count_lifecycles()
 
-    async def _rest(self, excused: set[str] | None = None) -> None:
+    async def _rest(self, excused: set[str], told: tuple[str, ...] = TOLD) -> None:
         """Wait until nothing is under way and nothing is wrong.
 
-        With ``excused`` hosts must be told promptly of all but these ports.
+        Hosts must be told promptly of what sentences that begin with ``told`` are about, but for ``excused`` ports.
         """
         began = busy_at = self.loop.time()
         pause_s = 0.5
@@ -239,8 +241,8 @@ class _Run:
                 return
             under_way = any(sentence.startswith("operation ") for sentence in wrong)
             busy_at = self.loop.time() if under_way else busy_at
-            if excused is not None and self.loop.time() - busy_at > PROMPT_S:
-                late = [one for one in wrong if one.startswith(TOLD) and not any(id in one for id in excused)]
+            if self.loop.time() - busy_at > PROMPT_S:
+                late = [one for one in wrong if one.startswith(told) and not any(id in one for id in excused)]
                 if late:
                     raise Violation("a host is told too late: " + "; ".join(late[:8]))
             if self.loop.time() - began > (LONGEST_S if under_way else LONG_S):

@@ -18,7 +18,7 @@ from pileus.services.network.drivers.linux import names, ports
 from pileus.services.network.drivers.linux.driver import LinuxNetworkDriver
 from pileus.services.network.drivers.linux.host import Settings
 from pileus.services.network.drivers.linux.metadata import MetadataUpstream
-from pileus.services.network.wanted import ExternalNetworkSpec, Lost, NetworkSpec, RemoteMac
+from pileus.services.network.wanted import ExternalNetworkSpec, GroupRules, Lost, NetworkSpec, RemoteMac
 from tests.host.network import scenario
 from tests.host.network.conftest import host_state
 from tests.host.network.guests import Guests, run
@@ -37,7 +37,7 @@ EVERYTHING = EnsureNetworks(
     stamp=1,
     networks=(scenario.NETWORK, FAR),
     externals=(OUTSIDE,),
-    security_groups=(scenario.GROUP,),
+    rules=(GroupRules(id=scenario.GROUP.id, rules=scenario.GROUP.rules),),
     ports=(scenario.PORT, scenario.TAP),
     dhcp=(scenario.DHCP,),
     routers=(scenario.ROUTER,),
