@@ -40,6 +40,7 @@ def the_walk(short: bool, tell: Tell, holds: list[Hold]) -> Part:
         "websockets and streams of events; differences in time; two places at once; ids of the victim's in older"
         " microversions than the newest of each route"
     )
+    part.open = [f"{what} ({count} requests)" for what, count in found.open.items()]
     if found.excepted:
         reasons = "; ".join(f"{why} ({count})" for why, count in found.excepted.items())
         part.not_tried += f". Told apart with a reason: {reasons}"
@@ -150,47 +151,57 @@ def main() -> int:
         parser.error(f"there is no part {', '.join(unknown)}: the parts are {', '.join(PARTS)}")
     console = Console()
     logging.disable(logging.WARNING)
-    parts: list[Part] = []
-    holds: list[Hold] = []
+    rows = earlier() if words.write else {}
+    failed = False
     for name in names:
         began = time.monotonic()
+        holds: list[Hold] = []
         with console.status(name) as status, watched(holds):
             part = PARTS[name](words.short, lambda text, n=name, s=status: s.update(f"{n}: {text}"), holds)
-        parts.append(part)
+        failed = failed or bool(part.found)
         console.print(f"{part.name}: {part.verdict} ({time.monotonic() - began:.0f} s)", markup=False)
         for text in part.found[:SHOWN]:
             console.print(f"  {text}", markup=False, soft_wrap=True)
-    text = report(parts, holds, words.short)
-    console.print(text, markup=False, soft_wrap=True)
+        rows[part.name] = row(part, holds, words.short)
+        console.print(rows[part.name], markup=False, soft_wrap=True)
+        if words.write:
+            write_into(PAGE, "attack: begin", "attack: end", "\n".join([*HEAD, *rows.values()]) + "\n")
     if words.write:
-        write_into(PAGE, "attack: begin", "attack: end", text)
         write_into(PAGE, "weaknesses: begin", "weaknesses: end", table())
-    return int(any(part.found for part in parts))
+    return int(failed)
 
 
-def report(parts: list[Part], holds: list[Hold], short: bool) -> str:
-    """Return the report's section."""
+HEAD = (
+    "| part | on | tried | verdict | longest hold of the event loop | of the writer | not exercised |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
+)
+
+
+def earlier() -> dict[str, str]:
+    """Return the rows that stand in the page, by part: those that are not tried now stay."""
+    section = PAGE.read_text().partition("<!-- attack: begin -->")[2].partition("<!-- attack: end -->")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")]
+    return {line.split(" | ")[0].removeprefix("| "): line for line in rows if line not in HEAD}
+
+
+def row(part: Part, holds: list[Hold], short: bool) -> str:
+    """Return a part's row of the report."""
+    verdict = [part.verdict]
+    if part.open:
+        verdict.append("Open: " + "; ".join(map(_line, part.open)))
+    if part.found:
+        more = f"; and {len(part.found) - SHOWN} more" if len(part.found) > SHOWN else ""
+        verdict.append("Got through: " + "; ".join(map(_line, part.found[:SHOWN])) + more)
     day = datetime.now(UTC).strftime("%Y-%m-%d")
-    lines = [
-        f"`python -m tests.attack{' --short' if short else ''}` on {day}.",
-        "",
-        "| part | tried | verdict | not exercised |",
-        "| --- | --- | --- | --- |",
-        *(f"| {part.name} | {part.tried} | {part.verdict} | {part.not_tried} |" for part in parts),
-        "",
-        f"Longest hold of the event loop over all of it: {longest(holds, 'loop')}; of the writer:"
-        f" {longest(holds, 'writer')} (what the watchdog counts in `/metrics`; it counts furnishing the clouds too).",
-    ]
-    for part in parts:
-        if part.found:
-            lines += ["", f"What got through of {part.name}:", *(f"- {_line(text)}" for text in part.found[:SHOWN])]
-            if len(part.found) > SHOWN:
-                lines.append(f"- and {len(part.found) - SHOWN} more")
-    return "\n".join(lines) + "\n"
+    cells = [
+        part.name, f"{day}{', short' if short else ''}", _line(part.tried, 2000), ". ".join(verdict),
+        longest(holds, "loop"), longest(holds, "writer"), _line(part.not_tried, 2000),
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
 
 
-def _line(text: str) -> str:
-    return " ".join(text.split())[:300].replace("|", "\\|").replace("<", "&lt;")
+def _line(text: str, most: int = 300) -> str:
+    return " ".join(text.split())[:most].replace("|", "\\|").replace("<", "&lt;")
 
 
 def table() -> str:

@@ -1,4 +1,7 @@
-"""Where answers about a victim's things may differ from answers about nothing, by the reason why."""
+"""Where answers about a victim's things differ from answers about nothing: by intention, or as a fault that is open.
+
+An entry is a part of ``operation | place``.  A fault that was mended may stay here no longer than until somebody looks.
+"""
 
 TOLD_APART: dict[str, tuple[str, ...]] = {
     "whoever was given a transfer's key accepts it by its id, so that ids of transfers are open, as Cinder's": (
@@ -8,12 +11,53 @@ TOLD_APART: dict[str, tuple[str, ...]] = {
         "rbac-policies/{id} | body .target_tenant",
     ),
     "Neutron says so of another tenant's router (DeviceIDNotOwnedByTenant), and nobody may claim a device": (
-        "/ports | body .device_id", "/ports/{id} | body .device_id",
+        "/ports | body .device_id",
+        "/ports/{id} | body .device_id",
     ),
-}  # fmt: skip
-"""Parts of ``operation | place`` by the reason why upstream, and so Pileus, tells there."""
-UNCHANGED_BUT: tuple[tuple[str, str], ...] = (
+    "whoever holds another's token knows that it is one; Keystone refuses to tell of it with 403": (
+        "/auth/tokens | header X-Subject-Token",
+        "/saml2 | body .identity.token.id",
+        "/saml2/ecp | body .identity.token.id",
+    ),
+    "Keystone looks for roles, trusts and access keys first, whose ids are 128 bits of chance": (
+        "roles/{role} | path role",
+        "roles/{role}/inherited_to_projects | path role",
+        "/OS-TRUST/trusts/{trust}",
+        "/credentials/OS-EC2/{access} | path",
+    ),
+    "a trust is for any user of the cloud, by the user's id, as Keystone's": ("/trusts | body .trustee_user_id",),
+    "log-ins by federation begin at a provider's name, before anybody is known": (
+        "/identity_providers/{provider}/protocols/{protocol}/",
+        "/auth/OS-FEDERATION/",
+    ),
+    "the rules for passwords of a domain are open to all, as Keystone's": ("/config/security_compliance",),
+}
+"""By the reason why upstream, and so Pileus, tells there."""
+OPEN: dict[str, tuple[str, ...]] = {
+    "Identity: 403 to who may do nothing of the kind, but 404 where there is no such domain or group": (
+        "PATCH /identity/v3/domains/{domain} | path",
+        "DELETE /identity/v3/groups/{group} | path",
+    ),
+    "Identity: an application credential or access rule of somebody else's below one's own user is 403, not 404": (
+        "/application_credentials/{credential} | path credential",
+        "/access_rules/{access_rule} | path access_rule",
+    ),
+    "Networking: a subnet of another project in fixed_ips is told from one that is not there": (
+        "body fixed_ips[].subnet_id",
+    ),
+    "Networking: the same where an interface is taken off a router": ("/remove_router_interface | body .subnet_id",),
+    "a marker of another project is told from one that is not there": ("query marker",),
+    "Compute: hints may name other projects' servers, which decides about the host": (
+        "POST /compute/v2.1/servers | body os:scheduler_hints",
+    ),
+}
+"""Faults by what they are: nothing foreign is read or written by them, but ids are told from others."""
+OWN_ROWS: tuple[tuple[str, str], ...] = (
     ("network_shares", "rbac-policies"),  # one's own network may be lent to any project
+    ("identity_trusts", "/OS-TRUST/trusts"),  # a trust may be for any user
     ("object_store_containers", "/object-store/"),  # names of containers mean the account's own
+    ("compute_servers", "POST /compute/v2.1/servers"),  # hints are kept as they were sent
+    ("operations", "POST /compute/v2.1/servers"),
+    ("network_ports", "/networking/v2.0/ports"),  # device ids are words for display
 )
 """``(table, part of an operation's name)``: rows of the attackers' own in which an id of the victim's may stand."""

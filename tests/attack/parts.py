@@ -19,6 +19,8 @@ class Part:
     name: str
     tried: str = ""
     found: list[str] = field(default_factory=list)
+    open: list[str] = field(default_factory=list)
+    """Faults that are known and not mended."""
     not_tried: str = ""
     skipped: str = ""
     """Why the whole part was left out."""
@@ -27,7 +29,8 @@ class Part:
     def verdict(self) -> str:
         if self.skipped:
             return f"not run: {self.skipped}"
-        return f"{len(self.found)} got through" if self.found else "all held"
+        held = f"{len(self.found)} got through" if self.found else "all held"
+        return f"{held} but {len(self.open)} known faults that are open" if self.open else held
 
 
 @dataclass(order=True)

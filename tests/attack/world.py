@@ -314,10 +314,10 @@ async def identities(world: World, http: httpx.AsyncClient, boss: httpx.AsyncCli
 
 async def limits(world: World, tenant: Tenant) -> None:
     services = (await world.admin.get(f"{V3}/services?type=image")).json()["services"]
-    general = {"service_id": services[0]["id"], "resource_name": f"{tenant.text[:40]}", "default_limit": 5}
+    general = {"service_id": services[0]["id"], "resource_name": f"units-of-{tenant.project[:8]}", "default_limit": 5}
     body = {"registered_limits": [general]}
     await make(world.admin, f"{V3}/registered_limits", body)
-    own = {"service_id": services[0]["id"], "resource_name": f"{tenant.text[:40]}", "resource_limit": 4}
+    own = {"service_id": services[0]["id"], "resource_name": f"units-of-{tenant.project[:8]}", "resource_limit": 4}
     body = {"limits": [{**own, "project_id": tenant.project, "description": tenant.text}]}
     made = await make(world.admin, f"{V3}/limits", body)
     tenant.owned["limit"].append((made if isinstance(made, list) else made["limits"])[0]["id"])

@@ -52,7 +52,7 @@ def checks(tools: Path) -> list[tuple[str, list[object]]]:
         ("format", [tools / "ruff", "format", "--check", "-q", "src", "tests"]),
         ("layers", [tools / "lint-imports"]),
         ("types", [tools / "pyright"]),
-        ("tests", [tools / "pytest", "-q", "-n", "2", "tests/unit", "tests/api", "tests/sim"]),
+        ("tests", [tools / "pytest", "-q", "-n", "2", "tests/unit", "tests/api", "tests/sim", "tests/attack"]),
     ]
     if os.geteuid() == 0:
         found.append(("tests on this host", [tools / "pytest", "-q", "tests/host"]))

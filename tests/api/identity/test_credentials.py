@@ -53,6 +53,23 @@ async def test_others_do_not_see_it(cloud, admin, demo, me):
     assert (await make(admin, user_id=me[0])).status_code == 201
 
 
+async def test_nobody_learns_of_projects_by_a_credential_for_them(admin, demo, me):
+    """A project in which one has no role sounds like one that is not there, and no key is made for it."""
+    others = (await admin.get("projects?name=admin")).json()["projects"][0]["id"]
+    mine = (await make(demo, project_id=me[1])).json()["credential"]
+    told = []
+    for project in (others, "0" * 32):
+        answers = [
+            await make(demo, project_id=project),
+            await demo.post(f"users/{me[0]}/credentials/OS-EC2", json={"tenant_id": project}),
+            await demo.patch(f"credentials/{mine['id']}", json={"credential": {"project_id": project}}),
+        ]
+        told.append([(answer.status_code, answer.text.replace(project, "ID")) for answer in answers])
+    assert told[0] == told[1]
+    assert {status for status, _ in told[0]} == {400}
+    assert (await make(admin, user_id=me[0], project_id=others)).status_code == 201  # as an operator may
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -79,6 +79,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _require_one_host(self) -> None:
         """Refuse what two readers may understand differently (RFC 9112, 3.2); HTTP/0.9 has no headers at all."""
         hosts = sum(name == b"host" for name, _ in self.headers)
+        assert self.parser is not None
         version = self.parser.get_http_version()
         if hosts > 1 or (hosts == 0 and version != "1.0"):
             raise ValueError(f"HTTP/{version} needs exactly one header Host")

@@ -122,6 +122,7 @@ def update_credential(
     secrets.change_credential(
         tx,
         runtime,
+        ctx,
         credential,
         user_id=user_id,
         project_id=given.get("project_id", credential.project_id),

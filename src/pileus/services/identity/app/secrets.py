@@ -14,6 +14,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Conflict, Invalid, Unavailable
 from pileus.kernel.runtime import Runtime
+from pileus.services.identity.app import reach
 from pileus.services.identity.app.fernet import FernetKeys
 from pileus.services.identity.model import Credential
 from pileus.services.identity.store import credentials, projects, users
@@ -79,17 +80,28 @@ def id_of_access(access: str) -> str:
     return hashlib.sha256(access.encode()).hexdigest()
 
 
-def _check_owner(tx: Tx, user_id: str, project_id: str | None, type: str) -> None:
+def _check_owner(tx: Tx, ctx: Context, user_id: str, project_id: str | None, type: str) -> None:
+    """Raise Invalid for a user or project that is not there; who asks for oneself is told of one's own projects only."""
     if users.get_user(tx, user_id) is None:
         raise Invalid(f"Could not find user: {user_id}.")
-    if project_id is not None and projects.get_project(tx, project_id) is None:
-        raise Invalid(f"Could not find project: {project_id}.")
+    if project_id is not None:
+        seen = user_id != ctx.user_id or ctx.is_admin or project_id in reach.held_projects(tx, user_id)
+        if not seen or projects.get_project(tx, project_id) is None:
+            raise Invalid(f"Could not find project: {project_id}.")
     if type == EC2 and project_id is None:
         raise Invalid("An EC2 credential needs a project_id.")
 
 
 def change_credential(
-    tx: Tx, runtime: Runtime, row: Credential, *, user_id: str, project_id: str | None, type: str, blob: str | None
+    tx: Tx,
+    runtime: Runtime,
+    ctx: Context,
+    row: Credential,
+    *,
+    user_id: str,
+    project_id: str | None,
+    type: str,
+    blob: str | None,
 ) -> None:
     """Change a credential; what a trust or an application credential made it for stays as it is."""
     before = blob_of(runtime, row)
@@ -102,7 +114,7 @@ def change_credential(
             if old != new and any(was.values()):
                 raise Invalid(f"{name} of a credential that was made by a delegated token cannot be changed.")
     if (row.user_id, row.project_id, row.type) != (user_id, project_id, type):
-        _check_owner(tx, user_id, project_id, type)
+        _check_owner(tx, ctx, user_id, project_id, type)
         row.user_id, row.project_id, row.type = user_id, project_id, type
         blob = before if blob is None else blob
     if blob is not None:
@@ -122,7 +134,7 @@ def create_credential(
     tx: Tx, runtime: Runtime, ctx: Context, *, user_id: str, project_id: str | None, type: str, blob: str, **more: Any
 ) -> Credential:
     """Add a credential; raise Invalid for a user or project that is not there, Conflict for an access key in use."""
-    _check_owner(tx, user_id, project_id, type)
+    _check_owner(tx, ctx, user_id, project_id, type)
     id = id_of_access(ec2_parts(blob)["access"]) if type == EC2 else ids.new_hex_id()
     if credentials.get_credential(tx, id) is not None:
         raise Conflict("Conflict occurred attempting to store credential - the access key is in use already.")
