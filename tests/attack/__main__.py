@@ -151,7 +151,6 @@ def main() -> int:
         parser.error(f"there is no part {', '.join(unknown)}: the parts are {', '.join(PARTS)}")
     console = Console()
     logging.disable(logging.WARNING)
-    rows = earlier() if words.write else {}
     failed = False
     for name in names:
         began = time.monotonic()
@@ -162,9 +161,10 @@ def main() -> int:
         console.print(f"{part.name}: {part.verdict} ({time.monotonic() - began:.0f} s)", markup=False)
         for text in part.found[:SHOWN]:
             console.print(f"  {text}", markup=False, soft_wrap=True)
-        rows[part.name] = row(part, holds, words.short)
-        console.print(rows[part.name], markup=False, soft_wrap=True)
+        told = row(part, holds, words.short)
+        console.print(told, markup=False, soft_wrap=True)
         if words.write:
+            rows = {**earlier(), part.name: told}  # read again: other parts may be under way elsewhere
             write_into(PAGE, "attack: begin", "attack: end", "\n".join([*HEAD, *rows.values()]) + "\n")
     if words.write:
         write_into(PAGE, "weaknesses: begin", "weaknesses: end", table())

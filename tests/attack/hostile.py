@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pileus.kernel.testing import client, running
+from pileus.kernel.watchdog import LoopWatch
 from pileus.services.identity.testing import login
 from tests.attack.parts import Part
 from tests.fuzz import images
@@ -60,6 +61,8 @@ async def documents() -> tuple[int, list[str]]:
     sent, wrong = 0, []
     with tempfile.TemporaryDirectory() as folder:
         async with running(Path(folder)) as runtime, client(runtime, await login(runtime)) as http:
+            watch = LoopWatch()
+            watch.start()
             for path in WRITES:
                 for name, body in JSON.items():
                     began = time.process_time()
@@ -70,6 +73,7 @@ async def documents() -> tuple[int, list[str]]:
                         wrong.append(f"{path}: {name}: {answer.status_code} {answer.text[:200]}")
                     if took_s > LIMIT_S:
                         wrong.append(f"{path}: {name} took {took_s:.1f} s")
+            watch.stop()
     return sent, wrong
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import select
 from pileus.kernel.db import Row, Tx
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.testing import client, running
+from pileus.kernel.watchdog import LoopWatch
 from pileus.services.identity.testing import auth_body, login
 from tests.everywhere import put_everywhere
 
@@ -90,6 +91,8 @@ async def world(*, planted: bool = True) -> AsyncIterator[World]:
             running(Path(folder), tables=TABLES, fake_hosts=2) as runtime,
             client(runtime, await login(runtime, "admin"), **VERSIONS) as admin,
         ):
+            watch = LoopWatch()
+            watch.start()
             made = World(runtime, admin)
             for tenant in (made.victim, made.attacker):
                 await people(made, tenant)
@@ -98,7 +101,10 @@ async def world(*, planted: bool = True) -> AsyncIterator[World]:
             await runtime.reconcilers.stop()
             if planted:
                 made.planted = await runtime.db.write(plant, made.victim)
-            yield made
+            try:
+                yield made
+            finally:
+                watch.stop()
 
 
 def plant(tx: Tx, tenant: Tenant) -> list[str]:
