@@ -58,6 +58,7 @@ OWN_ROWS: tuple[tuple[str, str], ...] = (
     ("object_store_containers", "/object-store/"),  # names of containers mean the account's own
     ("compute_servers", "POST /compute/v2.1/servers"),  # hints are kept as they were sent
     ("operations", "POST /compute/v2.1/servers"),
+    ("identity_users", "PATCH /identity/v3/users/"),  # a default project is a wish, which no log-in grants
     ("network_ports", "/networking/v2.0/ports"),  # device ids are words for display
 )
 """``(table, part of an operation's name)``: rows of the attackers' own in which an id of the victim's may stand."""

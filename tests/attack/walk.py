@@ -76,6 +76,7 @@ class Walk:
         self.clients: dict[str, httpx.AsyncClient] = {}
         self.ids = world.victim.ids()
         self._before: dict[str, set[str]] = {}
+        self._given: set[str] = set()
 
     async def start(self) -> None:
         for persona in self.personas:
@@ -268,7 +269,11 @@ class Walk:
         sent = f"{url} {headers} {json.dumps(body)}"
         if MARK in text.replace(quote(attempt.id), "") and MARK not in sent:
             self.findings.add("read", f"{attempt.name} as {persona}: {answer.status_code} {answer.text[:300]}")
-        told = [id for id in self.ids if id in text and id not in sent]
+        if answer.is_success:
+            self._given.update(id for id in self.ids if id in sent)
+        told = {id for id in self.ids if id in text and id not in sent}
+        if self.world.attacker.text in text:
+            told -= self._given  # a thing of the attackers' own shows what they have written into it
         if told:
             self.findings.add("read", f"{attempt.name} as {persona}: tells {told}: {answer.text[:300]}")
 

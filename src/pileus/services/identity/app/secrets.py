@@ -81,7 +81,7 @@ def id_of_access(access: str) -> str:
 
 
 def _check_owner(tx: Tx, ctx: Context, user_id: str, project_id: str | None, type: str) -> None:
-    """Raise Invalid for a user or project that is not there; of their own projects alone users are told."""
+    """Raise Invalid for a user or project that is not there; of projects one is told one's own only."""
     if users.get_user(tx, user_id) is None:
         raise Invalid(f"Could not find user: {user_id}.")
     if project_id is not None:
