@@ -1,5 +1,6 @@
 """What all tests share: database servers that start when the first test asks for them."""
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,10 @@ import pytest
 
 from pileus.kernel import testing
 from tests import mariadb, postgresql, programs
+
+
+for name in [name for name in os.environ if name.startswith("OS_")]:
+    del os.environ[name]  # whoever runs the tests may be logged in to a cloud; the tests' clients are not to be
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
