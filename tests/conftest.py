@@ -10,7 +10,6 @@ import pytest
 from pileus.kernel import testing
 from tests import mariadb, postgresql, programs
 
-
 for name in [name for name in os.environ if name.startswith("OS_")]:
     del os.environ[name]  # whoever runs the tests may be logged in to a cloud; the tests' clients are not to be
 
