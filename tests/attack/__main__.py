@@ -208,7 +208,7 @@ def table() -> str:
     """Return the table of known weaknesses."""
     lines = ["| weakness | of | what it was | here | shown by |", "| --- | --- | --- | --- | --- |"]
     for row in cves.weaknesses():
-        told = f"{'applies' if row.applies else 'does not apply'}: {row.why[0].lower()}{row.why[1:]}"
+        told = f"{'applies' if row.applies else 'does not apply'}. {row.why}"
         tests = ", ".join(f"`{test.removeprefix('tests/')}`" for test in row.tests)
         lines.append(f"| {row.id} | {row.service} | {row.what} | {told} | {tests} |")
     return "\n".join(lines) + "\n"

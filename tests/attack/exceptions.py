@@ -26,6 +26,10 @@ TOLD_APART: dict[str, tuple[str, ...]] = {
         "/credentials/OS-EC2/{access} | path",
     ),
     "a trust is for any user of the cloud, by the user's id, as Keystone's": ("/trusts | body .trustee_user_id",),
+    "Keystone judges by whose an application credential or access rule is, whatever user the path names": (
+        "/application_credentials/{credential} | path credential",
+        "/access_rules/{access_rule} | path access_rule",
+    ),
     "log-ins by federation begin at a provider's name, before anybody is known": (
         "/identity_providers/{provider}/protocols/{protocol}/",
         "/auth/OS-FEDERATION/",
@@ -33,24 +37,7 @@ TOLD_APART: dict[str, tuple[str, ...]] = {
     "the rules for passwords of a domain are open to all, as Keystone's": ("/config/security_compliance",),
 }
 """By the reason why upstream, and so Pileus, tells there."""
-OPEN: dict[str, tuple[str, ...]] = {
-    "Identity: 403 to who may do nothing of the kind, but 404 where there is no such domain or group": (
-        "PATCH /identity/v3/domains/{domain} | path",
-        "DELETE /identity/v3/groups/{group} | path",
-    ),
-    "Identity: an application credential or access rule of somebody else's below one's own user is 403, not 404": (
-        "/application_credentials/{credential} | path credential",
-        "/access_rules/{access_rule} | path access_rule",
-    ),
-    "Networking: a subnet of another project in fixed_ips is told from one that is not there": (
-        "body fixed_ips[].subnet_id",
-    ),
-    "Networking: the same where an interface is taken off a router": ("/remove_router_interface | body .subnet_id",),
-    "a marker of another project is told from one that is not there": ("query marker",),
-    "Compute: hints may name other projects' servers, which decides about the host": (
-        "POST /compute/v2.1/servers | body os:scheduler_hints",
-    ),
-}
+OPEN: dict[str, tuple[str, ...]] = {}
 """Faults by what they are: nothing foreign is read or written by them, but ids are told from others."""
 OWN_ROWS: tuple[tuple[str, str], ...] = (
     ("network_shares", "rbac-policies"),  # one's own network may be lent to any project

@@ -154,7 +154,8 @@ def _fulfil(tx: Tx, port: Port, subnets: list[Subnet], wish: Wish) -> Address:
         return _exact(tx, port, _containing(subnets, wish.ip), wish.ip)
     subnet = next((subnet for subnet in subnets if subnet.id == wish.subnet_id), None)
     if subnet is None:
-        if wish.subnet_id not in networks.subnets(tx, [wish.subnet_id]):
+        other = networks.subnets(tx, [wish.subnet_id]).get(wish.subnet_id)
+        if other is None or other.project_id != port.project_id:  # nobody is told of another project's
             raise subnet_not_found(wish.subnet_id)
         raise invalid(
             f"Failed to create port on network {port.network_id}, because fixed_ips included invalid subnet"
