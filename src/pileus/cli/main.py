@@ -30,6 +30,7 @@ COMMANDS = {
     "policy": "say who may do what and why not; print a sample policy.yaml; check the one in force",
     "identity": "mend the administrator, reset passwords, unlock people, rotate keys",
     "fake": "reset a fake cloud, save and load it, break things in it on purpose, move its time",
+    "key-manager": "rotate the keys that seal the secrets of key management",
     "import": "take over an existing Keystone: people, projects, roles, catalog, secrets",
     "openrc": "print the shell exports that point clients at the cloud",
     "routes": "list the operations of a service's API, their policy rules, and where each is written",
@@ -38,7 +39,7 @@ COMMANDS = {
     "man": "print the manual page",
     "test": "set up and run the tests",
 }
-MODULES = {"import": "import_keystone"}
+MODULES = {"import": "import_keystone", "key-manager": "key_manager"}
 """Where a command's module cannot have its name."""
 ENDING = """\
 environment:

@@ -43,6 +43,7 @@ EXAMPLES = {
         "pileus fake mend",
         "pileus fake time --forward 7200",
     ],
+    "key-manager": ["pileus key-manager rotate-keys", "pileus key-manager rotate-keys --project ID --keep-master"],
     "import": ["pileus import keystone --connection mysql://keystone:PASSWORD@controller/keystone --dry-run"],
     "openrc": ['eval "$(pileus openrc --project demo)"', "pileus openrc --clouds-yaml > clouds.yaml"],
     "routes": ["pileus routes", "pileus routes network"],
@@ -195,6 +196,12 @@ def _identity(command: argparse.ArgumentParser) -> None:
     command.add_argument("--credentials", action="store_true", help="rotate the keys of credentials instead")
 
 
+def _key_manager(command: argparse.ArgumentParser) -> None:
+    command.add_argument("verb", choices=["rotate-keys"])
+    command.add_argument("--project", metavar="ID", help="only the keys of this project (default: every project's)")
+    command.add_argument("--keep-master", action="store_true", help="make no new master key")
+
+
 def _import(command: argparse.ArgumentParser) -> None:
     command.add_argument("what", choices=["keystone"])
     command.add_argument(
@@ -252,6 +259,7 @@ WORDS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "routes": _routes,
     "identity": _identity,
     "fake": add_fake_words,
+    "key-manager": _key_manager,
     "import": _import,
     "openrc": _openrc,
     "simulate": _simulate,

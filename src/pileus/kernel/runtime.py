@@ -33,7 +33,7 @@ from pileus.kernel.reconcile import Reconcilers
 from pileus.kernel.rest.app import App
 from pileus.kernel.rest.http import Request, Response, json_response
 from pileus.kernel.rest.openapi import document
-from pileus.kernel.service import AgentSettings, Service, agent_parts, find_services
+from pileus.kernel.service import AgentSettings, Service, agent_parts, declare_all, find_services
 
 log = logging.getLogger(__name__)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
@@ -69,6 +69,7 @@ class Runtime:
         """Make what ``start`` starts; a simulation and a fake cloud bring the database, the bus, the application."""
         self.config = config
         self.services = list(services if services is not None else find_services())
+        declare_all(self.services)
         self.policy = Policy.from_file(config.state / "policy.yaml")
         self.db = database or open_database(config.database_url, synced=config.synced)
         _runtimes[self.db] = ref(self)

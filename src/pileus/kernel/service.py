@@ -8,6 +8,7 @@ reconcilers and consumers of events are declared where they are written, and lis
 import importlib
 import importlib.util
 import pkgutil
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,6 +107,15 @@ def find_services(only: Sequence[str] | None = None) -> list[Service]:
             found.append(importlib.import_module(name).SERVICE)
             declare(f"{package.__name__}.{module.name}")
     return sorted(found, key=lambda service: service.order)
+
+
+def declare_all(services: Sequence[Service]) -> None:
+    """Import what the services declare, of those that have a folder in ``pileus.services``."""
+    for service in services:
+        package = f"pileus.services.{service.type}"
+        module = sys.modules.get(f"{package}.service")
+        if module is not None and module.SERVICE is service:
+            declare(package)
 
 
 def declare(package: str) -> None:

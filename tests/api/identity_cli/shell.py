@@ -1,4 +1,4 @@
-"""The unmodified ``openstack`` client inside the tests' process, and a cloud of identity that it reaches by HTTP.
+"""The unmodified ``openstack`` client inside the tests' process, and a cloud (of identity) that it reaches by HTTP.
 
 Rule: the client sees nothing but a URL and its options; it is in process only because starting it takes a second.
 """
@@ -11,7 +11,7 @@ import logging
 import shlex
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from osc_lib.clientmanager import ClientCache, ClientManager
 
 from pileus.kernel.db import Tx
 from pileus.kernel.runtime import Runtime
+from pileus.kernel.service import Service
 from pileus.kernel.testing import running
 from pileus.services.identity.service import SERVICE
 from pileus.services.identity.testing import password_of
@@ -30,10 +31,10 @@ PATIENCE_S = 30
 
 
 class Served:
-    """A cloud of identity on a port of its own, in a thread of its own."""
+    """A cloud, of identity unless told otherwise, on a port of its own, in a thread of its own."""
 
-    def __init__(self, state: Path) -> None:
-        self.state = state
+    def __init__(self, state: Path, services: Sequence[Service] = (SERVICE,)) -> None:
+        self.state, self.services = state, services
         self.socket = socket.socket()
         self.socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}/identity/v3"
@@ -62,7 +63,7 @@ class Served:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        async with running(self.state, [SERVICE]) as self.runtime:
+        async with running(self.state, self.services) as self.runtime:
             config = uvicorn.Config(self._noting, interface="asgi3", log_config=None, lifespan="off", access_log=False)
             self._server = uvicorn.Server(config)
             self._ready.set()

@@ -5,6 +5,9 @@ import asyncio
 import pytest
 from sqlalchemy import select
 
+from pileus.cli import key_manager
+from pileus.cli.main import parser
+from pileus.cli.state import Cloud, State
 from pileus.kernel.config import Configuration
 from pileus.kernel.errors import Unavailable
 from pileus.kernel.testing import running
@@ -98,3 +101,19 @@ async def test_one_projects_keys_are_rotated_alone(tmp_path):
         assert await runtime.db.write(public.rotate_project_keys, runtime, "p1") == 1
         assert await runtime.db.write(keys.reseal_some) == 2
         assert await runtime.db.write(keys.forget_keys) == 1
+
+
+async def test_the_command_rotates_every_key(tmp_path, capsys):
+    State(tmp_path).save(Cloud(fake=True))
+    async with running(tmp_path, [TOKENS, SERVICE]) as runtime:
+        await runtime.db.write(fill, 3)
+        before = {path.name: path.read_bytes() for path in (tmp_path / "key_manager" / "master-keys").iterdir()}
+    words = parser().parse_args(["key-manager", "rotate-keys", "--state", str(tmp_path)])
+    await asyncio.to_thread(key_manager.run, words)
+    assert "2 project keys were replaced, 3 secrets are sealed with the new ones" in capsys.readouterr().out
+    assert len(list((tmp_path / "key_manager" / "master-keys").iterdir())) == len(before) + 1
+    async with running(tmp_path, [TOKENS, SERVICE]) as runtime:
+        assert await runtime.db.read(state) == ({b"content 0", b"content 1", b"content 2"}, 2, 2)
+        newest = runtime.part(keys.Stores).drivers["simple_crypto"]
+        sealed = await runtime.db.read(lambda tx: [row.sealed for row in tx.scalars(select(ProjectKey))])
+        assert {newest.keys.of(one) for one in sealed} == {newest.keys.newest}

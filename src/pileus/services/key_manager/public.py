@@ -2,9 +2,7 @@
 
 from pileus.kernel import events
 from pileus.kernel.db import Tx
-from pileus.kernel.reconcile import nudge
 from pileus.kernel.runtime import Runtime
-from pileus.services.key_manager.reconcile import SETTLE
 from pileus.services.key_manager.store import keys
 
 __all__ = ["forget_keys", "reseal_keys", "reseal_some", "rotate_master_key", "rotate_project_keys"]
@@ -25,5 +23,4 @@ def rotate_project_keys(tx: Tx, runtime: Runtime, project_id: str | None = None)
     """
     count = keys.retire_keys(tx, project_id)
     events.emit(tx, "key_manager.project_keys.rotated", project_id or "all", ctx=runtime.internal())
-    nudge(tx, SETTLE)
     return count

@@ -6,10 +6,8 @@ Rule: what is left to do stands in the rows, so that whoever is interrupted goes
 from pileus.kernel.reconcile import World, reconciler
 from pileus.services.key_manager.store import keys
 
-SETTLE = "key_manager.keys"
 
-
-@reconciler(SETTLE, every_s=3600)
+@reconciler("key_manager.keys", every_s=3600)
 async def settle_keys(world: World) -> None:
     """Seal anew what retired keys and master keys sealed."""
     await world.forget(keys.reseal_some)

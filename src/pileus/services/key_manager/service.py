@@ -3,15 +3,10 @@
 from pileus.kernel.db import Tx
 from pileus.kernel.runtime import Runtime
 from pileus.kernel.service import CatalogEntry, Service
-from pileus.services.key_manager import reconcile
-from pileus.services.key_manager.api import acls, consumers, containers, metadata, orders, quotas, secrets, stores
 from pileus.services.key_manager.api.base import api
 from pileus.services.key_manager.api.versions import root
 from pileus.services.key_manager.operations.orders import Makers
 from pileus.services.key_manager.store.keys import ensure_stores
-
-DECLARING = (acls, consumers, containers, metadata, orders, quotas, reconcile, secrets, stores)
-"""Imported so that their routes, operations and reconcilers are declared."""
 
 
 def bootstrap(tx: Tx, runtime: Runtime) -> None:

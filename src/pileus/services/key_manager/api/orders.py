@@ -35,6 +35,8 @@ class Meta(Body):
     expiration: Name | None = None
     payload_content_type: Name | None = None
     passphrase: Label | None = None
+    pass_phrase: Label | None = None
+    """The same, as python-barbicanclient calls it."""
 
 
 class OrderAttributes(Entity, kw_only=True):
@@ -82,16 +84,17 @@ def related(tx: Tx, ctx: Context, rows: Sequence[Order], wanted: frozenset[str])
 @orders.create
 def create_order(tx: Tx, ctx: Context, body: Any) -> Order:
     meta, algorithm = body.meta, body.meta.algorithm.lower()
+    phrase = meta.passphrase or meta.pass_phrase
     if algorithm == "ec" and meta.bit_length not in ASYMMETRIC_BITS["ec"]:
         raise Invalid("bit_length must be a valid EC curve bit length (256, 384, or 521).")
     if algorithm != "ec" and meta.bit_length % 8:
         raise Invalid("bit_length must be a positive integer that is a multiple of 8.")
     if meta.payload_content_type and payloads.media_type(meta.payload_content_type) is None:
         raise Invalid(f"payload_content_type is not one of {', '.join(payloads.TYPES)}.")
-    if meta.passphrase and body.type == "key":
+    if phrase and body.type == "key":
         raise Invalid("A passphrase is for the private key of an asymmetric order: leave it out.")
     things.claim(tx, ctx.project_id, "orders")
-    kept = {name: value for name, value in msgspec.to_builtins(meta).items() if value and name != "passphrase"}
+    kept = {name: value for name, value in msgspec.to_builtins(meta).items() if value and "phrase" not in name}
     if expires := payloads.expiration(meta.expiration):
         kept["expiration"] = zoneless(expires)
     if meta.payload_content_type:
@@ -100,8 +103,8 @@ def create_order(tx: Tx, ctx: Context, body: Any) -> Order:
     tx.add(row)
     tx.flush()
     passphrase = None
-    if meta.passphrase:
+    if phrase:
         things.claim(tx, ctx.project_id, "secrets")
-        passphrase = add_secret(tx, row, "passphrase", meta.passphrase.encode(), payloads.TEXT).id
+        passphrase = add_secret(tx, row, "passphrase", phrase.encode(), payloads.TEXT).id
     begin(tx, ctx, "key_manager.order", f"order/{row.id}", FillOrder(row.id, passphrase))
     return row
