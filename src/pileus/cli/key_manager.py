@@ -27,6 +27,7 @@ def run(words: argparse.Namespace) -> None:
 
 async def _rotate(runtime: Runtime, words: argparse.Namespace) -> tuple[int, int]:
     try:
+        await runtime.attach()
         if not words.keep_master:
             public.rotate_master_key(runtime)
         retired, count = await runtime.db.write(public.rotate_project_keys, runtime, words.project), 0

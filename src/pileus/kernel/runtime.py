@@ -87,11 +87,15 @@ class Runtime:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._openapi: asyncio.Future[bytes] | None = None
 
+    async def attach(self) -> None:
+        """Let transactions find this runtime (``runtime_of``): part of ``start``, and enough for the command line."""
+        for run in (self.db.write, self.db.read):  # SQLite reads through an engine of its own
+            _runtimes[await run(engine_of)] = ref(self)
+
     async def start(self) -> None:
         """Bring the schema and the services up; when this returns every API answers."""
         await bring_up(self.db)
-        for run in (self.db.write, self.db.read):  # SQLite reads through an engine of its own
-            _runtimes[await run(engine_of)] = ref(self)
+        await self.attach()
         await self.db.write(self._bootstrap)
         for service in self.services:
             if service.start is not None:
