@@ -120,7 +120,7 @@ def document() -> str:
         "",
         "## Where this differs from upstream",
         "Compared, rule by rule and persona by persona, with what oslo.policy answers for the newest Nova, Cinder,",
-        "Glance, Neutron, Placement and Keystone (`tests/api/test_upstream_personas.py`,",
+        "Glance, Neutron, Placement, Barbican and Keystone (`tests/api/test_upstream_personas.py`,",
         "`tests/api/identity/test_keystone_personas.py`):",
         "- Identity: an admin with a token for a domain is what a manager is, that domain's. Keystone's rule",
         "  `admin_required` makes it the administrator of every domain.",

@@ -1,7 +1,7 @@
 """Every rule that has an upstream name, against upstream's own default.
 
-data/upstream_personas.json is what oslo.policy answers for every rule of the newest Nova, Cinder, Glance, Neutron and
-Placement and every persona: role, scope of the token, own or another's project; one digit for each persona.  The thing
+data/upstream_personas.json is what oslo.policy answers for every rule of the newest Nova, Cinder, Glance, Neutron,
+Placement and Barbican and every persona: role, scope of the token, own or another's project; one digit for each persona.  The thing
 judged belongs to project p1, and so does the network it is on; checks of Neutron that look at a row's fields (shared,
 external) are taken for false.  Where and why answers differ stands in tests/upstream.py.  Identity has a table of its
 own (test_keystone_personas).
@@ -31,6 +31,10 @@ TARGET = {
     "target_project": "p3",
     "action": "access_as_shared",
     "network_device": False,
+    "target": {
+        kind: {"project_id": "p1", "creator_id": "u9", "read_project_access": True}
+        for kind in ("secret", "container", "order")
+    },
 }
 DIFFERENT = {name: whom for rules in DIFFERENCES.values() for name, whom in rules.items()}
 
