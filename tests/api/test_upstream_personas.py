@@ -2,9 +2,9 @@
 
 data/upstream_personas.json is what oslo.policy answers for every rule of the newest Nova, Cinder, Glance, Neutron,
 Placement and Barbican and every persona: role, scope of the token, own or another's project; one digit for each
-persona.  The thing judged belongs to project p1, and so does the network it is on; checks of Neutron that look at a row's fields (shared,
-external) are taken for false.  Where and why answers differ stands in tests/upstream.py.  Identity has a table of its
-own (test_keystone_personas).
+persona.  The thing judged belongs to project p1, and so does the network it is on; checks of Neutron that look at a
+row's fields (shared, external) are taken for false.  Where and why answers differ stands in tests/upstream.py.
+Identity has a table of its own (test_keystone_personas).
 """
 
 import json
