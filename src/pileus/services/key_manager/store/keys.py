@@ -107,19 +107,19 @@ def retire_keys(tx: Tx, project_id: str | None) -> int:
     return tx.connection().execute(update(ProjectKey).where(*chosen).values(active=False)).rowcount
 
 
-def reseal_some(tx: Tx) -> int:
+def reseal_some(tx: Tx, limit: int = CHUNK) -> int:
     """Seal some secrets of retired keys with their projects' active ones; return how many; 0: there are none left."""
     retired = select(ProjectKey.id).where(~ProjectKey.active)
-    rows = tx.scalars(select(Secret).where(Secret.key_id.in_(retired)).order_by(Secret.id).limit(CHUNK)).all()
+    rows = tx.scalars(select(Secret).where(Secret.key_id.in_(retired)).order_by(Secret.id).limit(limit)).all()
     for row in rows:
         keep_content(tx, row, content_of(tx, row), row.content_type)
     return len(rows)
 
 
-def forget_keys(tx: Tx) -> int:
+def forget_keys(tx: Tx, limit: int = CHUNK) -> int:
     """Delete retired keys that seal nothing any more; return how many."""
     unused = select(ProjectKey).where(~ProjectKey.active, ~exists().where(Secret.key_id == ProjectKey.id))
-    rows = tx.scalars(unused.limit(CHUNK)).all()
+    rows = tx.scalars(unused.limit(limit)).all()
     for row in rows:
         tx.delete(row)
     return len(rows)
