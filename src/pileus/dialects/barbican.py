@@ -70,6 +70,12 @@ class Barbican(Dialect):
             raise Invalid("The request body must be a JSON object.")
         return {name: value.strip() if isinstance(value, str) else value for name, value in raw.items()}
 
+    def accept(self, resource: Resource[Any], raw: dict[str, Any], use: str, ctx: Context) -> dict[str, Any]:
+        """Return what may be decoded; who may not create anyway is told that first, as upstream."""
+        if use == "c":
+            ctx.require(resource.rule(CREATE))
+        return super().accept(resource, raw, use, ctx)
+
     def parse(self, resource: Resource[Any], items: Iterable[tuple[str, str]], ctx: Context) -> ListQuery:
         """Read a query string; of a limit or an offset that is none the default counts, as upstream."""
         return parse(items)

@@ -10,6 +10,7 @@ from pileus.kernel import clock
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.policy import Rule
+from pileus.kernel.rest import Response, json_response
 from pileus.kernel.rest.bounds import Id, at_most
 from pileus.kernel.rest.references import Refers
 from pileus.kernel.rest.regular import Resource
@@ -62,10 +63,12 @@ def add_acl_routes(resource: Resource[Any]) -> None:
         access = (acl is None or acl.project_access) if read.project_access is UNSET else read.project_access
         return _set(tx, ctx, row, users if read.users is UNSET else read.users, access)
 
-    @api.delete(path, drop, status=200, about=resource.about)
-    def delete_acl(tx: Tx, ctx: Context, row: Any) -> None:
+    @api.delete(path, drop, about=resource.about)
+    def delete_acl(tx: Tx, ctx: Context, row: Any) -> Response:
+        """Take the list away; the answer is a null, which clients read."""
         things.drop_acl(tx, row.id)
         _changed(tx, ctx, row)
+        return json_response(None)
 
     def _set(tx: Tx, ctx: Context, row: Any, users: list[str], project_access: bool) -> dict[str, str]:
         acl = tx.get(Acl, row.id)
