@@ -30,6 +30,10 @@ TOLD_APART: dict[str, tuple[str, ...]] = {
         "/application_credentials/{credential} | path credential",
         "/access_rules/{access_rule} | path access_rule",
     ),
+    "Keystone looks for the domain to be changed and the group to be deleted before it judges": (
+        "PATCH /identity/v3/domains/{domain} | path",
+        "DELETE /identity/v3/groups/{group} | path",
+    ),
     "log-ins by federation begin at a provider's name, before anybody is known": (
         "/identity_providers/{provider}/protocols/{protocol}/",
         "/auth/OS-FEDERATION/",

@@ -102,8 +102,8 @@ class Endpoint:
             try:
                 found = arguments[name] = load(tx, ctx, request.params[name])
             except NotFound:
-                if self.api.judge_missing and self.route.rule is not None:
-                    ctx.require(self.route.rule, {} if target is None else target)
+                if self.api.judge_missing and judged is not None:
+                    ctx.require(judged, {} if target is None else target)
                 raise
             target = found if target is None else target
             if found is None:
