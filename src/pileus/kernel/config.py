@@ -77,7 +77,7 @@ class Configuration:
         """Return the table of ``settings``: ``ImageSettings`` of package ``pileus.services.image`` is ``[image]``."""
         found = self._cache.get(settings)
         if found is None:
-            table = _table_of(settings)
+            table = table_of(settings)
             theirs = _fields_of_others(settings, table)
             given = {name: value for name, value in self._tables.get(table, {}).items() if name not in theirs}
             found = self._cache[settings] = _convert(given, settings, table, self.state)
@@ -99,14 +99,14 @@ class Configuration:
         return not self.cloud.fake if self.cloud.synced is None else self.cloud.synced
 
 
-def _table_of(settings: type[Settings]) -> str:
+def table_of(settings: type[Settings]) -> str:
     parts = settings.__module__.split(".")
     return parts[2] if parts[:2] == ["pileus", "services"] else parts[-1]
 
 
 def _fields_of_others(settings: type[Settings], table: str) -> set[str]:
     """Return the fields of a table that belong to other structs of the same service (its host part's, say)."""
-    others = (kind for kind in Settings.__subclasses__() if kind is not settings and _table_of(kind) == table)
+    others = (kind for kind in Settings.__subclasses__() if kind is not settings and table_of(kind) == table)
     return {name for kind in others for name in kind.__struct_fields__} - set(settings.__struct_fields__)
 
 
