@@ -25,8 +25,11 @@ class CloudSettings(Settings, frozen=True):
     """Table ``[cloud]``: what concerns the whole."""
 
     region: str = "RegionOne"
+    """What the catalog calls this cloud's region."""
     host: str = "127.0.0.1"
+    """The address to listen on; ``0.0.0.0`` is all."""
     port: int = 8774
+    """The one port of every API and of the dashboard."""
     tls: bool = False
     """Serve by TLS; the certificate is made by a CA of the cloud's own, unless ``tls_certificate`` names one."""
     tls_certificate: str | None = None
@@ -48,9 +51,11 @@ class CloudSettings(Settings, frozen=True):
     fake: bool = False
     """Fake hypervisor and network: no root, no packages."""
     fake_hosts: int = 1
+    """How many hosts a fake cloud has."""
     cloud_id: str = "0000"
     """Four hex digits that mark this cloud's bridges, taps and namespaces on a host."""
     log_level: str = "info"
+    """``debug``, ``info``, ``warning`` or ``error``."""
 
 
 class Configuration:
@@ -100,6 +105,7 @@ class Configuration:
 
 
 def table_of(settings: type[Settings]) -> str:
+    """Return the name of the table in ``pileus.toml`` that a struct is read from."""
     parts = settings.__module__.split(".")
     return parts[2] if parts[:2] == ["pileus", "services"] else parts[-1]
 
