@@ -37,7 +37,8 @@ NAVIGATION: dict[str, list[Entry]] = {
     "How to": [
         ("Operate a cloud", "docs/operating.md"),
         ("Serve by TLS, behind a proxy", "docs/tls.md"),
-        ("Choose, back up and upgrade the database", "docs/database.md"),
+        ("Choose and back up the database", "docs/database.md"),
+        ("Upgrade", "docs/upgrading.md"),
         ("Look after people, roles, keys", "docs/identity.md"),
         ("Let people and programs log in", "docs/authentication.md"),
         ("Let in people whom others know", "docs/federation.md"),

@@ -147,7 +147,7 @@ def _type(hint: Any) -> str:
         return f"table of {_type(inside[1])}"
     if inside:
         return " or ".join(_type(one) for one in inside if one is not type(None))
-    return TYPES.get(hint.__name__, hint.__name__)
+    return TYPES.get(hint.__name__, str(hint.__name__))
 
 
 def _default(field: Any) -> str:
@@ -227,5 +227,5 @@ def quoted_by_the_program() -> str:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 texts.append(node.value)
             elif isinstance(node, ast.JoinedStr):
-                texts.append("".join(one.value if isinstance(one, ast.Constant) else "\0" for one in node.values))
+                texts.append("".join(str(one.value) if isinstance(one, ast.Constant) else "\0" for one in node.values))
     return "\n".join(texts)
