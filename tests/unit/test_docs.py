@@ -91,6 +91,18 @@ def test_the_reference_says_what_is_declared(site: Path, page: str, line: str):
     assert line in (site / "reference" / f"{page}.md").read_text()
 
 
+def test_every_setting_has_its_meaning(site: Path):
+    text = (site / "reference" / "settings.md").read_text()
+    without = [
+        f"{section.splitlines()[0]} {line}"
+        for section in text.split("\n## \\")[1:]
+        if not section.startswith("[identity.domains.NAME]")  # called and explained as in Keystone
+        for line in section.splitlines()
+        if line.startswith("| `") and line.endswith("|  |")
+    ]
+    assert without == [], "say what it is for in a docstring below the field"
+
+
 def test_the_site_is_not_written_over_anything_else(tmp_path: Path):
     (tmp_path / "thesis.md").write_text("mine")
     with pytest.raises(SystemExit, match="holds what is not a site's"):

@@ -21,6 +21,7 @@ class AuditSettings(Settings, frozen=True):
     """Table ``[audit]``."""
 
     enabled: bool = True
+    """Keep the audit log."""
     sink: str = "file"
     """``file``, or ``log``: lines of the program's log, for those who collect that."""
     file: str = "logs/audit.log"

@@ -22,8 +22,11 @@ class HistorySettings(Settings, frozen=True):
     operations_days: float = 1.0
     """Operations that succeeded, with their steps."""
     failed_operations_days: float = 14.0
+    """Operations that failed, with their steps."""
     events_days: float = 7.0
+    """Events."""
     requests_days: float = 7.0
+    """Requests that changed something."""
 
 
 def give_back(tx: Tx, limit: int) -> int:

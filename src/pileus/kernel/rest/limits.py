@@ -25,6 +25,7 @@ class LimitSettings(Settings, frozen=True):
     requests: int = 1000
     """Served at once, those that stream included; beyond it 503."""
     websockets: int = 500
+    """Open at once; a console is one."""
     watchers: int = 1000
     """Streams of events at once."""
     project_rate: float = 0

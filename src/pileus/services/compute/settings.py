@@ -9,6 +9,7 @@ class ComputeSettings(Settings, frozen=True):
     cpu_allocation_ratio: float = 4.0
     """Virtual processors per real one."""
     ram_allocation_ratio: float = 1.0
+    """Memory promised to guests per memory that is there."""
     disk_allocation_ratio: float = 2.0
     """Root disks are thin: what is promised may be more than what is there."""
     reserved_memory_mb: int = 512

@@ -39,21 +39,30 @@ class NetworkSettings(Settings, frozen=True):
     underlay_mtu: int = 1500
     """The largest packet the wires between the hosts carry; VXLAN takes 50 bytes of it (70 over IPv6)."""
     tenant_network_type: str = "vxlan"
+    """The type of networks whose maker names none: ``vxlan`` or ``local``."""
     vni_first: int = 1
+    """The first VXLAN segment that is given out by itself."""
     vni_last: int = 16777215
+    """The last one."""
     public_network: str = "public"
+    """What the external network of a new cloud is called."""
     public_cidr: str | None = None
     """By default 172.24.4.0/24, or a part of 172.24.0.0/14 that follows from the cloud's id when it has one, so that
     several clouds on one host do not claim the same addresses."""
     private_network: str = "private"
+    """What the network of a new cloud's project ``demo`` is called."""
     private_cidr: str = "10.0.0.0/26"
+    """Its subnet's addresses."""
     dns_nameservers: list[str] = []
     """What the private network's guests resolve names with; by default the network's own DNS."""
     shared_pool_v4: str = "10.0.0.0/22"
+    """Addresses of the default subnet pool that a new cloud shares with all projects."""
     shared_pool_v6: str = "fd00:10::/56"
+    """The same for IPv6."""
     tunnel_ip: str | None = None
     """A host's address on the wires between the hosts; without one its networks end at the host."""
     tunnel_port: int = 4789
+    """The UDP port of VXLAN between the hosts."""
     physical_interfaces: dict[str, str] = {}
     """Which interface of a host leads into which physical network."""
     guest_tcp_ports: list[int] = []

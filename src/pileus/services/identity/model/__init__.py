@@ -37,24 +37,34 @@ class SecurityCompliance(Settings, frozen=True):
     lockout_duration: Annotated[int, Meta(ge=1)] | None = 1800
     """Seconds a lock lasts."""
     disable_user_account_days_inactive: Annotated[int, Meta(ge=1)] | None = None
+    """Days without a log-in after which a user counts as disabled."""
     password_expires_days: Annotated[int, Meta(ge=1)] | None = None
+    """Days a password lasts; an expired one serves only to choose another."""
     unique_last_password_count: Annotated[int, Meta(ge=0)] = 0
     """How many of a user's last passwords, the present one included, it may not choose again."""
     minimum_password_age: Annotated[int, Meta(ge=0)] = 0
     """Days before users may change again a password they chose themselves."""
     password_regex: str | None = None
+    """What passwords must look like."""
     password_regex_description: str | None = None
+    """The same in words, for people."""
     change_password_upon_first_use: bool = False
+    """A password given by an administrator serves only to choose another."""
 
 
 class LogIns(Settings, frozen=True):
     """Table ``[identity.log_ins]``: how many log-ins may fail, of one user and from one address, before they wait."""
 
     enabled: bool = True
+    """Whether failed log-ins have to wait at all."""
     user_burst: Annotated[int, Meta(ge=1)] = 20
+    """Failed log-ins of one user that may come at once."""
     user_per_minute: Annotated[float, Meta(gt=0)] = 6
+    """How many more each minute lets pass."""
     source_burst: Annotated[int, Meta(ge=1)] = 100
+    """Failed log-ins from one address that may come at once."""
     source_per_minute: Annotated[float, Meta(gt=0)] = 60
+    """How many more each minute lets pass."""
 
 
 class IdentitySettings(Settings, frozen=True):
@@ -70,6 +80,7 @@ class IdentitySettings(Settings, frozen=True):
     limit_model: Literal["flat", "strict_two_level"] = "flat"
     """``strict_two_level``: no project may have more than its domain, and projects nest two deep at most."""
     token_lifetime_s: int = 3600
+    """How long a token lives."""
     token_provider: Literal["fernet", "jws"] = "fernet"
     """Fernet seals tokens for this cloud's eyes; JWS signs them for all to read. Tokens of the other one live on."""
     allow_rescope_scoped_token: bool = True
@@ -77,7 +88,9 @@ class IdentitySettings(Settings, frozen=True):
     allow_expired_window_s: int = 172800
     """How long after its end a token may still be validated with ``allow_expired``, for work that outlasts it."""
     password_hash_rounds: int = ROUNDS
+    """bcrypt's cost: each one more doubles the work of a log-in."""
     password_hash_threads: int = 2
+    """Passwords that are hashed at the same time."""
     max_active_keys: int = 3
     """Token keys kept, the next one included."""
     key_rotation_s: int = 604800
@@ -97,12 +110,15 @@ class IdentitySettings(Settings, frozen=True):
     signature_lifetime_s: int = 900
     """How long a request signed for EC2, S3 or OAuth 1 counts."""
     oauth1_request_token_lifetime_s: int = 28800
+    """How long a request token of OAuth 1 may wait to be authorized and used."""
     oauth1_access_token_lifetime_s: int = 86400
     """0: they do not end by themselves."""
     admin_password: str | None = None
     """Passwords of the users made at first start; by default random, written to ``STATE/credentials.json``."""
     demo_password: str | None = None
+    """The same for the user ``demo``."""
     alt_demo_password: str | None = None
+    """The same for the user ``alt_demo``."""
 
 
 class Project(Row):

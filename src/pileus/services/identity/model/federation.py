@@ -19,18 +19,23 @@ class OpenIdProvider(Settings, frozen=True):
     """Table ``[identity.openid.ID]``: how the identity provider ID is asked by OpenID Connect."""
 
     issuer: str
+    """Exactly what the provider calls itself."""
     client_id: str
+    """What the provider calls this cloud."""
     client_secret: str | None = None
+    """What this cloud proves that with."""
     protocol: str = "openid"
     """The protocol of the identity provider that this is for."""
     audiences: tuple[str, ...] = ()
     """Whom access tokens may be meant for besides ``client_id``."""
     scopes: tuple[str, ...] = ("openid", "profile", "email")
+    """What the provider is asked to tell."""
     discovery_url: str | None = None
     """By default the issuer's ``/.well-known/openid-configuration``."""
     userinfo: bool = True
     """Ask the provider who a token's holder is, besides what the token itself says."""
     ca_file: str | None = None
+    """File of the CAs (PEM) that the provider's certificate is judged by; by default the system's."""
 
 
 class SamlProvider(Settings, frozen=True):
@@ -54,7 +59,9 @@ class FederationSettings(Settings, frozen=True):
     saml_certificate: Path | None = None
     """With what assertions are signed; by default a pair that is made at the first use, in STATE/identity/saml."""
     saml_key: Path | None = None
+    """The key of that certificate."""
     saml_assertion_s: int = 300
+    """How long an assertion counts."""
     trusted_dashboards: tuple[str, ...] = ()
     """Addresses that single sign-on may hand tokens to; this cloud's own dashboard need not be named."""
 

@@ -41,6 +41,7 @@ class ObjectStoreSettings(Settings, frozen=True):
     folder: str | None = None
     """Where device folders lie; by default ``STATE/object_store``."""
     device: str = "d1"
+    """The folder below it in which the bytes lie."""
     at_root: bool = False
     """Answer ``/v1``, ``/info`` and ``/healthcheck`` too, for programs that expect a port of object storage's own."""
 
