@@ -24,6 +24,7 @@ def launch(cloud: openstack.connection.Connection, prefix: str, count: int, *, a
             except openstack.exceptions.ResourceFailure as error:
                 why = cloud.compute.get_server(server.id).fault or {}
                 cloud.compute.delete_server(server.id)
+                cloud.compute.wait_for_delete(server, interval=0.1, wait=30)
                 if attempt == attempts:
                     raise FleetError(f"{server.name}: {why.get('message', error)}") from error
     return ids

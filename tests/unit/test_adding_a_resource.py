@@ -39,7 +39,9 @@ def harbour(tmp_path_factory):
     for name, text in code.items():
         (folder / "harbour" / name).write_text(text)
     services.__path__.append(str(folder))
-    yield importlib.import_module("pileus.services.harbour.service").SERVICE
+    service = importlib.import_module("pileus.services.harbour.service").SERVICE
+    sys.modules["pileus.services.harbour.model"].Berth.__module__ = __name__  # its table is not the product's
+    yield service
     services.__path__.remove(str(folder))
     for name in [name for name in sys.modules if name.startswith("pileus.services.harbour")]:
         del sys.modules[name]

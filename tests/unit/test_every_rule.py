@@ -101,6 +101,7 @@ ADMINISTRATORS = {
         "compute.api.base:load_flavor",
         "compute.app.placing:group_of_hints",
         "identity.api.limits:list_limits",
+        "identity.app.secrets:_check_owner",
         "image.api.data:list_tasks",
         "image.api.data:show_task",
         "image.api.filters:selection_of",

@@ -55,6 +55,7 @@ BY_HANDLER = {
     "identity": "access domain endpoint group id implied limit mapping option project protocol provider region role"
     " role_id service tag user",
     "image": "member name tag task",
+    "key_manager": "project",
     "network": "alias id project",
     "object_store": "account container name",
     "placement": "consumer resource_class trait",

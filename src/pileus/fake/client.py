@@ -5,6 +5,7 @@ Rule: the standard library alone, so that whoever imports it pays for nothing el
 
 import http.client
 import json
+import socket
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -18,22 +19,37 @@ class Refused(Exception):
         self.status = status
 
 
+class LocalConnection(http.client.HTTPConnection):
+    """A connection to the socket through which this machine reaches a cloud, whatever it serves others by."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=60)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
 class FakeClient:
     """Orders resets, snapshots, faults and time of the fake cloud at ``url`` (``http://127.0.0.1:8774``).
 
     Each method raises Refused with the cloud's sentence, or OSError when it does not answer.
     """
 
-    def __init__(self, url: str, *, key: str = "", token: str = "") -> None:
+    def __init__(self, url: str, *, key: str = "", token: str = "", local: Path | None = None) -> None:
         self.url = url.rstrip("/")
         parts = urlsplit(self.url)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
+        self._local = local
         self._headers = {"X-Fake-Key": key} if key else {"X-Auth-Token": token}
 
     @classmethod
     def of_state(cls, url: str, state: Path) -> "FakeClient":
-        """Return a client that is let in by the key in the cloud's state directory."""
-        return cls(url, key=(state / "run" / "fake.key").read_text().strip())
+        """Return a client that is let in by the key in the cloud's state directory, through the socket beside it."""
+        run = state / "run"
+        return cls(url, key=(run / "fake.key").read_text().strip(), local=run / "api.sock")
 
     def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
         """Send a request to any path of the cloud and return the decoded answer, None when it is empty."""
@@ -48,7 +64,10 @@ class FakeClient:
         self, method: str, path: str, content: bytes | None, headers: dict[str, str]
     ) -> tuple[Any, dict[str, str]]:
         """Send a request with a body of bytes; return as ``exchange`` does."""
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=60)
+        if self._local is None:
+            connection = http.client.HTTPConnection(self._host, self._port, timeout=60)
+        else:
+            connection = LocalConnection(self._local)
         try:
             connection.request(method, path, content, headers)
             answer = connection.getresponse()

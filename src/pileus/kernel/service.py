@@ -84,6 +84,8 @@ class Service:
 
     It is imported at the first request: a site costs a start more than an API does.
     """
+    raw_mounts: Sequence[str] = ()
+    """Paths of ``mounts`` that look at ``X-Forwarded-*`` themselves; others are told of clients, not of proxies."""
     agent: Callable[["AgentSettings"], AgentPart] | None = None
     """Makes the service's part of a host: with real drivers in the agent process, with fake ones in a fake cloud."""
     order: int = 0

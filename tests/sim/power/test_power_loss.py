@@ -134,7 +134,7 @@ async def test_a_cloud_that_lost_power_goes_on_where_it_was(worked, tmp_path, pa
     disk.after_crash(tmp_path)
     services = find_services(["identity", "object_store", "image"])
     token = next(fact["token"] for fact in said if fact["what"] == "token")
-    async with running(tmp_path / STATE, services) as cloud, client(cloud, token) as http:
+    async with running(tmp_path / STATE, services, synced=True) as cloud, client(cloud, token) as http:
         await login(cloud, "admin")  # the passwords that were written down
         (project,) = (await http.get("/identity/v3/projects?name=admin")).json()["projects"]  # the token goes on
         box = f"/object-store/v1/AUTH_{project['id']}/box"

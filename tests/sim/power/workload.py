@@ -35,7 +35,10 @@ async def work(root: Path) -> None:
     """Make, change and remove things of every kind that keeps bytes or rows."""
     said, dice = Said(root), random.Random(1)
     services = find_services(["identity", "object_store", "image"])
-    async with running(root / STATE, services) as cloud, client(cloud, await login(cloud, "admin")) as http:
+    async with (
+        running(root / STATE, services, synced=True) as cloud,
+        client(cloud, await login(cloud, "admin")) as http,
+    ):
         token = http.headers["X-Auth-Token"]
         said.say("token", token=token)
         (project,) = (await http.get("/identity/v3/projects?name=admin")).json()["projects"]

@@ -19,6 +19,7 @@ from tests.sim.services.audit import audit
 from tests.sim.services.boot_sector import bootable_disk
 
 COMPUTE, VOLUME, NETWORK, IMAGE = "/compute/v2.1", "/volume/v3", "/networking/v2.0", "/image/v2"
+KEYS = "/key-manager/v1"
 Act = Callable[[Runtime], Awaitable[object]]
 Audit = Callable[[Runtime], Awaitable[None]]
 

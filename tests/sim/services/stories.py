@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tests.sim.services.cloud import COMPUTE, VOLUME, User
+from tests.sim.services.cloud import COMPUTE, KEYS, VOLUME, User
 
 Told = Callable[[User], Awaitable[object]]
 
@@ -202,3 +202,9 @@ async def backup_life(user: User) -> None:
     await user.api.post(f"{backup}/restore", {"restore": {"volume_id": volume}})
     await user.idle()
     await user.api.delete(backup)
+
+
+@about("key_manager.order")
+async def order_a_key(user: User) -> None:
+    meta = {"name": "ordered", "algorithm": "aes", "bit_length": 256, "mode": "cbc"}
+    await user.api.post(f"{KEYS}/orders", {"type": "key", "meta": meta})

@@ -47,6 +47,7 @@ class App:
         self.at_root: dict[str, Tree] = {}
         """By the first segment of a path: services that a setting makes answer without their own path before it."""
         self.mounts: dict[str, Mounted] = {}
+        self.raw: set[str] = set()
         self.proxies = Proxies(runtime.config.cloud.trusted_proxies)
         self.recent = Recent()
         limits = self.limits = runtime.config.get(LimitSettings)
@@ -63,6 +64,7 @@ class App:
                 self.at_root[first], self.names[first] = tree_of(service.apis), service.type
             for path, name in service.mounts.items():
                 self.mounts[path.strip("/")] = Mounted(runtime, name)
+            self.raw |= {path.strip("/") for path in service.raw_mounts}
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -70,7 +72,7 @@ class App:
             return await _lifespan(receive, send)
         first = scope["path"].split("/", 2)[1] if scope["path"].startswith("/") else ""
         if first in self.mounts:
-            return await self.mounts[first](self.proxies.seen(scope), receive, send)
+            return await self.mounts[first](scope if first in self.raw else self.proxies.seen(scope), receive, send)
         request = Request.from_scope(scope, receive)
         self.proxies.look_behind(request)
         if kind == "websocket":

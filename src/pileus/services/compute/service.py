@@ -52,6 +52,7 @@ SERVICE = Service(
     catalog=(CatalogEntry("compute", "nova", f"{PATH}/v2.1", "Compute"),),
     bootstrap=bootstrap,
     mounts={metadata_service.PATH: f"{metadata_service.__name__}:metadata_app"},
+    raw_mounts=(metadata_service.PATH,),
     agent=agent.compute_part,
     order=70,
 )
