@@ -34,6 +34,10 @@ TOLD_APART: dict[str, tuple[str, ...]] = {
         "PATCH /identity/v3/domains/{domain} | path",
         "DELETE /identity/v3/groups/{group} | path",
     ),
+    "Barbican judges by whose the secret or container is, whose ids are 128 bits of chance": (
+        "/key-manager/v1/secrets/{secret}",
+        "/key-manager/v1/containers/{container}",
+    ),
     "log-ins by federation begin at a provider's name, before anybody is known": (
         "/identity_providers/{provider}/protocols/{protocol}/",
         "/auth/OS-FEDERATION/",

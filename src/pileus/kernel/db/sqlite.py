@@ -278,7 +278,8 @@ def _engine(
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # begin and commit are ours
-        connection.execute("pragma auto_vacuum=incremental")  # heeded while the file is empty: before all that writes
+        if not connection.execute("pragma page_count").fetchone()[0]:
+            connection.execute("pragma auto_vacuum=incremental")  # heeded while the file is empty; it writes
         connection.execute("pragma journal_mode=wal")
         connection.execute(f"pragma synchronous={'full' if synced else 'off'}")
         connection.execute(f"pragma foreign_keys={'on' if foreign_keys else 'off'}")
