@@ -117,6 +117,15 @@ async def test_usage_counts_hours(cloud: Cloud) -> None:
     assert usage["total_memory_mb_usage"] == pytest.approx(128 * usage["total_hours"])
     await cloud.refused("GET", f"/os-simple-tenant-usage/{usage['tenant_id']}", 403, who=cloud.alt)
     await cloud.refused("GET", "/os-simple-tenant-usage?start=yesterday", 400, who=cloud.admin)
+    paged = {"OpenStack-API-Version": "compute 2.40"}
+    path = f"/os-simple-tenant-usage/{usage['tenant_id']}?limit=1"
+    page = (await cloud.admin.get(f"/compute/v2.1{path}", headers=paged)).json()
+    assert len(page["tenant_usage"]["server_usages"]) == 1
+    last = page["tenant_usage"]["server_usages"][0]["instance_id"]
+    after = await cloud.admin.get(f"/compute/v2.1{path}&marker={last}", headers=paged)
+    assert after.status_code == 200
+    assert last not in after.text.replace(f"marker={last}", "")
+    assert (await cloud.admin.get(f"/compute/v2.1{path}&marker=none", headers=paged)).status_code == 400
     await cloud.refused("GET", "/os-simple-tenant-usage/", 404, who=cloud.admin)  # an id forgotten is not the list
 
 

@@ -8,7 +8,7 @@ from pileus.kernel.clock import iso_micro
 from pileus.kernel.context import Context
 from pileus.kernel.db import Tx
 from pileus.kernel.errors import Invalid
-from pileus.kernel.rest import Query
+from pileus.kernel.rest import Count, Id, Page, Query, Request, link_page
 from pileus.services.compute.api import rules
 from pileus.services.compute.api.base import api
 from pileus.services.compute.lifecycle import status_of
@@ -24,8 +24,9 @@ class UsageQuery(Query, kw_only=True):
     start: str | None = None
     end: str | None = None
     detailed: str | None = None
-    limit: int | None = None
-    marker: str | None = None
+    limit: Count | None = None
+    """From 2.40 on, as ``marker``, the last server of the page before; earlier versions know neither."""
+    marker: Id | None = None
 
 
 def _moment(text: str | None, default: datetime) -> datetime:
@@ -78,24 +79,34 @@ def _totals(project_id: str, usages: list[dict[str, Any]], start: datetime, end:
     }
 
 
+def _page(
+    tx: Tx, ctx: Context, query: UsageQuery, start: datetime, end: datetime, project_id: str | None
+) -> tuple[list[Server], str | None]:
+    limit, marker, whole = query.limit, query.marker, ctx.version < (2, 40)
+    return store.list_for_usage(tx, start, end, project_id, limit=limit, marker=marker, whole=whole)
+
+
 @api.get("/os-simple-tenant-usage", rules.USAGE_LIST, wrap="tenant_usages")
-def list_usages(tx: Tx, ctx: Context, query: UsageQuery) -> list[dict[str, Any]]:
+def list_usages(tx: Tx, ctx: Context, query: UsageQuery) -> Page:
     start, end = _span(query)
     by_project: dict[str, list[dict[str, Any]]] = {}
-    for server in store.list_for_usage(tx, start, end, None):
+    servers, following = _page(tx, ctx, query, start, end, None)
+    for server in servers:
         by_project.setdefault(server.project_id, []).append(_server(server, start, end))
     detailed = query.detailed == "1"
-    return [
+    views = [
         {**_totals(project_id, usages, start, end), **({"server_usages": usages} if detailed else {})}
         for project_id, usages in by_project.items()
     ]
+    return Page(views, following)
 
 
-@api.get("/os-simple-tenant-usage/{id}", rules.USAGE_SHOW, wrap="tenant_usage", by_handler=True)
-def show_usage(tx: Tx, ctx: Context, id: str, query: UsageQuery) -> dict[str, Any]:
+@api.get("/os-simple-tenant-usage/{id}", rules.USAGE_SHOW, by_handler=True)
+def show_usage(tx: Tx, ctx: Context, request: Request, id: str, query: UsageQuery) -> dict[str, Any]:
     ctx.require(rules.USAGE_SHOW, {"project_id": id})
     start, end = _span(query)
-    usages = [_server(server, start, end) for server in store.list_for_usage(tx, start, end, id)]
-    if not usages:
-        return {}
-    return {**_totals(id, usages, start, end), "server_usages": usages}
+    servers, following = _page(tx, ctx, query, start, end, id)
+    usages = [_server(server, start, end) for server in servers]
+    view = {**_totals(id, usages, start, end), "server_usages": usages} if usages else {}
+    links = {k: v for k, v in link_page("tenant_usage", [], following, request, ctx).items() if k.endswith("_links")}
+    return {"tenant_usage": view, **links}

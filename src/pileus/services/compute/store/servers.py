@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, delete, func, or_, select, update
 from pileus.kernel import clock
 from pileus.kernel.db import Tx, add_now, ask, delete_with, load_one, rows_with
 from pileus.kernel.operations import OperationRow
+from pileus.kernel.rest.paging import page
 from pileus.services.compute.model import BlockDevice, ConsoleToken, Migration, Nic, Server, Stray
 
 PREFIX = "server/"
@@ -95,8 +96,20 @@ _COUNT, _VCPUS, _MEMORY = (
 )
 
 
-def list_for_usage(tx: Tx, start: datetime, end: datetime, project_id: str | None) -> list[Server]:
-    """Return the servers that existed at some moment between ``start`` and ``end``."""
+def list_for_usage(
+    tx: Tx,
+    start: datetime,
+    end: datetime,
+    project_id: str | None,
+    *,
+    limit: int | None,
+    marker: str | None,
+    whole: bool,
+) -> tuple[list[Server], str | None]:  # fmt: skip
+    """Return the servers that existed at some moment between ``start`` and ``end``, and the next page's marker.
+
+    ``whole``: without pages, as before 2.40.
+    """
     statement = select(Server).where(
         Server.launched_at.is_not(None),
         Server.launched_at <= end,
@@ -104,7 +117,10 @@ def list_for_usage(tx: Tx, start: datetime, end: datetime, project_id: str | Non
     )
     if project_id is not None:
         statement = statement.where(Server.project_id == project_id)
-    return list(tx.scalars(statement.order_by(Server.project_id, Server.id)))
+    if whole:
+        return list(tx.scalars(statement.order_by(Server.project_id, Server.id))), None
+    order: list[tuple[Any, bool]] = [(Server.project_id, False), (Server.id, False)]
+    return page(tx, statement, Server, order=order, limit=limit, marker=marker)
 
 
 def list_nics(tx: Tx, server_id: str) -> list[Nic]:
