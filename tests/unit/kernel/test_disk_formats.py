@@ -208,6 +208,14 @@ def test_a_differencing_vhd_and_vdi_are_refused(tmp_path: Path) -> None:
 
 
 @needs_qemu_img
+def test_a_vhdx_of_more_regions_than_there_may_be_is_refused(tmp_path: Path) -> None:
+    vhdx = bytearray(make(tmp_path, "vhdx").read_bytes())
+    struct.pack_into("<I", vhdx, (192 << 10) + 8, 2048)
+    with pytest.raises(UnsafeImage, match="metadata region"):
+        inspect(bytes(vhdx)).check("vhdx")
+
+
+@needs_qemu_img
 def test_a_vhdx_with_a_parent_is_refused(tmp_path: Path) -> None:
     vhdx = bytearray(make(tmp_path, "vhdx").read_bytes())
     table = vhdx.index(b"metadata")

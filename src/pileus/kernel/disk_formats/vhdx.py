@@ -19,7 +19,9 @@ def metadata_offset(head: bytes | bytearray) -> int | None:
     if head[_REGION_TABLE : _REGION_TABLE + 4] != b"regi":
         return None
     (count,) = struct.unpack_from("<I", head, _REGION_TABLE + 8)
-    for i in range(min(count, 2047)):
+    if count > 2047:  # more than the format allows
+        return None
+    for i in range(count):
         entry = _REGION_TABLE + 16 + 32 * i
         if head[entry : entry + 16] == _METADATA_REGION:
             (offset,) = struct.unpack_from("<Q", head, entry + 16)
