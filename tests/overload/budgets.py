@@ -19,6 +19,7 @@ from random import Random
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from pileus.cli.serving import calm_collector
 from pileus.kernel import watchdog
 from pileus.kernel.rest.bounds import PARAMETER, PARAMETERS
 from pileus.kernel.rest.limits import LimitSettings
@@ -186,6 +187,7 @@ async def watched(report: Report) -> AsyncIterator[Walk]:
             target.token = await login(runtime, "admin", "demo")  # in the project whose things there are
             await target.look(document)
             walk = Walk(runtime, target, report)
+            calm_collector()  # as a server does: looking for garbage holds whoever is at work
             before = watchdog.held, watchdog.LONG_S, watchdog.BEAT_S
             watchdog.held, watchdog.LONG_S, watchdog.BEAT_S = walk.note, NOTED_S, NOTED_S / 2
             watch = LoopWatch()
